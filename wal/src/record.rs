@@ -1,0 +1,547 @@
+//! A record: its header, its block references, its main data.
+//!
+//! ```text
+//! offset  size  field           XLogRecord, 24 bytes
+//!      0     4  xl_tot_len      of the whole record, header included
+//!      4     4  xl_xid
+//!      8     8  xl_prev         position of the record before
+//!     16     1  xl_info         high half: the resource manager's; low half: flags
+//!     17     1  xl_rmid
+//!     18     2  (padding)
+//!     20     4  xl_crc          CRC-32C of everything behind the header, then of bytes 0..20
+//!     24        headers of the parts (block references in ascending order of id, origin, top-level
+//!               xid, main data), then the parts in the same order: of each block image, then data
+//! ```
+//!
+//! Source: `access/xlogrecord.h`, `DecodeXLogRecord`. Invariants: a [`RawRecord`] is complete, its header
+//! and checksum are right, its inside is unknown; a [`Record`] comes from [`Decoder::decode`] alone and
+//! its parts lie within its bytes, their lengths add up, its images fit a page, its forks exist.
+
+use base::{BlockNumber, ForkNumber, Lsn, PAGE_SIZE, RelFileLocator, Xid};
+
+use crate::error::{DecodeError, DecodeFault};
+use crate::version::Version;
+
+/// Size of a record's header in bytes.
+pub const HEADER_SIZE: usize = 24;
+/// The highest block id (`XLR_MAX_BLOCK_ID`).
+pub const MAX_BLOCK_ID: u8 = 32;
+/// The longest record that 16 and later write (`XLogRecordMaxSize`). 15 has no such limit of its own, but
+/// can allocate no more than 1 GiB - 1 to read one.
+pub const MAX_LENGTH: u32 = 1020 * 1024 * 1024;
+
+/// `XLR_SPECIAL_REL_UPDATE`: changes relation files outside its block references.
+pub const SPECIAL_REL_UPDATE: u8 = 0x01;
+/// `XLR_CHECK_CONSISTENCY`: images are there to be compared after replay.
+pub const CHECK_CONSISTENCY: u8 = 0x02;
+
+/// `BKPBLOCK_HAS_IMAGE`
+pub const BLOCK_HAS_IMAGE: u8 = 0x10;
+/// `BKPBLOCK_HAS_DATA`
+pub const BLOCK_HAS_DATA: u8 = 0x20;
+/// `BKPBLOCK_WILL_INIT`: redo makes the page anew.
+pub const BLOCK_WILL_INIT: u8 = 0x40;
+/// `BKPBLOCK_SAME_REL`: the relation is the one of the reference before.
+pub const BLOCK_SAME_REL: u8 = 0x80;
+const BLOCK_FORK_MASK: u8 = 0x0F;
+
+/// `BKPIMAGE_HAS_HOLE`
+pub const IMAGE_HAS_HOLE: u8 = 0x01;
+/// `BKPIMAGE_APPLY`: redo restores the image.
+pub const IMAGE_APPLY: u8 = 0x02;
+/// `BKPIMAGE_COMPRESS_PGLZ`
+pub const IMAGE_PGLZ: u8 = 0x04;
+/// `BKPIMAGE_COMPRESS_LZ4`
+pub const IMAGE_LZ4: u8 = 0x08;
+/// `BKPIMAGE_COMPRESS_ZSTD`
+pub const IMAGE_ZSTD: u8 = 0x10;
+/// `BKPIMAGE_COMPRESSED`
+pub const IMAGE_COMPRESSED: u8 = IMAGE_PGLZ | IMAGE_LZ4 | IMAGE_ZSTD;
+
+const ID_DATA_SHORT: u8 = 255;
+const ID_DATA_LONG: u8 = 254;
+const ID_ORIGIN: u8 = 253;
+const ID_TOPLEVEL_XID: u8 = 252;
+
+/// A record's header as read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// `xl_tot_len`, in bytes
+    pub total_length: u32,
+    /// `xl_xid`
+    pub xid: Xid,
+    /// `xl_prev`
+    pub previous: Lsn,
+    /// `xl_info`
+    pub info: u8,
+    /// `xl_rmid`
+    pub rmid: u8,
+    /// `xl_crc`
+    pub crc: u32,
+}
+
+impl RecordHeader {
+    /// From its 24 bytes.
+    #[inline]
+    pub fn read(bytes: &[u8; HEADER_SIZE]) -> RecordHeader {
+        let [l0, l1, l2, l3, x0, x1, x2, x3, p @ .., info, rmid, _, _, c0, c1, c2, c3] = *bytes;
+        RecordHeader {
+            total_length: u32::from_le_bytes([l0, l1, l2, l3]),
+            xid: Xid(u32::from_le_bytes([x0, x1, x2, x3])),
+            previous: Lsn(u64::from_le_bytes(p)),
+            info,
+            rmid,
+            crc: u32::from_le_bytes([c0, c1, c2, c3]),
+        }
+    }
+
+    /// The header's bytes; padding is zero.
+    pub fn encode(&self) -> [u8; HEADER_SIZE] {
+        let mut bytes = [0; HEADER_SIZE];
+        bytes[0..4].copy_from_slice(&self.total_length.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.xid.0.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.previous.0.to_le_bytes());
+        bytes[16] = self.info;
+        bytes[17] = self.rmid;
+        bytes[20..24].copy_from_slice(&self.crc.to_le_bytes());
+        bytes
+    }
+}
+
+/// A complete record whose header and checksum are right, and whose inside is unknown.
+#[derive(Debug, Clone, Copy)]
+pub struct RawRecord<'a> {
+    /// The log's version.
+    pub version: Version,
+    /// Where it starts.
+    pub start: Lsn,
+    /// Where the next one starts or, at the end of a page, that page's end: PostgreSQL's `EndRecPtr`.
+    pub end: Lsn,
+    /// Its header, already read.
+    pub header: RecordHeader,
+    /// All of it; `header.total_length` bytes.
+    pub bytes: &'a [u8],
+}
+
+/// A reference to a block of a relation, with what the record carries for it. The lengths and positions
+/// are within the record that it came with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockRef {
+    /// Which file the block is in.
+    pub locator: RelFileLocator,
+    /// Number of the block.
+    pub block: BlockNumber,
+    /// Fork of the relation.
+    pub fork: ForkNumber,
+    /// The reference's id: 0 to 32, ascending within a record, not always without gaps.
+    pub id: u8,
+    /// `fork_flags`, the `BLOCK_*` bits among them.
+    pub flags: u8,
+    /// `bimg_info`, the `IMAGE_*` bits; 0 without an image.
+    pub image_info: u8,
+    /// Length of the image as stored, in bytes; 0 without one.
+    pub image_length: u16,
+    /// Where the hole begins in the page.
+    pub hole_offset: u16,
+    /// Length of the hole in bytes.
+    pub hole_length: u16,
+    /// Length of the block's data in bytes.
+    pub data_length: u16,
+    /// Where its image lies behind the headers of the record's parts; its data follows.
+    parts_at: u32,
+}
+
+impl BlockRef {
+    /// Whether a full-page image comes with it.
+    #[inline]
+    pub fn has_image(&self) -> bool {
+        self.flags & BLOCK_HAS_IMAGE != 0
+    }
+
+    /// Whether redo restores the image, rather than only comparing it.
+    #[inline]
+    pub fn applies_image(&self) -> bool {
+        self.image_info & IMAGE_APPLY != 0
+    }
+
+    /// Whether the image is compressed.
+    #[inline]
+    pub fn is_compressed(&self) -> bool {
+        self.image_info & IMAGE_COMPRESSED != 0
+    }
+}
+
+/// A record that has passed every check.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    raw: RawRecord<'a>,
+    blocks: &'a [BlockRef],
+    /// Where the parts themselves begin.
+    parts_at: u32,
+    main_length: u32,
+    image_length: u32,
+    /// Replication origin, 0 for none.
+    origin: u16,
+    toplevel_xid: Xid,
+}
+
+impl<'a> Record<'a> {
+    /// The log's version.
+    #[inline]
+    pub fn version(&self) -> Version {
+        self.raw.version
+    }
+
+    /// Where it starts.
+    #[inline]
+    pub fn start(&self) -> Lsn {
+        self.raw.start
+    }
+
+    /// Where it ends (`EndRecPtr`): aligned to 8 bytes, at the segment's end behind a switch.
+    #[inline]
+    pub fn end(&self) -> Lsn {
+        self.raw.end
+    }
+
+    /// Its header.
+    #[inline]
+    pub fn header(&self) -> &RecordHeader {
+        &self.raw.header
+    }
+
+    /// Id of its resource manager.
+    #[inline]
+    pub fn rmid(&self) -> u8 {
+        self.raw.header.rmid
+    }
+
+    /// The resource manager's half of the info byte: `xl_info & 0xF0`.
+    #[inline]
+    pub fn info(&self) -> u8 {
+        self.raw.header.info & 0xF0
+    }
+
+    /// Its transaction, [`Xid::INVALID`] for none.
+    #[inline]
+    pub fn xid(&self) -> Xid {
+        self.raw.header.xid
+    }
+
+    /// Position of the record before.
+    #[inline]
+    pub fn previous(&self) -> Lsn {
+        self.raw.header.previous
+    }
+
+    /// All its bytes, header included.
+    #[inline]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.raw.bytes
+    }
+
+    /// Its block references, by ascending id. Look one up by id, never by its place here.
+    #[inline]
+    pub fn blocks(&self) -> &'a [BlockRef] {
+        self.blocks
+    }
+
+    /// The block reference `id`.
+    #[inline]
+    pub fn block(&self, id: u8) -> Option<&'a BlockRef> {
+        self.blocks.iter().find(|block| block.id == id)
+    }
+
+    /// What only the resource manager understands.
+    #[inline]
+    pub fn main_data(&self) -> &'a [u8] {
+        // By convention the last part, to the end of the record.
+        &self.raw.bytes[self.raw.bytes.len() - self.main_length as usize..]
+    }
+
+    /// The data of one of its block references; empty if it has none.
+    #[inline]
+    pub fn block_data(&self, block: &BlockRef) -> &'a [u8] {
+        let at = self.parts_at + block.parts_at + u32::from(block.image_length);
+        &self.raw.bytes[at as usize..][..usize::from(block.data_length)]
+    }
+
+    /// The image of one of its block references as stored; empty if it has none.
+    #[inline]
+    pub fn image_data(&self, block: &BlockRef) -> &'a [u8] {
+        let at = self.parts_at + block.parts_at;
+        &self.raw.bytes[at as usize..][..usize::from(block.image_length)]
+    }
+
+    /// The replication origin that it came from, if any (`xl_replorigin`).
+    #[inline]
+    pub fn origin(&self) -> Option<u16> {
+        (self.origin != 0).then_some(self.origin)
+    }
+
+    /// The top-level transaction, where a subtransaction's record first names it.
+    #[inline]
+    pub fn toplevel_xid(&self) -> Option<Xid> {
+        (!self.toplevel_xid.is_invalid()).then_some(self.toplevel_xid)
+    }
+
+    /// Length of all images as stored, in bytes.
+    #[inline]
+    pub fn image_length(&self) -> u32 {
+        self.image_length
+    }
+}
+
+/// Takes records apart; keeps the space for their block references from one to the next.
+#[derive(Debug)]
+pub struct Decoder {
+    blocks: Vec<BlockRef>,
+}
+
+impl Default for Decoder {
+    fn default() -> Decoder {
+        Decoder { blocks: Vec::with_capacity(usize::from(MAX_BLOCK_ID) + 1) }
+    }
+}
+
+impl Decoder {
+    /// Takes a record apart, with every check of `DecodeXLogRecord` in its order, and those that it
+    /// leaves out.
+    ///
+    /// `reported` is the position that PostgreSQL names in its message: the record's own, or, in earlier
+    /// minor versions, that of the record read before.
+    ///
+    /// # Errors
+    /// The first contradiction.
+    #[inline(always)] // part of the loop over all records; measured
+    pub fn decode<'a>(
+        &'a mut self,
+        raw: RawRecord<'a>,
+        reported: Lsn,
+    ) -> Result<Record<'a>, DecodeError> {
+        debug_assert_eq!(raw.bytes.len(), raw.header.total_length as usize);
+        self.blocks.clear();
+        parts(raw, &mut self.blocks)
+            .map(|parts| Record {
+                raw,
+                blocks: &self.blocks,
+                parts_at: parts.at,
+                main_length: parts.main_length,
+                image_length: parts.image_length,
+                origin: parts.origin,
+                toplevel_xid: parts.toplevel_xid,
+            })
+            .map_err(|fault| DecodeError { record: raw.start, reported, fault })
+    }
+}
+
+struct Parts {
+    at: u32,
+    main_length: u32,
+    image_length: u32,
+    origin: u16,
+    toplevel_xid: Xid,
+}
+
+/// Reads the headers of a record's parts.
+struct Headers<'a> {
+    rest: &'a [u8],
+}
+
+impl Headers<'_> {
+    #[inline]
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], DecodeFault> {
+        let (found, rest) = self.rest.split_first_chunk().ok_or(DecodeFault::InvalidLength)?;
+        self.rest = rest;
+        Ok(*found)
+    }
+
+    #[inline]
+    fn u8(&mut self) -> Result<u8, DecodeFault> {
+        self.take().map(|[byte]| byte)
+    }
+
+    #[inline]
+    fn u16(&mut self) -> Result<u16, DecodeFault> {
+        self.take().map(u16::from_le_bytes)
+    }
+
+    #[inline]
+    fn u32(&mut self) -> Result<u32, DecodeFault> {
+        self.take().map(u32::from_le_bytes)
+    }
+}
+
+#[inline(always)] // part of the loop over all records; measured
+fn parts(raw: RawRecord<'_>, blocks: &mut Vec<BlockRef>) -> Result<Parts, DecodeFault> {
+    let mut headers = Headers { rest: raw.bytes.get(HEADER_SIZE..).unwrap_or_default() };
+    let mut parts =
+        Parts { at: 0, main_length: 0, image_length: 0, origin: 0, toplevel_xid: Xid::INVALID };
+    // The sum of the parts' lengths, in 64 bits: PostgreSQL's 32 overflow.
+    let mut claimed: u64 = 0;
+    while headers.rest.len() as u64 > claimed {
+        match headers.rest {
+            [ID_DATA_SHORT, length, rest @ ..] => {
+                parts.main_length = u32::from(*length);
+                claimed += u64::from(*length);
+                headers.rest = rest;
+                break; // main data is always last
+            }
+            [0..=MAX_BLOCK_ID, ..] => {
+                let (image_length, data_length) =
+                    push_block_reference(&mut headers, blocks, claimed as u32)?;
+                claimed += u64::from(image_length) + u64::from(data_length);
+                parts.image_length += u32::from(image_length);
+            }
+            _ => match headers.u8()? {
+                ID_DATA_LONG => {
+                    parts.main_length = headers.u32()?;
+                    claimed += u64::from(parts.main_length);
+                    break;
+                }
+                ID_ORIGIN => parts.origin = headers.u16()?,
+                ID_TOPLEVEL_XID => parts.toplevel_xid = Xid(headers.u32()?),
+                ID_DATA_SHORT => return Err(DecodeFault::InvalidLength),
+                id => return Err(DecodeFault::InvalidBlockId(id)),
+            },
+        }
+    }
+    let rest = headers.rest.len();
+    if rest as u64 != claimed {
+        // What a sum of 32 bits would have taken for right gets its own word.
+        let wraps = rest as u64 == u64::from(claimed as u32);
+        return Err(if wraps { DecodeFault::LengthOverflow } else { DecodeFault::InvalidLength });
+    }
+    parts.at = (raw.bytes.len() - rest) as u32;
+    Ok(parts)
+}
+
+/// Reads a block reference's header, from its id on, behind the references before it. Gives the lengths
+/// of its image and data.
+///
+/// Each form pushes for itself: put together first and pushed behind the place where the forms meet, the
+/// reference went through the stack in pieces, and that cost half of all the time (store forwarding).
+#[inline(always)] // part of the loop over all records; measured
+fn push_block_reference(
+    headers: &mut Headers<'_>,
+    blocks: &mut Vec<BlockRef>,
+    parts_at: u32,
+) -> Result<(u16, u16), DecodeFault> {
+    // The common form is 20 bytes: no image, a relation of its own.
+    const UNCOMMON: u8 = BLOCK_HAS_IMAGE | BLOCK_SAME_REL | 0x0C;
+    if let Some((common, rest)) = headers.rest.split_first_chunk::<20>()
+        && common[1] & UNCOMMON == 0
+        && blocks.is_empty()
+    {
+        let [id, flags, l0, l1, locator @ .., b0, b1, b2, b3] = *common;
+        let data_length = u16::from_le_bytes([l0, l1]);
+        check_data(flags, data_length)?;
+        headers.rest = rest;
+        blocks.push(BlockRef {
+            locator: RelFileLocator::from_bytes(locator),
+            block: u32::from_le_bytes([b0, b1, b2, b3]),
+            fork: fork(flags)?,
+            id,
+            flags,
+            image_info: 0,
+            image_length: 0,
+            hole_offset: 0,
+            hole_length: 0,
+            data_length,
+            parts_at,
+        });
+        return Ok((0, data_length));
+    }
+    let block = uncommon_block_reference(headers, blocks)?;
+    blocks.push(BlockRef { parts_at, ..block });
+    Ok((block.image_length, block.data_length))
+}
+
+#[inline]
+fn check_data(flags: u8, length: u16) -> Result<(), DecodeFault> {
+    match (flags & BLOCK_HAS_DATA != 0, length) {
+        (true, 0) => Err(DecodeFault::HasDataWithoutData),
+        (false, 1..) => Err(DecodeFault::DataWithoutHasData(length)),
+        _ => Ok(()),
+    }
+}
+
+#[inline]
+fn fork(flags: u8) -> Result<ForkNumber, DecodeFault> {
+    let number = flags & BLOCK_FORK_MASK;
+    ForkNumber::from_number(number).ok_or(DecodeFault::InvalidFork(number))
+}
+
+fn uncommon_block_reference(
+    headers: &mut Headers<'_>,
+    before: &[BlockRef],
+) -> Result<BlockRef, DecodeFault> {
+    let id = headers.u8()?;
+    if before.last().is_some_and(|last| id <= last.id) {
+        return Err(DecodeFault::OutOfOrderBlockId(id));
+    }
+    let [flags, l0, l1] = headers.take()?;
+    let data_length = u16::from_le_bytes([l0, l1]);
+    check_data(flags, data_length)?;
+    let mut block = BlockRef {
+        locator: RelFileLocator::default(),
+        block: 0,
+        fork: ForkNumber::Main,
+        id,
+        flags,
+        image_info: 0,
+        image_length: 0,
+        hole_offset: 0,
+        hole_length: 0,
+        data_length,
+        parts_at: 0,
+    };
+    if flags & BLOCK_HAS_IMAGE != 0 {
+        image_header(headers, &mut block)?;
+    }
+    block.locator = if flags & BLOCK_SAME_REL == 0 {
+        RelFileLocator::from_bytes(headers.take()?)
+    } else {
+        before.last().ok_or(DecodeFault::NoPreviousRelation)?.locator
+    };
+    block.block = headers.u32()?;
+    block.fork = fork(flags)?;
+    Ok(block)
+}
+
+fn image_header(headers: &mut Headers<'_>, block: &mut BlockRef) -> Result<(), DecodeFault> {
+    const PAGE: u16 = PAGE_SIZE as u16;
+    let length = headers.u16()?;
+    let offset = headers.u16()?;
+    let info = headers.u8()?;
+    let compressed = info & IMAGE_COMPRESSED != 0;
+    let has_hole = info & IMAGE_HAS_HOLE != 0;
+    let hole = match (compressed, has_hole) {
+        (true, true) => headers.u16()?,
+        (true, false) => 0,
+        (false, _) => PAGE.wrapping_sub(length),
+    };
+    if has_hole && (offset == 0 || hole == 0 || length == PAGE) {
+        return Err(DecodeFault::HasHole { offset, length: hole, image: length });
+    }
+    if !has_hole && (offset != 0 || hole != 0) {
+        return Err(DecodeFault::NoHole { offset, length: hole });
+    }
+    if compressed && length == PAGE {
+        return Err(DecodeFault::CompressedFullLength(length));
+    }
+    if !has_hole && !compressed && length != PAGE {
+        return Err(DecodeFault::PlainShort(block.data_length));
+    }
+    if length > PAGE {
+        return Err(DecodeFault::ImageTooLong(length));
+    }
+    if u32::from(offset) + u32::from(hole) > u32::from(PAGE) {
+        return Err(DecodeFault::HoleBeyondPage { offset, length: hole });
+    }
+    block.image_length = length;
+    block.hole_offset = offset;
+    block.hole_length = hole;
+    block.image_info = info;
+    Ok(())
+}

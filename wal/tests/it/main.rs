@@ -1,0 +1,14 @@
+//! The integration tests of `wal`: one binary, a module for each thing that is tested.
+
+mod corpus;
+mod exercise;
+mod flips;
+mod flips_repaired;
+mod flips_targets;
+mod flips_waldump;
+mod image;
+mod inspect;
+mod reader;
+mod reader_damage;
+mod source;
+mod synthetic;
