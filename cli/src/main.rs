@@ -1,0 +1,77 @@
+//! The command `strata`: what PostgreSQL's own tools say about a log and a control file, faster, and what
+//! they do not say.
+//!
+//! Invariants: stdout has what was asked for and nothing else, byte for byte that of the PostgreSQL tool
+//! where there is one; everything else goes to stderr, a failure as one line that says what to do. The
+//! exit code is 0, or 1 for a failure, damage, or wrong arguments. Nothing here knows a file format.
+
+mod controldata;
+mod failure;
+mod memory;
+mod output;
+mod progress;
+mod signals;
+mod values;
+mod verify;
+mod waldump;
+
+use std::process::ExitCode;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// Looks into PostgreSQL's write-ahead log and control file, versions 15 to 18.
+#[derive(Debug, Parser)]
+#[command(
+    name = "strata",
+    version,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    propagate_version = true,
+    infer_long_args = true
+)]
+struct Strata {
+    /// Show this help, then exit.
+    #[arg(short = '?', long, global = true, action = ArgAction::Help, display_order = 100)]
+    help: Option<bool>,
+    /// Show the version, then exit.
+    #[arg(short = 'V', long, global = true, action = ArgAction::Version, display_order = 100)]
+    version: Option<bool>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Waldump(Box<waldump::Arguments>),
+    Verify(verify::Arguments),
+    Controldata(controldata::Arguments),
+}
+
+fn main() -> ExitCode {
+    signals::die_of_broken_pipes();
+    memory::give_large_blocks_back();
+    let outcome = parse().and_then(|strata| match strata.command {
+        Command::Waldump(arguments) => waldump::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Controldata(arguments) => controldata::run(&arguments),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The command line; help and version are printed, and end the process.
+fn parse() -> Result<Strata, Failure> {
+    Strata::try_parse().map_err(|error| {
+        if !error.use_stderr() {
+            error.exit();
+        }
+        Failure::of_arguments(&error)
+    })
+}

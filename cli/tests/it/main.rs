@@ -1,0 +1,22 @@
+//! Tests of the command `strata` as a process: its output, its exit code, its words.
+
+mod arguments;
+mod controldata;
+mod corpus;
+mod ending;
+mod follow;
+mod formats;
+mod goldens;
+mod sources;
+mod statistics;
+mod verify;
+mod window;
+
+use std::process::Command;
+
+/// The command, in the C locale and UTC, without settings of the caller's.
+fn strata(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_strata"));
+    command.args(arguments).env("TZ", "UTC").env("LC_ALL", "C").env_remove("PGDATA");
+    command
+}
