@@ -1,0 +1,31 @@
+//! `cargo xtask bench`: measurements against the tools of PostgreSQL, side by side in one run, written into
+//! docs/benchmarks.
+
+mod machine;
+mod measure;
+mod report;
+mod wal;
+mod wal_input;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// What `cargo xtask bench` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    subject: Subject,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subject {
+    /// Reading a log of more than 1.5 GB: `strata waldump` against pg_waldump.
+    Wal(wal::Arguments),
+}
+
+/// Runs one benchmark.
+pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
+    match &arguments.subject {
+        Subject::Wal(arguments) => wal::bench(arguments),
+    }
+}

@@ -1,0 +1,101 @@
+//! All automation of pgstrata. What CI does, `cargo xtask` does for people.
+
+mod bench;
+mod cache;
+mod cargo_tool;
+mod corpus;
+mod debian;
+mod demo;
+mod deny;
+mod fuzz;
+mod identity;
+mod installation;
+mod mirror;
+mod npm;
+mod packages;
+mod process;
+mod server;
+mod session;
+mod setup;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+const CACHE_HELP: &str = "What is fetched or made once is kept outside the tree, in $PGSTRATA_CACHE; without it root's \
+     cache is /var/cache/pgstrata, everybody else's $XDG_CACHE_HOME/pgstrata or ~/.cache/pgstrata. It may be removed at \
+     any time.";
+
+/// All automation of pgstrata.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = CACHE_HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Start a throwaway PostgreSQL, let it work, and show what its log says.
+    Demo,
+    /// Install what is missing for every other command, and show what is there.
+    Setup,
+    /// Run everything that must hold before a change lands; CI runs exactly this.
+    Test(test::Arguments),
+    /// Measure against PostgreSQL's own tools and write docs/benchmarks.
+    Bench(bench::Arguments),
+    /// Check licences and sources of the dependencies with cargo-deny.
+    ///
+    /// Builds cargo-deny into the cache the first time, which takes minutes; so it is no part of `test`.
+    Deny,
+    /// Run the fuzz targets with cargo-fuzz, which is built into the cache the first time; needs nightly.
+    Fuzz(fuzz::Arguments),
+    /// Make the corpus: WAL of real servers of every major version, and what PostgreSQL's own tools say about it.
+    Corpus {
+        /// The major version: 15, 16, 17, 18 or all.
+        #[arg(long, default_value = "all")]
+        major: corpus::Majors,
+        /// Make it anew even if it is there.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+fn run(task: &Task) -> Result<()> {
+    match task {
+        Task::Demo => demo::demo(),
+        Task::Setup => setup::setup(),
+        Task::Test(arguments) => test::test(arguments),
+        Task::Bench(arguments) => bench::bench(arguments),
+        Task::Deny => deny::deny(),
+        Task::Fuzz(arguments) => fuzz::fuzz(arguments),
+        Task::Corpus { major, force } => corpus::run(*major, *force),
+    }
+}
+
+/// Rust's `println!` panics when the reader of a pipe is gone, as in `cargo xtask demo | head`. That is no fault, and no
+/// reason for a backtrace: leave; the watchdogs of the clusters tidy up.
+fn leave_quietly_when_nobody_reads() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload_as_str().unwrap_or_default();
+        if message.starts_with("failed printing to stdout") && message.contains("Broken pipe") {
+            std::process::exit(128 + libc::SIGPIPE);
+        }
+        usual(panic);
+    }));
+}
+
+fn main() -> ExitCode {
+    leave_quietly_when_nobody_reads();
+    match run(&Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

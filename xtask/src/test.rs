@@ -1,0 +1,155 @@
+//! `cargo xtask test`: everything that must hold before a change lands, in stages; the first that fails ends it.
+//!
+//! What the runners print goes to stdout untouched, so that their closing lines can be read there. A summary of the
+//! stages follows.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use crate::cache::Cache;
+use crate::installation::Installation;
+use crate::setup::{self, Needs};
+use crate::{corpus, process, workspace};
+
+/// What `cargo xtask test` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Run this stage alone (can be given several times); what it needs is still set up.
+    #[arg(long, value_enum, value_name = "STAGE")]
+    only: Vec<Stage>,
+
+    /// Arguments for `cargo test`, such as `-p pgstrata-wal` or the name of a test.
+    #[arg(last = true)]
+    cargo_test: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Stage {
+    /// Install what is missing.
+    Setup,
+    /// cargo fmt --check.
+    Format,
+    /// cargo clippy, where every warning is an error.
+    Lints,
+    /// Make the corpus of WAL that the tests read, where it is missing or out of date.
+    Corpus,
+    /// cargo test, of every crate.
+    Tests,
+    /// cargo doc, private items included, where every warning is an error.
+    Docs,
+}
+
+/// How one stage ended.
+#[derive(Debug)]
+struct Outcome {
+    stage: Stage,
+    took: Duration,
+    failed: bool,
+}
+
+/// Runs the stages, prints the summary, and fails if one failed.
+pub(crate) fn test(arguments: &Arguments) -> Result<()> {
+    let is_wanted = |stage: &Stage| {
+        *stage == Stage::Setup || arguments.only.is_empty() || arguments.only.contains(stage)
+    };
+    let mut outcomes = Vec::new();
+    for stage in Stage::value_variants().iter().filter(|stage| is_wanted(stage)) {
+        println!("xtask: {}", name(*stage));
+        let began = Instant::now();
+        let result = run_stage(*stage, arguments);
+        let failed = result.is_err();
+        outcomes.push(Outcome { stage: *stage, took: began.elapsed(), failed });
+        if let Err(error) = result {
+            print!("{}", summary(&outcomes));
+            return Err(error.context(format!("the stage {} failed", name(*stage))));
+        }
+    }
+    print!("{}", summary(&outcomes));
+    Ok(())
+}
+
+fn run_stage(stage: Stage, arguments: &Arguments) -> Result<()> {
+    let mut cargo = workspace::cargo();
+    match stage {
+        Stage::Setup => return setup::ensure_installed(&Needs::TESTS),
+        Stage::Format => cargo.args(["fmt", "--all", "--check"]),
+        Stage::Lints => {
+            cargo.args(["clippy", "--workspace", "--all-targets", "--", "--deny=warnings"])
+        }
+        Stage::Corpus => return corpus::run(corpus::Majors::All, false),
+        Stage::Tests => {
+            set_test_environment(&mut cargo)?;
+            // Whoever names packages does not want all of them.
+            let names_packages = arguments.cargo_test.iter().any(|word| {
+                word == "-p" || word.starts_with("--package") || word.starts_with("-p=")
+            });
+            cargo.arg("test");
+            if !names_packages {
+                cargo.arg("--workspace");
+            }
+            cargo.args(&arguments.cargo_test)
+        }
+        Stage::Docs => cargo.env("RUSTDOCFLAGS", RUSTDOC_FLAGS).args([
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+        ]),
+    };
+    process::run_shown(&mut cargo)
+}
+
+/// Private items are documented, too, so a link to one is no dead link.
+const RUSTDOC_FLAGS: &str = "--deny=warnings --allow=rustdoc::private_intra_doc_links";
+
+/// What the tests are told: the cache, the corpus, and for each oracle the directory of its programs.
+fn set_test_environment(command: &mut Command) -> Result<()> {
+    // The zone that the corpus's goldens were written in.
+    command.env("TZ", "UTC");
+    command.env("PGSTRATA_CACHE", Cache::open()?.directory());
+    command.env("PGSTRATA_CORPUS", corpus::ensure()?);
+    for installation in [Installation::Debian15, Installation::Debian17, Installation::Debian18] {
+        if !installation.is_there()? {
+            bail!("{installation} is missing, and the tests compare with it");
+        }
+        let variable = format!("PGSTRATA_PG{}_BIN", installation.major());
+        command.env(variable, installation.bin_directory()?);
+    }
+    Ok(())
+}
+
+fn name(stage: Stage) -> String {
+    stage.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+fn summary(outcomes: &[Outcome]) -> String {
+    let mut text = String::from("xtask: summary\n");
+    for outcome in outcomes {
+        let verdict = if outcome.failed { "FAILED" } else { "ok" };
+        let seconds = outcome.took.as_secs_f64();
+        text += &format!("  {:<8} {seconds:>8.1} s  {verdict}\n", name(outcome.stage));
+    }
+    let total: f64 = outcomes.iter().map(|outcome| outcome.took.as_secs_f64()).sum();
+    let failed = outcomes.iter().any(|outcome| outcome.failed);
+    text += &format!("  {:<8} {total:>8.1} s  {}\n", "all", if failed { "FAILED" } else { "ok" });
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_names_the_stage_that_failed() {
+        let outcomes = [
+            Outcome { stage: Stage::Format, took: Duration::from_millis(1500), failed: false },
+            Outcome { stage: Stage::Lints, took: Duration::from_secs(60), failed: true },
+        ];
+        let expected = "xtask: summary\n  format        1.5 s  ok\n  lints        60.0 s  FAILED\n  \
+                        all          61.5 s  FAILED\n";
+        assert_eq!(summary(&outcomes), expected);
+    }
+}
