@@ -1,0 +1,158 @@
+//! The set of running transactions as one session sees it: the contents of a classic snapshot, taken in
+//! one pass over the dense arrays (`GetSnapshotData`), and the two ways to keep an old one.
+//!
+//! Under the shared lock the set of the running cannot shrink (rule 1 of [`crate::array`]), so one pass is
+//! a consistent picture. The session's own xmin is shown under the same lock, if none is shown yet: whoever
+//! takes the lock exclusively afterwards, and every horizon after that, knows of it.
+//!
+//! Keeping an old set **without** the lock ([`Backend::advertise_unlocked`]):
+//!
+//! ```text
+//! session                                   horizon
+//! xmin = set's xmin                         (lock, shared)
+//! fence  (running.advertise, SeqCst) <----> fence  (horizon.scan, SeqCst)
+//! completion_count unchanged?               read every xid and xmin
+//!   no: take xmin back, take the lock
+//! ```
+//!
+//! Of two such fences one is first. If the session's is, the horizon reads its xmin. If the horizon's is,
+//! the session reads at least the count that the horizon's thread knew when it took the lock; an unchanged
+//! count then says that nobody of the set had ended by then, and the horizon is held back by them, or by
+//! `latest_completed`, which stood still too.
+//!
+//! Invariants: `xmin <= xmax`; every listed xid is at least `xmin` and below `xmax`; the owner's own ids are
+//! in no list, but its xid counts for `xmin`.
+
+use base::{FullXid, Xid, fence, variant};
+
+use crate::array::Shared;
+use crate::backend::Backend;
+use crate::proc::StatusFlags;
+
+/// Who was running at one moment, for one session.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct RunningSet {
+    /// Everything older had ended.
+    pub xmin: FullXid,
+    /// This and everything newer had not ended; one more than the highest that had.
+    pub xmax: FullXid,
+    /// The transactions between them that were running, in the order of their slots.
+    pub xids: Vec<Xid>,
+    /// Their subtransactions, unless `overflowed`. Some may be at or above `xmax`.
+    pub subxids: Vec<Xid>,
+    /// Whether subtransactions are missing: an id must be traced to its parent first.
+    pub overflowed: bool,
+    /// The count at which it was taken; 0 for one that never was.
+    pub completion_count: u64,
+    /// The session's own xid at that time.
+    pub own_xid: Option<FullXid>,
+    /// What replication slots asked to be kept back at that time.
+    pub replication: crate::array::ReplicationXmins,
+}
+
+/// How a set came about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Taken {
+    /// The old one still stood.
+    Reused,
+    /// From the dense arrays.
+    Rebuilt,
+}
+
+impl RunningSet {
+    /// Whether an id, of a transaction or a subtransaction, was running to this set. An overflowed set
+    /// answers for ids of transactions, and for ids outside of `xmin..xmax`.
+    pub fn is_running(&self, xid: FullXid) -> bool {
+        xid >= self.xmax
+            || (xid >= self.xmin
+                && (self.xids.contains(&xid.xid()) || self.subxids.contains(&xid.xid())))
+    }
+}
+
+impl Backend {
+    /// Takes the set of the running under the lock, into the memory of an old one, which is kept if it
+    /// still stands; shows its xmin, unless an older one is shown already.
+    pub fn take_running(&mut self, set: &mut RunningSet) -> Taken {
+        let shared = self.array.shared();
+        let taken = if set.completion_count == shared.completion_count() {
+            set.own_xid = self.xid();
+            Taken::Reused
+        } else {
+            self.rebuild(&shared, set);
+            Taken::Rebuilt
+        };
+        let proc = self.array.proc(self.number());
+        if proc.xmin().is_none() {
+            proc.set_xmin(Some(set.xmin));
+        }
+        taken
+    }
+
+    /// Takes the set of the running under a lock that is held, and shows nothing.
+    pub fn rebuild(&self, shared: &Shared<'_>, set: &mut RunningSet) {
+        assert!(std::ptr::eq(shared.array, &raw const **self.array()), "the lock of this array");
+        let latest_completed = shared.latest_completed();
+        let xmax = latest_completed.next();
+        let own = self.position();
+        let own_xid = self.xid();
+        let mut xmin = own_xid.map_or(xmax, |xid| xid.min(xmax));
+        set.xids.clear();
+        set.subxids.clear();
+        set.overflowed = false;
+        for position in 0..shared.len() {
+            let xid = shared.xid(position);
+            if xid == Xid::INVALID || position == own || !xid.precedes(xmax.xid()) {
+                continue;
+            }
+            if shared.status(position).any_of(StatusFlags::NOT_IN_SNAPSHOTS) {
+                continue;
+            }
+            set.xids.push(xid);
+            xmin = xmin.min(latest_completed.nearest(xid));
+            if !set.overflowed {
+                set.overflowed = shared.subxids(position, &mut set.subxids).overflowed;
+            }
+        }
+        if set.overflowed {
+            set.subxids.clear();
+        }
+        set.xmin = xmin;
+        set.xmax = xmax;
+        set.own_xid = own_xid;
+        set.completion_count = shared.completion_count();
+        set.replication = shared.replication_xmins();
+    }
+
+    /// Keeps an old set without taking the lock: shows its xmin and tells whether the set still stands. If
+    /// not, nothing is shown that was not before, and the set has to be taken anew.
+    ///
+    /// A session that shows an xmin already needs only the second look.
+    pub fn advertise_unlocked(&mut self, set: &RunningSet) -> bool {
+        let proc = self.array.proc(self.number());
+        if proc.xmin().is_some() {
+            return self.array.completion_count() == set.completion_count;
+        }
+        if variant!("running.check-before-advertise") {
+            let stands = self.array.completion_count() == set.completion_count;
+            if stands {
+                proc.set_xmin(Some(set.xmin));
+                fence!("running.advertise", SeqCst);
+            }
+            return stands;
+        }
+        proc.set_xmin(Some(set.xmin));
+        // Pairs with `horizon.scan`.
+        fence!("running.advertise", SeqCst);
+        let stands = self.array.completion_count() == set.completion_count
+            || variant!("running.no-second-look");
+        if !stands {
+            proc.set_xmin(None);
+        }
+        stands
+    }
+
+    /// Shows no xmin any more: the session has no snapshot left.
+    pub fn clear_xmin(&mut self) {
+        self.array.proc(self.number()).set_xmin(None);
+    }
+}
