@@ -3,6 +3,7 @@
 //! What the runners print goes to stdout untouched, so that their closing lines can be read there. A summary of the
 //! stages follows.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,14 @@ pub(crate) struct Arguments {
     /// Run this stage alone (can be given several times); what it needs is still set up.
     #[arg(long, value_enum, value_name = "STAGE")]
     only: Vec<Stage>,
+
+    /// Draw new random cases instead of the same ones every time; the seed is shown.
+    #[arg(long)]
+    random: bool,
+
+    /// The seed of random cases, as an earlier run showed it.
+    #[arg(long, value_name = "SEED", default_value_t = 15)]
+    seed: u64,
 
     /// Arguments for `cargo test`, such as `-p pgstrata-wal` or the name of a test.
     #[arg(last = true)]
@@ -82,6 +91,10 @@ fn run_stage(stage: Stage, arguments: &Arguments) -> Result<()> {
         Stage::Corpus => return corpus::run(corpus::Majors::All, false),
         Stage::Tests => {
             set_test_environment(&mut cargo)?;
+            // A run that fails is to fail again, whoever repeats it.
+            let seed = if arguments.random { fresh_seed() } else { arguments.seed };
+            println!("xtask: the seed of random cases is {seed}");
+            cargo.env("PROPTEST_RNG_SEED", seed.to_string());
             // Whoever names packages does not want all of them.
             let names_packages = arguments.cargo_test.iter().any(|word| {
                 word == "-p" || word.starts_with("--package") || word.starts_with("-p=")
@@ -100,6 +113,11 @@ fn run_stage(stage: Stage, arguments: &Arguments) -> Result<()> {
         ]),
     };
     process::run_shown(&mut cargo)
+}
+
+/// A seed that differs between runs.
+fn fresh_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 /// Private items are documented, too, so a link to one is no dead link.

@@ -157,6 +157,13 @@ pub(crate) struct Written {
     pub(crate) bytes: Vec<u8>,
 }
 
+impl Written {
+    /// Whether the rest of the segment behind it is skipped.
+    pub(crate) fn is_switch(&self) -> bool {
+        self.bytes[17] == XLOG && self.bytes[16] & 0xF0 == XLOG_SWITCH
+    }
+}
+
 /// Lays records into pages.
 #[derive(Debug, Clone)]
 pub(crate) struct LogBuilder {
