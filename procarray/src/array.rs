@@ -108,6 +108,8 @@ pub struct ProcArray {
     pub(crate) dense: Dense,
     members: CachePadded<RwLock<Members>>,
     generator: CachePadded<Mutex<FullXid>>,
+    /// What the generator holds, for who does not take its lock.
+    next_xid: CachePadded<AtomicU64>,
     latest_completed: CachePadded<AtomicU64>,
     completion_count: CachePadded<AtomicU64>,
     exclusive_acquisitions: AtomicU64,
@@ -143,6 +145,7 @@ impl ProcArray {
             dense: Dense::new(slots),
             members: CachePadded::new(RwLock::new(Members { numbers: Vec::with_capacity(slots) })),
             generator: CachePadded::new(Mutex::new(next)),
+            next_xid: CachePadded::new(AtomicU64::new(next.0)),
             latest_completed: CachePadded::new(AtomicU64::new(next.previous().0)),
             completion_count: CachePadded::new(AtomicU64::new(1)),
             exclusive_acquisitions: AtomicU64::new(0),
@@ -172,9 +175,10 @@ impl ProcArray {
         self.completion_count.load(Relaxed)
     }
 
-    /// The xid to be given out next.
+    /// The xid to be given out next: every one that the caller has heard of is older.
+    #[inline]
     pub fn next_xid(&self) -> FullXid {
-        *self.generator()
+        FullXid(self.next_xid.load(Relaxed))
     }
 
     /// How often the array's lock was taken exclusively so far.
@@ -251,6 +255,12 @@ impl ProcArray {
     /// What fails while an id is given out (no room on disk, say) leaves the generator as it was.
     pub(crate) fn generator(&self) -> MutexGuard<'_, FullXid> {
         self.generator.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that an id was given out.
+    pub(crate) fn advance_generator(&self, generator: &mut FullXid) {
+        *generator = generator.next();
+        self.next_xid.store(generator.0, Relaxed);
     }
 
     /// Puts a filled slot into the array.

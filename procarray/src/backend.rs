@@ -99,7 +99,7 @@ impl Backend {
         let mut next = self.array.generator();
         let xid = *next;
         extend(xid)?;
-        *next = xid.next();
+        self.array.advance_generator(&mut next);
         proc.set_xid(Some(xid));
         let position = self.position();
         self.array.dense.xids[position].store(xid.xid().0, base::sync::atomic::Ordering::Relaxed);
@@ -129,7 +129,7 @@ impl Backend {
         let mut next = self.array.generator();
         let xid = *next;
         extend(xid)?;
-        *next = xid.next();
+        self.array.advance_generator(&mut next);
         subxids::add(proc, &self.array.dense.subxid_states[self.position()], xid.xid());
         self.latest_xid = Some(xid);
         Ok(xid)

@@ -27,7 +27,7 @@ use base::{FullXid, Xid, fence, variant};
 
 use crate::array::Shared;
 use crate::backend::Backend;
-use crate::proc::StatusFlags;
+use crate::proc::{ProcNumber, StatusFlags};
 
 /// Who was running at one moment, for one session.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -154,5 +154,45 @@ impl Backend {
     /// Shows no xmin any more: the session has no snapshot left.
     pub fn clear_xmin(&mut self) {
         self.array.proc(self.number()).set_xmin(None);
+    }
+
+    /// Shows a newer xmin than before: the session has newer snapshots alone left (`SnapshotResetXmin`).
+    ///
+    /// # Panics
+    ///
+    /// If no xmin or a newer one is shown: a horizon may have passed this one.
+    pub fn advance_xmin(&mut self, xmin: FullXid) {
+        let proc = self.array.proc(self.number());
+        let shown = proc.xmin();
+        assert!(shown.is_some_and(|shown| shown <= xmin), "xmin goes from {shown:?} to {xmin:?}");
+        proc.set_xmin(Some(xmin));
+    }
+
+    /// Shows the xmin of a snapshot that another session has in use and hands on
+    /// (`ProcArrayInstallImportedXmin`). `false`, and nothing changes, if that session shows no xmin so old
+    /// any more, or is of another database, whose horizons are others.
+    ///
+    /// The lock is held exclusively, so that a horizon looks at both slots before this or at both
+    /// afterwards: between a look at this one before and at the other's after its end, it could miss both.
+    ///
+    /// # Panics
+    ///
+    /// If the session shows an xmin already.
+    pub fn take_over_xmin(&mut self, xmin: FullXid, from: ProcNumber) -> bool {
+        let array = &self.array;
+        let own = array.proc(self.number());
+        let shared = variant!("import.shared-lock").then(|| array.shared());
+        let exclusive = shared.is_none().then(|| array.exclusive());
+        assert_eq!(own.xmin(), None, "a session that takes over an xmin has none");
+        let source = array.proc(from);
+        let is_held = source.offset().is_some()
+            && source.database() == own.database()
+            && !source.status().any_of(StatusFlags::IN_VACUUM)
+            && source.xmin().is_some_and(|shown| shown <= xmin);
+        if is_held {
+            own.set_xmin(Some(xmin));
+        }
+        drop((shared, exclusive));
+        is_held
     }
 }

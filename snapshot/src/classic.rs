@@ -17,10 +17,10 @@
 //! from `xmin` to `xmax` where these are close enough together, else a hash table at most a quarter full.
 
 use std::cell::OnceCell;
-use std::fmt::Write as _;
 
 use base::{CommandId, FullXid, Xid};
 
+use crate::pg_snapshot::{PgSnapshot, PgSnapshotError};
 use crate::satisfies::{MvccSnapshot, Outcome};
 use crate::status::TransactionStatus;
 
@@ -49,7 +49,7 @@ pub trait RunningTransactions {
     /// Fills `contents` in and returns the completion count that they belong to; or leaves them alone and
     /// returns `None` if that count is still `known`. Count and contents must be of the same instant: the
     /// count moves whenever an id stops running, with the same lock held.
-    fn fill(&self, contents: &mut Contents, known: Option<u64>) -> Option<u64>;
+    fn fill(&mut self, contents: &mut Contents, known: Option<u64>) -> Option<u64>;
 }
 
 /// A list of who was running (`SnapshotData` of `SNAPSHOT_MVCC`).
@@ -70,7 +70,7 @@ impl ClassicSnapshot {
     /// Takes the snapshot anew, unless nobody has ended since it was taken from the same source. Returns
     /// whether it was reused.
     #[inline]
-    pub fn refresh(&mut self, source: &impl RunningTransactions, curcid: CommandId) -> bool {
+    pub fn refresh(&mut self, source: &mut impl RunningTransactions, curcid: CommandId) -> bool {
         self.curcid = curcid;
         match source.fill(&mut self.contents, self.completion_count) {
             None => true,
@@ -129,22 +129,29 @@ impl ClassicSnapshot {
         }
     }
 
-    /// `xmin:xmax:xip,xip,...`, as `pg_current_snapshot` and `txid_current_snapshot` print it: ids of 64
-    /// bits, top-level transactions only, in order. `next` is the next id to be given out, which no id
-    /// listed exceeds.
-    pub fn text(&self, next: FullXid) -> String {
-        let contents = &self.contents;
-        let mut running: Vec<FullXid> = contents.xip.iter().map(|xid| widen(*xid, next)).collect();
-        running.sort_unstable();
-        running.dedup();
-        let (xmin, xmax) = (widen(contents.xmin, next), widen(contents.xmax, next));
-        let mut text = format!("{}:{}:", xmin.0, xmax.0);
-        for (index, xid) in running.iter().enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{comma}{}", xid.0);
+    /// The snapshot as sessions must see it to whom these ids are not their own: they count as running.
+    pub(crate) fn for_others(&self, top: Option<Xid>, children: &[Xid]) -> ClassicSnapshot {
+        let mut contents = self.contents.clone();
+        let xmax = contents.xmax;
+        // From xmax on everything counts as running.
+        let below = |xid: &Xid| xid.precedes(xmax);
+        contents.xip.extend(top.filter(below));
+        contents.subxip.extend(children.iter().copied().filter(below));
+        if contents.suboverflowed {
+            contents.subxip.clear();
         }
-        text
+        ClassicSnapshot::new(contents, self.curcid)
+    }
+
+    /// As `pg_current_snapshot` and `txid_current_snapshot` show it: ids of 64 bits, top-level transactions
+    /// only. `next` is the next id to be given out, which no id listed exceeds.
+    ///
+    /// # Errors
+    /// Where the contents are none of a running server: ids outside of the bounds.
+    pub fn to_pg_snapshot(&self, next: FullXid) -> Result<PgSnapshot, PgSnapshotError> {
+        let contents = &self.contents;
+        let running = contents.xip.iter().map(|xid| widen(*xid, next)).collect();
+        PgSnapshot::new(widen(contents.xmin, next), widen(contents.xmax, next), running)
     }
 }
 
@@ -283,7 +290,10 @@ mod tests {
 
     #[test]
     fn text_is_postgresqls() {
-        let text = |contents, next| ClassicSnapshot::new(contents, 0).text(FullXid(next));
+        let text = |contents, next| {
+            let snapshot = ClassicSnapshot::new(contents, 0).to_pg_snapshot(FullXid(next));
+            snapshot.expect("ids between the bounds").to_string()
+        };
         assert_eq!(text(contents(738, 741, &[740, 738]), 742), "738:741:738,740");
         assert_eq!(text(contents(743, 743, &[]), 743), "743:743:");
         // Just after the first wraparound: what is above the next id belongs to the epoch before.
@@ -297,7 +307,7 @@ mod tests {
     }
 
     impl RunningTransactions for Source {
-        fn fill(&self, contents: &mut Contents, known: Option<u64>) -> Option<u64> {
+        fn fill(&mut self, contents: &mut Contents, known: Option<u64>) -> Option<u64> {
             if known == Some(self.count) {
                 return None;
             }
@@ -311,12 +321,12 @@ mod tests {
         let many: Vec<u32> = (100..200).collect();
         let mut source = Source { count: 7, contents: contents(100, 200, &many) };
         let mut snapshot = ClassicSnapshot::default();
-        assert!(!snapshot.refresh(&source, 0));
+        assert!(!snapshot.refresh(&mut source, 0));
         assert!(snapshot.lists(Xid(150)));
-        assert!(snapshot.refresh(&source, 1), "nobody has ended");
+        assert!(snapshot.refresh(&mut source, 1), "nobody has ended");
         source.contents.xip.retain(|xid| xid.0 != 150);
         source.count += 1;
-        assert!(!snapshot.refresh(&source, 2));
+        assert!(!snapshot.refresh(&mut source, 2));
         assert!(!snapshot.lists(Xid(150)), "the search table went with the old contents");
         assert!(snapshot.lists(Xid(151)));
     }

@@ -8,13 +8,21 @@
 
 pub mod classic;
 pub mod commit_ts;
+pub mod export;
+pub mod pg_snapshot;
 pub mod reason;
+pub mod registry;
 pub mod satisfies;
+pub mod source;
 pub mod stamp;
 pub mod status;
 
 pub use classic::{ClassicSnapshot, Contents, RunningTransactions};
+pub use export::{Exports, SnapshotId};
+pub use pg_snapshot::PgSnapshot;
 pub use reason::Reason;
+pub use registry::{Registered, Registry, SnapshotScope};
+pub use source::{CommitTsSource, OwnXids, Snapshot, SnapshotSource};
 pub use stamp::{Hint, Hints, TupleStamp};
 pub use status::{
     CommandIdPair, LoggedStatus, MultiXactMember, MultiXactStatus, TransactionStatus,

@@ -1,10 +1,12 @@
 //! The horizon against those who begin to read: it is at most every start in use.
 
 use base::sync::atomic::AtomicU64;
-use base::sync::atomic::Ordering::{AcqRel, Acquire};
+use base::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use base::sync::{Arc, UnsafeCell, thread};
 use loom_tests::{check, expect_caught};
-use procarray::Advertised;
+use procarray::{Advertised, GroupClear, RunningSet};
+
+use crate::arrays::{array, connect};
 
 /// A reader begins, the clock moves on, the remover computes a horizon.
 #[test]
@@ -16,10 +18,10 @@ fn acquisition() {
             let (clock, advertised) = (Arc::clone(&clock), Arc::clone(&advertised));
             thread::spawn(move || {
                 clock.fetch_add(1, AcqRel);
-                advertised.horizon(&clock)
+                advertised.horizon(|| clock.load(Acquire))
             })
         };
-        let start = advertised.acquire(0, &clock);
+        let start = advertised.acquire(0, || clock.load(Acquire));
         let horizon = remover.join().expect("the remover ends");
         assert!(horizon <= start, "horizon {horizon} passed a reader of {start}");
         assert!(start <= clock.load(Acquire));
@@ -40,12 +42,12 @@ fn removal() {
                 (Arc::clone(&clock), Arc::clone(&advertised), Arc::clone(&version));
             thread::spawn(move || {
                 clock.fetch_add(1, AcqRel);
-                if advertised.horizon(&clock) >= 2 {
+                if advertised.horizon(|| clock.load(Acquire)) >= 2 {
                     version.remove();
                 }
             })
         };
-        if advertised.acquire(0, &clock) < 2 {
+        if advertised.acquire(0, || clock.load(Acquire)) < 2 {
             assert!(version.is_there());
         }
         advertised.release(0);
@@ -53,24 +55,74 @@ fn removal() {
     });
 }
 
-/// A commit's payload is readable to whoever the clock showed it.
+/// A reader hands its point on while a remover computes a horizon: one of the two is seen.
 #[test]
-fn publication() {
+fn handing_on() {
     check(4, || {
         let clock = Arc::new(AtomicU64::new(1));
-        let advertised = Advertised::new(1);
-        let version = Arc::new(Version(UnsafeCell::new(true)));
-        let committer = {
-            let (clock, version) = (Arc::clone(&clock), Arc::clone(&version));
+        let advertised = Arc::new(Advertised::new(2));
+        // The new reader is looked at first.
+        let point = advertised.acquire(1, || clock.load(Acquire));
+        clock.store(2, Release);
+        let remover = {
+            let (clock, advertised) = (Arc::clone(&clock), Arc::clone(&advertised));
+            thread::spawn(move || advertised.horizon(|| clock.load(Acquire)))
+        };
+        let first = {
+            let advertised = Arc::clone(&advertised);
             thread::spawn(move || {
-                version.remove();
-                clock.fetch_add(1, AcqRel);
+                assert!(advertised.take_over(0, 1, point), "the other reads still");
             })
         };
-        if advertised.acquire(0, &clock) == 2 {
-            assert!(!version.is_there());
-        }
-        committer.join().expect("the committer ends");
+        first.join().expect("it takes over");
+        advertised.release(1);
+        let horizon = remover.join().expect("the remover ends");
+        assert!(horizon <= point, "horizon {horizon} passed {point}, which is in use");
+    });
+}
+
+/// The same with a session's xmin.
+#[test]
+fn handing_an_xmin_on() {
+    check(4, || {
+        let array = array(3, 0, GroupClear::WhenContended);
+        let mut new = connect(&array);
+        let mut old = connect(&array);
+        let mut writer = connect(&array);
+        let xid = writer.assign_xid();
+        old.take_running(&mut RunningSet::default());
+        writer.end_transaction();
+        let remover = thread::spawn(move || (writer.horizons().data.xid, writer));
+        assert!(new.take_over_xmin(xid, old.number()), "the other reads still");
+        old.clear_xmin();
+        let (horizon, writer) = remover.join().expect("the remover ends");
+        assert!(horizon <= xid, "horizon {horizon:?} passed {xid:?}, which is in use");
+        drop((new, old, writer));
+    });
+}
+
+/// A reader goes on at a newer point: the version of the older one may be removed, and is not read any more.
+#[test]
+fn going_on() {
+    check(4, || {
+        let clock = Arc::new(AtomicU64::new(1));
+        let advertised = Arc::new(Advertised::new(1));
+        let version = Arc::new(Version(UnsafeCell::new(true)));
+        let old = advertised.acquire(0, || clock.load(Acquire));
+        clock.store(2, Release);
+        let remover = {
+            let (clock, advertised, version) =
+                (Arc::clone(&clock), Arc::clone(&advertised), Arc::clone(&version));
+            thread::spawn(move || {
+                if advertised.horizon(|| clock.load(Acquire)) >= 2 {
+                    version.remove();
+                }
+            })
+        };
+        assert_eq!(old, 1);
+        assert!(version.is_there());
+        advertised.advance(0, 2);
+        remover.join().expect("the remover ends");
     });
 }
 
@@ -116,6 +168,16 @@ fn removal_variants_are_caught() {
 }
 
 #[test]
-fn publication_variants_are_caught() {
-    expect_caught("horizon::publication", &["advertise.clock"]);
+fn handing_on_variants_are_caught() {
+    expect_caught("horizon::handing_on", &["advertise.take-over-unlocked"]);
+}
+
+#[test]
+fn handing_an_xmin_on_variants_are_caught() {
+    expect_caught("horizon::handing_an_xmin_on", &["import.shared-lock"]);
+}
+
+#[test]
+fn going_on_variants_are_caught() {
+    expect_caught("horizon::going_on", &["advertise.advance"]);
 }

@@ -151,3 +151,36 @@ fn vacuum_flags_end_with_a_transaction_and_hide_it_from_snapshots() {
     vacuum.end_transaction();
     assert_eq!(vacuum.status(), kept);
 }
+
+#[test]
+fn an_xmin_is_handed_on_and_moves_forward_alone() {
+    let array = array(4, 0, 100, GroupClear::WhenContended);
+    let connect = |database| Backend::connect(&array, database).expect("a free slot");
+    let (mut writer, mut from, mut to) = (connect(1), connect(1), connect(1));
+    let mut elsewhere = connect(2);
+    let xmin = writer.assign_xid();
+    assert!(!to.take_over_xmin(xmin, from.number()), "nothing is shown");
+    let mut set = RunningSet::default();
+    from.take_running(&mut set);
+    assert!(!to.take_over_xmin(FullXid(99), from.number()), "what is shown is newer");
+    assert!(!elsewhere.take_over_xmin(xmin, from.number()), "another database's horizons");
+    assert!(to.take_over_xmin(xmin, from.number()));
+    from.clear_xmin();
+    writer.end_transaction();
+    assert_eq!(elsewhere.horizons().shared.xid, xmin);
+    to.advance_xmin(xmin.next());
+    assert_eq!(to.horizons().data.xid, xmin.next());
+    let number = from.number();
+    drop(from);
+    to.clear_xmin();
+    assert!(!to.take_over_xmin(xmin, number), "the session has gone");
+}
+
+#[test]
+#[should_panic(expected = "xmin goes from Some(0:100) to 0:99")]
+fn an_xmin_does_not_go_back() {
+    let array = array(1, 0, 100, GroupClear::WhenContended);
+    let mut backend = Backend::connect(&array, 1).expect("a free slot");
+    backend.take_running(&mut RunningSet::default());
+    backend.advance_xmin(FullXid(99));
+}

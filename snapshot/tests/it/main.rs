@@ -3,4 +3,6 @@
 mod enumerated;
 mod histories;
 mod model;
+mod random;
+mod registry;
 mod world;

@@ -163,6 +163,41 @@ impl TransactionStatus for World {
     }
 }
 
+/// Fates of which nothing is known: nobody runs, is logged or has a parent.
+pub(crate) struct Nobody;
+
+impl TransactionStatus for Nobody {
+    type Error = Infallible;
+
+    fn own(&self, _xid: Xid) -> bool {
+        false
+    }
+
+    fn running(&self, _xid: Xid) -> Result<bool, Infallible> {
+        Ok(false)
+    }
+
+    fn logged(&self, _xid: Xid) -> Result<LoggedStatus, Infallible> {
+        Ok(InProgress)
+    }
+
+    fn parent(&self, _xid: Xid) -> Result<Option<Xid>, Infallible> {
+        Ok(None)
+    }
+
+    fn members(
+        &self,
+        _multi: MultiXactId,
+        _only_lockers: bool,
+    ) -> Result<Cow<'_, [MultiXactMember]>, Infallible> {
+        Ok(Cow::Borrowed(&[]))
+    }
+
+    fn command_ids(&self, combo: CommandId) -> Result<CommandIdPair, Infallible> {
+        Ok(CommandIdPair { cmin: combo, cmax: combo })
+    }
+}
+
 /// The classic snapshot of this world: in full; or with its subtransactions left out.
 pub(crate) fn classic(overflowed: bool) -> ClassicSnapshot {
     let listed = |parent: bool| {
