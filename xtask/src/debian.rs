@@ -12,10 +12,18 @@
 //!
 //! The script stands where the program stood, and passes its own path as `argv[0]`. So PostgreSQL finds its `share` and
 //! `lib` beside it, and `initdb` and `pg_ctl`, which start `postgres` themselves, start the script.
+//!
+//! The server's headers, which only building the extension needs, are an entry of their own:
+//!
+//! ```text
+//! root/usr/include/postgresql/17/server       the headers
+//! pg_config                                   script: the installation's pg_config, which names these headers
+//! ```
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -82,6 +90,48 @@ pub(crate) fn install(cache: &Cache, lock: &CacheLock, major: u32) -> Result<()>
     Ok(())
 }
 
+/// The pg_config that knows the headers of [`install_headers`], whether it is there or not.
+pub(crate) fn headers_pg_config(cache: &Cache, major: u32) -> PathBuf {
+    cache.entry(&headers_entry_name(major)).join("pg_config")
+}
+
+/// Fetches and unpacks the server's headers of a major version; `pg_config` is that of the server's installation.
+pub(crate) fn install_headers(
+    cache: &Cache,
+    lock: &CacheLock,
+    major: u32,
+    pg_config: &Path,
+) -> Result<()> {
+    let name = headers_entry_name(major);
+    cache.make_entry(lock, &name, |directory| {
+        println!("xtask: fetching the headers of PostgreSQL {major} from another suite of Debian (unpacked, not installed)");
+        let state = directory.join("apt");
+        let configuration = write_apt_state(&state, &mirror::find()?, major)?;
+        process::run(apt_get(&configuration).args(["update", "--error-on=any"]))?;
+        process::run(
+            apt_get(&configuration)
+                .args(["download", &format!("postgresql-server-dev-{major}")])
+                .current_dir(state.join("cache/archives")),
+        )
+        .with_context(|| format!("cannot fetch Debian's headers of PostgreSQL {major}"))?;
+        unpack(directory)?;
+        let headers = cache.entry(&name).join(format!("root/usr/include/postgresql/{major}/server"));
+        let script = directory.join("pg_config");
+        let text = format!(
+            "#!/bin/sh\ncase \"$1\" in\n  --includedir-server) echo '{}' ;;\n  *) exec '{}' \"$@\" ;;\nesac\n",
+            headers.display(),
+            pg_config.display()
+        );
+        fs::write(&script, text)?;
+        Ok(fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?)
+    })?;
+    Ok(())
+}
+
+fn headers_entry_name(major: u32) -> String {
+    format!("debian-{major}-headers")
+}
+
 fn entry_name(major: u32) -> String {
     format!("debian-{major}")
 }
@@ -94,33 +144,38 @@ fn bin_below(root: &Path, major: u32) -> PathBuf {
     root.join(format!("usr/lib/postgresql/{major}/bin"))
 }
 
+fn apt_get(configuration: &Path) -> Command {
+    let mut command = process::command("apt-get");
+    command.arg("--config-file").arg(configuration);
+    command
+}
+
 /// Fills `directory`, which will be renamed to `place`.
 fn fetch(directory: &Path, place: &Path, major: u32) -> Result<()> {
     let configuration = write_apt_state(&directory.join("apt"), &mirror::find()?, major)?;
-    let apt_get = || {
-        let mut command = process::command("apt-get");
-        command.arg("--config-file").arg(&configuration);
-        command
-    };
-    process::run(apt_get().arg("update").arg("--error-on=any"))?;
+    process::run(apt_get(&configuration).arg("update").arg("--error-on=any"))?;
     process::run(
-        apt_get()
+        apt_get(&configuration)
             .args(["install", "--yes", "--download-only", "--no-install-recommends"])
             .args([format!("postgresql-{major}"), format!("postgresql-client-{major}")]),
     )?;
-    let root = root(directory);
+    unpack(directory)?;
+    write_scripts(&root(directory), &place.join("root"), major)
+}
+
+/// Unpacks the packages that apt fetched for the entry in `directory`, and removes apt's state.
+fn unpack(directory: &Path) -> Result<()> {
     let mut unpacked = 0;
     for entry in fs::read_dir(directory.join("apt/cache/archives"))? {
         let package = entry?.path();
         if package.extension().is_some_and(|extension| extension == "deb") {
             let mut unpack = process::command("dpkg-deb");
-            process::run(unpack.arg("--extract").arg(&package).arg(&root))?;
+            process::run(unpack.arg("--extract").arg(&package).arg(root(directory)))?;
             unpacked += 1;
         }
     }
     ensure!(unpacked > 0, "apt-get fetched no package");
-    fs::remove_dir_all(directory.join("apt"))?;
-    write_scripts(&root, &place.join("root"), major)
+    Ok(fs::remove_dir_all(directory.join("apt"))?)
 }
 
 /// Writes an apt configuration whose whole state lies in `state`, and returns its file.

@@ -61,6 +61,20 @@ impl Installation {
         }
     }
 
+    /// The pg_config that names its programs' places and the server's headers, whether these are there or not: those of
+    /// a package that is unpacked are fetched by themselves. `None` for npm's, which have no headers.
+    pub(crate) fn pg_config(self) -> Result<Option<PathBuf>> {
+        match self {
+            Self::Npm16 | Self::Npm17 | Self::Npm18 => Ok(None),
+            Self::Debian15 if !self.is_unpacked()? => {
+                Ok(Some(self.bin_directory()?.join("pg_config")))
+            }
+            Self::Debian15 | Self::Debian17 | Self::Debian18 => {
+                Ok(Some(debian::headers_pg_config(&Cache::open()?, self.major())))
+            }
+        }
+    }
+
     /// True if its server is there.
     pub(crate) fn is_there(self) -> Result<bool> {
         Ok(self.bin_directory()?.join("postgres").exists())

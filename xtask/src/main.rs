@@ -7,6 +7,7 @@ mod corpus;
 mod debian;
 mod demo;
 mod deny;
+mod extension;
 mod fuzz;
 mod identity;
 mod installation;
@@ -14,6 +15,7 @@ mod mirror;
 mod npm;
 mod packages;
 mod process;
+mod regress;
 mod server;
 mod session;
 mod setup;
@@ -45,6 +47,10 @@ enum Task {
     Setup,
     /// Run everything that must hold before a change lands; CI runs exactly this.
     Test(test::Arguments),
+    /// Build the extension pgstrata and install it into a PostgreSQL server of yours.
+    Install(extension::Arguments),
+    /// Run the extension's SQL tests in throwaway servers of each major; `test` does, too.
+    Regress(regress::Arguments),
     /// Measure against PostgreSQL's own tools and write docs/benchmarks.
     Bench(bench::Arguments),
     /// Check licences and sources of the dependencies with cargo-deny.
@@ -69,6 +75,8 @@ fn run(task: &Task) -> Result<()> {
         Task::Demo => demo::demo(),
         Task::Setup => setup::setup(),
         Task::Test(arguments) => test::test(arguments),
+        Task::Install(arguments) => extension::install(arguments),
+        Task::Regress(arguments) => regress::regress(arguments),
         Task::Bench(arguments) => bench::bench(arguments),
         Task::Deny => deny::deny(),
         Task::Fuzz(arguments) => fuzz::fuzz(arguments),

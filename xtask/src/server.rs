@@ -144,6 +144,14 @@ impl Cluster {
         &self.base
     }
 
+    /// Makes a directory beside the data directory, which lives as long as the cluster and which its server can read.
+    pub(crate) fn make_directory(&self, name: &str) -> Result<PathBuf> {
+        let directory = self.base.join(name);
+        fs::create_dir(&directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        Ok(directory)
+    }
+
     /// Appends settings to postgresql.conf; a later one wins. They take effect at the next start or reload.
     pub(crate) fn configure(&self, settings: &[(&str, &str)]) -> Result<()> {
         let path = self.data_dir().join("postgresql.conf");
@@ -281,7 +289,7 @@ impl Cluster {
     /// psql of Debian 15, which speaks to every server from 15 to 18, without the user's ~/.psqlrc. It runs as
     /// whoever runs `xtask`, so that it reads their files.
     pub(crate) fn psql_command(&self, database: &str) -> Result<Command> {
-        let mut psql = self.as_client(Installation::Debian15.command("psql")?)?;
+        let mut psql = self.client("psql")?;
         psql.env("PGDATABASE", database);
         psql.args([
             "--no-psqlrc",
@@ -292,6 +300,11 @@ impl Cluster {
         ]);
         psql.args(["--set", "ON_ERROR_STOP=1"]);
         Ok(psql)
+    }
+
+    /// A client program of Debian 15, run as whoever runs `xtask`, that connects to this cluster.
+    pub(crate) fn client(&self, program: &str) -> Result<Command> {
+        self.as_client(Installation::Debian15.command(program)?)
     }
 
     fn as_client(&self, mut command: Command) -> Result<Command> {

@@ -20,6 +20,8 @@ pub(crate) struct Needs {
     components: &'static [(&'static str, &'static str)],
     /// Servers.
     installations: &'static [Installation],
+    /// Whether the extension is built for these servers, too, as far as there are headers.
+    headers: bool,
 }
 
 impl Needs {
@@ -28,6 +30,7 @@ impl Needs {
         packages: &["postgresql-15", "postgresql-client-15"],
         components: &[],
         installations: &[Installation::Debian15],
+        headers: false,
     };
 
     /// Everything that the tests run or compare with, and what builds the extension.
@@ -40,6 +43,7 @@ impl Needs {
         ],
         components: &[("fmt", "rustfmt"), ("clippy", "clippy")],
         installations: &Installation::ALL,
+        headers: true,
     };
 
     fn missing_installations(&self) -> Result<Vec<Installation>> {
@@ -57,7 +61,8 @@ impl Needs {
 pub(crate) fn ensure_installed(needs: &Needs) -> Result<()> {
     install_packages(needs, &needs.missing_installations()?)?;
     install_components(needs)?;
-    install_servers(needs)
+    install_servers(needs)?;
+    if needs.headers { install_headers(needs) } else { Ok(()) }
 }
 
 fn install_packages(needs: &Needs, missing: &[Installation]) -> Result<()> {
@@ -118,6 +123,21 @@ fn install_servers(needs: &Needs) -> Result<()> {
                 debian::install(&cache, &lock, installation.major())?;
             }
         }
+    }
+    Ok(())
+}
+
+/// The headers of servers that are unpacked in the cache; those of an installed package are a package, too.
+fn install_headers(needs: &Needs) -> Result<()> {
+    for installation in needs.installations {
+        let Some(pg_config) = installation.pg_config()? else { continue };
+        if pg_config.exists() {
+            continue;
+        }
+        let cache = Cache::open()?;
+        let lock = cache.lock()?;
+        let servers_own = installation.bin_directory()?.join("pg_config");
+        debian::install_headers(&cache, &lock, installation.major(), &servers_own)?;
     }
     Ok(())
 }

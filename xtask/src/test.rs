@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use crate::cache::Cache;
 use crate::installation::Installation;
 use crate::setup::{self, Needs};
-use crate::{corpus, process, workspace};
+use crate::{corpus, process, regress, workspace};
 
 /// What `cargo xtask test` takes.
 #[derive(Debug, clap::Args)]
@@ -47,6 +47,8 @@ enum Stage {
     Corpus,
     /// cargo test, of every crate.
     Tests,
+    /// Build the extension for each major, and run its SQL tests in servers.
+    Extension,
     /// cargo doc, private items included, where every warning is an error.
     Docs,
 }
@@ -105,6 +107,7 @@ fn run_stage(stage: Stage, arguments: &Arguments) -> Result<()> {
             }
             cargo.args(&arguments.cargo_test)
         }
+        Stage::Extension => return regress::all(),
         Stage::Docs => cargo.env("RUSTDOCFLAGS", RUSTDOC_FLAGS).args([
             "doc",
             "--workspace",
@@ -148,11 +151,11 @@ fn summary(outcomes: &[Outcome]) -> String {
     for outcome in outcomes {
         let verdict = if outcome.failed { "FAILED" } else { "ok" };
         let seconds = outcome.took.as_secs_f64();
-        text += &format!("  {:<8} {seconds:>8.1} s  {verdict}\n", name(outcome.stage));
+        text += &format!("  {:<9} {seconds:>8.1} s  {verdict}\n", name(outcome.stage));
     }
     let total: f64 = outcomes.iter().map(|outcome| outcome.took.as_secs_f64()).sum();
     let failed = outcomes.iter().any(|outcome| outcome.failed);
-    text += &format!("  {:<8} {total:>8.1} s  {}\n", "all", if failed { "FAILED" } else { "ok" });
+    text += &format!("  {:<9} {total:>8.1} s  {}\n", "all", if failed { "FAILED" } else { "ok" });
     text
 }
 
@@ -166,8 +169,8 @@ mod tests {
             Outcome { stage: Stage::Format, took: Duration::from_millis(1500), failed: false },
             Outcome { stage: Stage::Lints, took: Duration::from_secs(60), failed: true },
         ];
-        let expected = "xtask: summary\n  format        1.5 s  ok\n  lints        60.0 s  FAILED\n  \
-                        all          61.5 s  FAILED\n";
+        let expected = "xtask: summary\n  format         1.5 s  ok\n  lints         60.0 s  FAILED\n  \
+                        all           61.5 s  FAILED\n";
         assert_eq!(summary(&outcomes), expected);
     }
 }

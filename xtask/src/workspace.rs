@@ -21,16 +21,21 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
-/// Builds the command `strata` as released, and returns its path.
-pub(crate) fn build_strata() -> Result<PathBuf> {
-    let mut build = cargo();
-    build.args(["build", "--release", "--package", "pgstrata-cli"]);
-    process::run_shown(&mut build)?;
+/// Where cargo puts what it builds.
+pub(crate) fn target_directory() -> Result<PathBuf> {
     let metadata = process::run(cargo().args(["metadata", "--format-version=1", "--no-deps"]))?;
     let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout)
         .context("cannot parse what cargo metadata prints")?;
     let target = metadata["target_directory"]
         .as_str()
         .context("cargo metadata names no target directory")?;
-    Ok(Path::new(target).join("release/strata"))
+    Ok(target.into())
+}
+
+/// Builds the command `strata` as released, and returns its path.
+pub(crate) fn build_strata() -> Result<PathBuf> {
+    let mut build = cargo();
+    build.args(["build", "--release", "--package", "pgstrata-cli"]);
+    process::run_shown(&mut build)?;
+    Ok(target_directory()?.join("release/strata"))
 }

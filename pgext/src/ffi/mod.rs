@@ -1,0 +1,9 @@
+//! What stands between the extension's functions and the server's C: calls and their arguments ([`function`]), values
+//! ([`value`]), result sets ([`rows`]).
+//!
+//! Invariants: what is unsafe in a plain SQL function lies here, and a family's own file needs none; a function's error
+//! is raised in one place, after everything on its stack is dropped.
+
+pub(crate) mod function;
+pub(crate) mod rows;
+pub(crate) mod value;

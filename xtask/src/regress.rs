@@ -1,0 +1,199 @@
+//! The extension's SQL tests: `pgext/tests/sql/NAME.sql` run by psql in a throwaway server, what it prints compared with
+//! `pgext/tests/expected/NAME.out`, as PostgreSQL's own pg_regress does.
+//!
+//! Each test runs in a database of its own, as the superuser `postgres`, with the extension there to be created. Where
+//! majors rightly differ, `NAME.MAJOR.out` holds for that major and those above, up to the next such file. `:major` is
+//! the server's major version.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::extension::{Extension, PgConfig};
+use crate::installation::Installation;
+use crate::server::Cluster;
+use crate::setup::{self, Needs};
+use crate::{process, workspace};
+
+/// Where the extension can be built and run; `docs/extension.md` says why not in 16.
+const INSTALLATIONS: [Installation; 3] =
+    [Installation::Debian15, Installation::Debian17, Installation::Debian18];
+
+/// What the servers are told: much of what is logged, nothing that happens by itself.
+const SETTINGS: [(&str, &str); 6] = [
+    ("wal_level", "logical"),
+    ("autovacuum", "off"),
+    ("checkpoint_timeout", "1h"),
+    ("max_wal_size", "4GB"),
+    ("track_commit_timestamp", "on"),
+    ("max_prepared_transactions", "4"),
+];
+
+/// What `cargo xtask regress` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Run in the server of this major alone: 15, 17 or 18.
+    #[arg(long)]
+    major: Option<u32>,
+
+    /// Take what is printed for what is expected; look at the difference before it is committed.
+    #[arg(long)]
+    accept: bool,
+
+    /// The tests to run, without `.sql`; all without one.
+    tests: Vec<String>,
+}
+
+/// `cargo xtask regress`
+pub(crate) fn regress(arguments: &Arguments) -> Result<()> {
+    setup::ensure_installed(&Needs::TESTS)?;
+    let wanted = |installation: &Installation| {
+        arguments.major.is_none_or(|major| installation.major() == major)
+    };
+    let installations: Vec<Installation> = INSTALLATIONS.into_iter().filter(wanted).collect();
+    ensure!(!installations.is_empty(), "the extension is tested in PostgreSQL 15, 17 and 18");
+    for installation in installations {
+        run_in(installation, arguments)?;
+    }
+    Ok(())
+}
+
+/// The stage of `cargo xtask test`: lints of the extension, and all tests in all servers.
+pub(crate) fn all() -> Result<()> {
+    let pg_config = pg_config(Installation::Debian15)?;
+    let mut clippy = Extension::cargo(&pg_config, "clippy");
+    process::run_shown(clippy.args(["--profile", "extension", "--", "--deny=warnings"]))?;
+    let everything = Arguments { major: None, accept: false, tests: Vec::new() };
+    INSTALLATIONS.into_iter().try_for_each(|installation| run_in(installation, &everything))
+}
+
+fn pg_config(installation: Installation) -> Result<PgConfig> {
+    let program = installation.pg_config()?.context("an installation without headers")?;
+    PgConfig::ask(&program)
+}
+
+fn run_in(installation: Installation, arguments: &Arguments) -> Result<()> {
+    let pg_config = pg_config(installation)?;
+    let extension = Extension::build(&pg_config)?;
+    let tests = find_tests(&arguments.tests)?;
+    let mut cluster = Cluster::create(installation, &["--data-checksums"], &SETTINGS)?;
+    let settings = extension.stage(&pg_config, &cluster.make_directory("extension")?)?;
+    let settings: Vec<(&str, &str)> =
+        settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    cluster.configure(&settings)?;
+    cluster.start()?;
+    let mut failed = Vec::new();
+    for test in &tests {
+        let began = Instant::now();
+        let passed = test.run(&cluster, installation.major(), arguments.accept)?;
+        let verdict = if passed { "ok" } else { "FAILED" };
+        let (major, took) = (installation.major(), began.elapsed().as_secs_f64());
+        println!("xtask: extension in {major}: {:<24} {took:>6.2} s  {verdict}", test.name);
+        if !passed {
+            failed.push(test.name.as_str());
+        }
+    }
+    ensure!(
+        failed.is_empty(),
+        "in {installation} failed: {}; if the new output is right, `cargo xtask regress --accept`",
+        failed.join(", ")
+    );
+    Ok(())
+}
+
+#[derive(Debug)]
+struct Test {
+    name: String,
+    script: PathBuf,
+}
+
+fn directory(name: &str) -> PathBuf {
+    workspace::directory().join("pgext/tests").join(name)
+}
+
+fn find_tests(wanted: &[String]) -> Result<Vec<Test>> {
+    let mut tests = Vec::new();
+    for entry in fs::read_dir(directory("sql"))? {
+        let script = entry?.path();
+        let name = script.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let is_sql = script.extension().is_some_and(|extension| extension == "sql");
+        if is_sql && (wanted.is_empty() || wanted.contains(&name)) {
+            tests.push(Test { name, script });
+        }
+    }
+    tests.sort_by(|one, other| one.name.cmp(&other.name));
+    for name in wanted {
+        ensure!(tests.iter().any(|test| test.name == *name), "there is no test {name}");
+    }
+    ensure!(!tests.is_empty(), "there are no tests in {}", directory("sql").display());
+    Ok(tests)
+}
+
+impl Test {
+    /// Runs it; shows the difference and returns false if what is printed is not what is expected.
+    fn run(&self, cluster: &Cluster, major: u32, accept: bool) -> Result<bool> {
+        let database = format!("regress_{}", self.name);
+        cluster.psql(&format!("CREATE DATABASE {database}"))?;
+        let printed = self.printed(cluster, &database, major)?;
+        let expected = self.expected(major);
+        if fs::read(&expected).is_ok_and(|expected| expected == printed) {
+            return Ok(true);
+        }
+        if accept {
+            println!("xtask: {} is what was printed now", expected.display());
+            fs::write(&expected, &printed)?;
+            return Ok(true);
+        }
+        let results = workspace::target_directory()?.join("regress");
+        fs::create_dir_all(&results)?;
+        let result = results.join(format!("{}.{major}.out", self.name));
+        fs::write(&result, &printed)?;
+        let mut diff = process::command("diff");
+        diff.args(["--unified", "--new-file"]).arg(&expected).arg(&result);
+        process::run_shown(&mut diff).err().context("the files are the same after all")?;
+        Ok(false)
+    }
+
+    /// What psql prints, its echo of the script and the errors in their places.
+    fn printed(&self, cluster: &Cluster, database: &str, major: u32) -> Result<Vec<u8>> {
+        let mut psql = cluster.client("psql")?;
+        psql.env("PGDATABASE", database).env("PGTZ", "UTC").env("PGDATESTYLE", "ISO");
+        psql.args(["--no-psqlrc", "--quiet", "--echo-all", "--set", "HIDE_TABLEAM=on"]);
+        psql.arg(format!("--set=major={major}"));
+        let (reader, writer) = std::io::pipe()?;
+        psql.stdin(fs::File::open(&self.script)?).stdout(writer.try_clone()?).stderr(writer);
+        let mut child = psql.spawn().context("cannot run psql")?;
+        drop(psql); // and with it this process's ends of the pipe
+        let printed = read_all(reader)?;
+        let status = child.wait()?;
+        // Errors in the script are part of what is expected; a lost connection is not.
+        if !status.success() {
+            let said = String::from_utf8_lossy(&printed).into_owned();
+            bail!(
+                "psql ended with {status} in {}:\n{}\nthe server's log:\n{}",
+                self.script.display(),
+                process::last_lines(&said, 10),
+                cluster.log_tail()
+            );
+        }
+        Ok(printed)
+    }
+
+    fn expected(&self, major: u32) -> PathBuf {
+        let directory = directory("expected");
+        let of_major = |major: u32| directory.join(format!("{}.{major}.out", self.name));
+        (15..=major)
+            .rev()
+            .map(of_major)
+            .find(|path| path.exists())
+            .unwrap_or_else(|| directory.join(format!("{}.out", self.name)))
+    }
+}
+
+fn read_all(mut from: impl std::io::Read) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
