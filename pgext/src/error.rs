@@ -7,6 +7,7 @@ use pgrx::PgLogLevel;
 use pgrx::pg_sys::errcodes::PgSqlErrorCode;
 use pgrx::pg_sys::panic::ErrorReport;
 use wal::control::LoadError;
+use wal::source::SourceError;
 
 /// An error to raise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,19 +18,21 @@ pub(crate) struct SqlError {
     hint: Option<String>,
 }
 
+#[allow(
+    dead_code,
+    reason = "the foreign tables and functions that need all of it are still to come"
+)]
 impl SqlError {
     pub(crate) fn new(code: PgSqlErrorCode, message: impl Into<String>) -> SqlError {
         SqlError { code, message: message.into(), detail: None, hint: None }
     }
 
     /// With what is known beyond the message.
-    #[expect(dead_code, reason = "for the families of functions to come")]
     pub(crate) fn detail(self, detail: impl Into<String>) -> SqlError {
         SqlError { detail: Some(detail.into()), ..self }
     }
 
     /// With what to do.
-    #[expect(dead_code, reason = "for the families of functions to come")]
     pub(crate) fn hint(self, hint: impl Into<String>) -> SqlError {
         SqlError { hint: Some(hint.into()), ..self }
     }
@@ -64,9 +67,41 @@ impl From<LoadError> for SqlError {
     }
 }
 
+impl From<SourceError> for SqlError {
+    fn from(error: SourceError) -> SqlError {
+        let new = SqlError::new(code_of_source(&error), error.to_string());
+        match error {
+            SourceError::NoTimeline { .. } => new.hint("pg_ls_waldir() lists what is there."),
+            SourceError::NoSegments { .. } => new.hint(
+                "A log is a data directory, its pg_wal or an archive of segments, or a tar archive of one of these.",
+            ),
+            _ => new,
+        }
+    }
+}
+
+/// The SQLSTATE of a source that cannot be read.
+pub(crate) fn code_of_source(error: &SourceError) -> PgSqlErrorCode {
+    match error {
+        SourceError::Missing { .. } | SourceError::NoSegments { .. } => {
+            PgSqlErrorCode::ERRCODE_UNDEFINED_FILE
+        }
+        SourceError::Io { error, .. } => code_of_io(error),
+        SourceError::NothingLeft { .. }
+        | SourceError::NotASegment { .. }
+        | SourceError::History { .. } => PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
+        SourceError::NoTimeline { .. } => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+        SourceError::Cancelled => PgSqlErrorCode::ERRCODE_QUERY_CANCELED,
+    }
+}
+
 /// As `errcode_for_file_access`.
 pub(crate) fn code_of_io(error: &std::io::Error) -> PgSqlErrorCode {
     use std::io::ErrorKind;
+    // No kind has these: EMFILE, ENFILE.
+    if matches!(error.raw_os_error(), Some(24 | 23)) {
+        return PgSqlErrorCode::ERRCODE_INSUFFICIENT_RESOURCES;
+    }
     match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE
@@ -76,6 +111,7 @@ pub(crate) fn code_of_io(error: &std::io::Error) -> PgSqlErrorCode {
         ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::DirectoryNotEmpty => {
             PgSqlErrorCode::ERRCODE_WRONG_OBJECT_TYPE
         }
+        ErrorKind::OutOfMemory => PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY,
         ErrorKind::StorageFull => PgSqlErrorCode::ERRCODE_DISK_FULL,
         _ => PgSqlErrorCode::ERRCODE_IO_ERROR,
     }

@@ -15,6 +15,9 @@
 mod control_file;
 mod error;
 mod ffi;
+#[allow(dead_code, reason = "the foreign tables and functions that read it are still to come")]
+mod log;
+#[allow(dead_code, reason = "the foreign tables and functions that read it are still to come")]
 mod server;
 
 pgrx::pg_module_magic!();

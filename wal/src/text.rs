@@ -25,7 +25,12 @@ pub enum Dialect {
 pub struct Text {
     buffer: Vec<u8>,
     dialect: Dialect,
+    /// In the place of the dialect's form of times.
+    time_form: Option<TimeForm>,
 }
+
+/// Appends a time to a text.
+pub type TimeForm = fn(TimestampTz, &mut Vec<u8>);
 
 /// What [`Text::int`] prints.
 pub trait Number: Copy {
@@ -112,7 +117,13 @@ const fn hexadecimal_characters(digits: u64, ten: u8) -> u64 {
 impl Text {
     /// An empty text in the given dialect.
     pub fn new(dialect: Dialect) -> Text {
-        Text { buffer: Vec::new(), dialect }
+        Text { buffer: Vec::new(), dialect, time_form: None }
+    }
+
+    /// An empty text in the server's dialect, with times as `form` makes them: inside a server the time zone is
+    /// that of the session, not of the process.
+    pub fn with_times(form: TimeForm) -> Text {
+        Text { time_form: Some(form), ..Text::new(Dialect::Server) }
     }
 
     /// Whose form is written.
@@ -301,9 +312,10 @@ impl Text {
 
     /// Appends a time in the dialect's form (`timestamptz_to_str`).
     pub fn time(&mut self, time: TimestampTz) -> &mut Text {
-        match self.dialect {
-            Dialect::Tool => time.push_tool_text(&mut self.buffer),
-            Dialect::Server => time.push_server_text(&mut self.buffer),
+        match (self.time_form, self.dialect) {
+            (Some(form), _) => form(time, &mut self.buffer),
+            (None, Dialect::Tool) => time.push_tool_text(&mut self.buffer),
+            (None, Dialect::Server) => time.push_server_text(&mut self.buffer),
         }
         self
     }

@@ -1,5 +1,6 @@
 //! SQL functions in Rust: their entry points and their arguments.
 
+use base::Lsn;
 use pgrx::pg_sys::{self, Datum};
 
 use crate::error::SqlError;
@@ -10,12 +11,59 @@ pub(crate) struct Call {
     info: pg_sys::FunctionCallInfo,
 }
 
+#[allow(dead_code, reason = "what the families of functions need, some of them still to come")]
 impl Call {
     /// # Safety
     /// `info` must be what the server gave to the function that is being called, which must not have returned.
     #[expect(unsafe_code)]
     pub(crate) unsafe fn new(info: pg_sys::FunctionCallInfo) -> Call {
         Call { info }
+    }
+
+    /// Argument `number`, from 0; `None` for NULL. Panics if the function has no such argument.
+    #[expect(unsafe_code)]
+    fn argument(&self, number: usize) -> Option<Datum> {
+        // SAFETY: the server gives as many arguments as it says, and they live as long as the call.
+        let argument = unsafe {
+            let count = usize::try_from((*self.info).nargs).unwrap_or(0);
+            (*self.info).args.as_slice(count)[number]
+        };
+        (!argument.isnull).then_some(argument.value)
+    }
+
+    /// A `pg_lsn`.
+    pub(crate) fn lsn(&self, number: usize) -> Option<Lsn> {
+        self.argument(number).map(|datum| Lsn(datum.value() as u64))
+    }
+
+    /// A `bigint`.
+    pub(crate) fn int8(&self, number: usize) -> Option<i64> {
+        self.argument(number).map(|datum| datum.value() as i64)
+    }
+
+    /// An `integer`.
+    pub(crate) fn int4(&self, number: usize) -> Option<i32> {
+        self.argument(number).map(|datum| datum.value() as i32)
+    }
+
+    /// A `smallint`.
+    pub(crate) fn int2(&self, number: usize) -> Option<i16> {
+        self.argument(number).map(|datum| datum.value() as i16)
+    }
+
+    /// An `oid` or `xid`.
+    pub(crate) fn oid(&self, number: usize) -> Option<u32> {
+        self.argument(number).map(|datum| datum.value() as u32)
+    }
+
+    /// A `boolean`.
+    pub(crate) fn bool(&self, number: usize) -> Option<bool> {
+        self.argument(number).map(|datum| datum.value() as u8 != 0)
+    }
+
+    /// A `text`.
+    pub(crate) fn text(&self, number: usize) -> Option<String> {
+        self.argument(number).map(super::value::text_of)
     }
 
     pub(super) fn info(&self) -> pg_sys::FunctionCallInfo {

@@ -1,6 +1,6 @@
 //! SQL values on their way to the server.
 
-use std::ffi::c_char;
+use std::ffi::{CStr, c_char};
 
 use pgrx::pg_sys::{self, Datum};
 
@@ -75,6 +75,19 @@ fn variable_length(bytes: &[u8]) -> Datum {
     Datum::from(unsafe {
         pg_sys::cstring_to_text_with_len(bytes.as_ptr().cast::<c_char>(), length)
     })
+}
+
+/// A `text` that the server gave. Bytes that are not UTF-8 (in a database of another encoding) come as U+FFFD.
+#[expect(unsafe_code)]
+pub(crate) fn text_of(datum: Datum) -> String {
+    // SAFETY: the datum is a text, as the function's SQL signature says; text_to_cstring gives a copy that ends in a
+    // zero, in the current memory context.
+    unsafe {
+        let copy = pg_sys::text_to_cstring(datum.cast_mut_ptr());
+        let text = CStr::from_ptr(copy).to_string_lossy().into_owned();
+        pg_sys::pfree(copy.cast());
+        text
+    }
 }
 
 #[expect(unsafe_code)]
