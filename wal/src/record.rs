@@ -292,6 +292,69 @@ impl<'a> Record<'a> {
     }
 }
 
+/// What is counted of a record that has passed every check; its parts were looked at and not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outline {
+    /// Where it starts.
+    pub start: Lsn,
+    /// Where it ends, as [`Record::end`] has it.
+    pub end: Lsn,
+    /// Its header.
+    pub header: RecordHeader,
+    /// Length of all its images as stored, in bytes.
+    pub image_length: u32,
+}
+
+impl Outline {
+    /// Checks all that [`Decoder::decode`] checks, in a fraction of its time: no block reference is made.
+    ///
+    /// # Errors
+    /// The first contradiction.
+    #[inline(always)] // part of the loop over all records; measured
+    pub(crate) fn of(raw: RawRecord<'_>) -> Result<Outline, DecodeFault> {
+        let RawRecord { start, end, header, .. } = raw;
+        let image_length = parts(raw, &mut Seen::default())?.image_length;
+        Ok(Outline { start, end, header, image_length })
+    }
+}
+
+/// What becomes of a record's block references while its parts are checked.
+trait References {
+    /// Id and relation of the last one.
+    fn last(&self) -> Option<(u8, RelFileLocator)>;
+    fn push(&mut self, block: BlockRef);
+}
+
+impl References for Vec<BlockRef> {
+    #[inline]
+    fn last(&self) -> Option<(u8, RelFileLocator)> {
+        self.as_slice().last().map(|block| (block.id, block.locator))
+    }
+
+    #[inline]
+    fn push(&mut self, block: BlockRef) {
+        Vec::push(self, block);
+    }
+}
+
+/// The checks need no more of the references than the last id.
+#[derive(Default)]
+struct Seen {
+    last: Option<u8>,
+}
+
+impl References for Seen {
+    #[inline]
+    fn last(&self) -> Option<(u8, RelFileLocator)> {
+        self.last.map(|id| (id, RelFileLocator::default()))
+    }
+
+    #[inline]
+    fn push(&mut self, block: BlockRef) {
+        self.last = Some(block.id);
+    }
+}
+
 /// Takes records apart; keeps the space for their block references from one to the next.
 #[derive(Debug)]
 pub struct Decoder {
@@ -373,7 +436,7 @@ impl Headers<'_> {
 }
 
 #[inline(always)] // part of the loop over all records; measured
-fn parts(raw: RawRecord<'_>, blocks: &mut Vec<BlockRef>) -> Result<Parts, DecodeFault> {
+fn parts(raw: RawRecord<'_>, blocks: &mut impl References) -> Result<Parts, DecodeFault> {
     let mut headers = Headers { rest: raw.bytes.get(HEADER_SIZE..).unwrap_or_default() };
     let mut parts =
         Parts { at: 0, main_length: 0, image_length: 0, origin: 0, toplevel_xid: Xid::INVALID };
@@ -424,14 +487,14 @@ fn parts(raw: RawRecord<'_>, blocks: &mut Vec<BlockRef>) -> Result<Parts, Decode
 #[inline(always)] // part of the loop over all records; measured
 fn push_block_reference(
     headers: &mut Headers<'_>,
-    blocks: &mut Vec<BlockRef>,
+    blocks: &mut impl References,
     parts_at: u32,
 ) -> Result<(u16, u16), DecodeFault> {
     // The common form is 20 bytes: no image, a relation of its own.
     const UNCOMMON: u8 = BLOCK_HAS_IMAGE | BLOCK_SAME_REL | 0x0C;
     if let Some((common, rest)) = headers.rest.split_first_chunk::<20>()
         && common[1] & UNCOMMON == 0
-        && blocks.is_empty()
+        && blocks.last().is_none()
     {
         let [id, flags, l0, l1, locator @ .., b0, b1, b2, b3] = *common;
         let data_length = u16::from_le_bytes([l0, l1]);
@@ -452,7 +515,7 @@ fn push_block_reference(
         });
         return Ok((0, data_length));
     }
-    let block = uncommon_block_reference(headers, blocks)?;
+    let block = uncommon_block_reference(headers, blocks.last())?;
     blocks.push(BlockRef { parts_at, ..block });
     Ok((block.image_length, block.data_length))
 }
@@ -474,10 +537,10 @@ fn fork(flags: u8) -> Result<ForkNumber, DecodeFault> {
 
 fn uncommon_block_reference(
     headers: &mut Headers<'_>,
-    before: &[BlockRef],
+    before: Option<(u8, RelFileLocator)>,
 ) -> Result<BlockRef, DecodeFault> {
     let id = headers.u8()?;
-    if before.last().is_some_and(|last| id <= last.id) {
+    if before.is_some_and(|(last, _)| id <= last) {
         return Err(DecodeFault::OutOfOrderBlockId(id));
     }
     let [flags, l0, l1] = headers.take()?;
@@ -502,7 +565,7 @@ fn uncommon_block_reference(
     block.locator = if flags & BLOCK_SAME_REL == 0 {
         RelFileLocator::from_bytes(headers.take()?)
     } else {
-        before.last().ok_or(DecodeFault::NoPreviousRelation)?.locator
+        before.ok_or(DecodeFault::NoPreviousRelation)?.1
     };
     block.block = headers.u32()?;
     block.fork = fork(flags)?;

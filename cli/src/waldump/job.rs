@@ -13,6 +13,7 @@ use wal::Record;
 use wal::filter::Filter;
 use wal::read::parallel::{self, Gather};
 use wal::read::{Position, RecordReader, Stop};
+use wal::record::Outline;
 use wal::source::{Segments, SourceError};
 
 use super::images::ImageSaver;
@@ -33,6 +34,10 @@ const FOLLOW_SEARCH: u64 = 1000;
 pub(super) trait Part: Clone + Send + Sync {
     /// Takes in a record that the filter lets pass.
     fn take(&mut self, record: &Record<'_>);
+    /// Whether [`Part::take_outline`] does for a record what [`Part::take`] does.
+    const OUTLINES_SUFFICE: bool = false;
+    /// Takes in a record of which no more is known.
+    fn take_outline(&mut self, _: &Outline) {}
     /// Sees one that it does not.
     fn pass_over(&mut self, _: &Record<'_>) {}
     /// Back to what it was before the first record.
@@ -93,6 +98,17 @@ impl<P: Part> Gather for Filtered<'_, P> {
         } else {
             self.part.pass_over(record);
         }
+    }
+
+    fn read_from(&mut self, reader: &mut RecordReader) -> Result<Lsn, Stop> {
+        if P::OUTLINES_SUFFICE && self.filter.is_empty() {
+            let previous = reader.next_outlines(|outline| self.part.take_outline(outline))?;
+            self.position = reader.position().next;
+            return Ok(previous);
+        }
+        let record = reader.next_record()?;
+        self.record(&record);
+        Ok(record.previous())
     }
 
     fn clear(&mut self) {

@@ -1,6 +1,7 @@
 //! Statistics: counted by each thread for itself, merged and shown at the end.
 
 use base::Lsn;
+use wal::record::Outline;
 use wal::stats::{
     Grouping, RelationStatistics, Statistics, TransactionStatistics, TransactionStretch,
 };
@@ -63,9 +64,16 @@ impl Job for ShowStatistics {
 }
 
 impl Part for Statistics {
+    const OUTLINES_SUFFICE: bool = true;
+
     #[inline]
     fn take(&mut self, record: &Record<'_>) {
         self.add(record);
+    }
+
+    #[inline]
+    fn take_outline(&mut self, outline: &Outline) {
+        self.add_outline(outline);
     }
 
     fn clear(&mut self) {

@@ -33,6 +33,16 @@ const MOST_AHEAD: u64 = 12;
 pub trait Gather: Send {
     /// Takes a record in. Records of a stretch come in order.
     fn record(&mut self, record: &Record<'_>);
+    /// Reads one record or more, and takes them in; gives the prev-link of the first. Who only counts reads
+    /// with [`RecordReader::next_outlines`].
+    ///
+    /// # Errors
+    /// Why no record was read.
+    fn read_from(&mut self, reader: &mut RecordReader) -> Result<Lsn, Stop> {
+        let record = reader.next_record()?;
+        self.record(&record);
+        Ok(record.previous())
+    }
     /// Back to what it was before the first record.
     fn clear(&mut self);
 }
@@ -243,9 +253,8 @@ impl Plan<'_> {
         stretch.first_timeline = first.timeline;
         reader.resume(Position::jump_to(begin));
         while reader.position().next < end && !shared.has_ended() {
-            let Ok(record) = reader.next_record() else { return stretch };
-            stretch.first_link.get_or_insert(record.previous());
-            stretch.gathered.record(&record);
+            let Ok(link) = stretch.gathered.read_from(reader) else { return stretch };
+            stretch.first_link.get_or_insert(link);
         }
         stretch.after = Some(reader.position());
         stretch
@@ -282,12 +291,9 @@ impl<G: Gather, M: Fn() -> G> Joiner<'_, G, M> {
         let mut gathered = self.spare.take().unwrap_or_else(self.make);
         let mut stop = None;
         while self.reader.position().next < end {
-            match self.reader.next_record() {
-                Ok(record) => gathered.record(&record),
-                Err(error) => {
-                    stop = Some(error);
-                    break;
-                }
+            if let Err(error) = gathered.read_from(&mut self.reader) {
+                stop = Some(error);
+                break;
             }
         }
         self.position = self.reader.position();

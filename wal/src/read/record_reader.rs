@@ -10,9 +10,9 @@ use base::{Lsn, PAGE_SIZE, max_align};
 use super::pages::Pages;
 use super::{Position, Stop};
 use crate::crc;
-use crate::error::RecordError;
+use crate::error::{DecodeError, RecordError};
 use crate::page::{PageHeader, SHORT_HEADER_SIZE};
-use crate::record::{Decoder, HEADER_SIZE, MAX_LENGTH, RawRecord, Record, RecordHeader};
+use crate::record::{Decoder, HEADER_SIZE, MAX_LENGTH, Outline, RawRecord, Record, RecordHeader};
 use crate::rmgr;
 use crate::source::Segments;
 use crate::version::Version;
@@ -35,6 +35,7 @@ pub struct RecordReader {
 }
 
 /// Where a raw record's bytes are.
+#[derive(Clone, Copy)]
 struct Found {
     start: Lsn,
     end: Lsn,
@@ -148,23 +149,69 @@ impl RecordReader {
             Some(found) => found,
             None => self.find_next()?,
         };
+        let reported = self.reported(found.start);
+        let raw = raw_record(&self.pages, &self.stitched, found);
+        let record = self.decoder.decode(raw, reported)?;
+        self.position.next = found.end;
+        self.position.last = Some(found.start);
+        Ok(record)
+    }
+
+    /// Reads one record, and as many as lie behind it on the page that it starts on, with the same checks, for
+    /// those who only count. Gives the prev-link of the first.
+    ///
+    /// # Errors
+    /// As [`RecordReader::next_record`], of the first record: what is wrong with another one is told when
+    /// it is asked for as the first.
+    pub fn next_outlines(&mut self, mut take: impl FnMut(&Outline)) -> Result<Lsn, Stop> {
+        let found = match self.find_within_page() {
+            Some(found) => found,
+            None => self.find_next()?,
+        };
+        let first =
+            Outline::of(raw_record(&self.pages, &self.stitched, found)).map_err(|fault| {
+                DecodeError { record: found.start, reported: self.reported(found.start), fault }
+            })?;
+        take(&first);
+        let (next, last) = match found.in_window {
+            Some(_) => self.outlines_of_page(found, take),
+            None => (found.end, found.start),
+        };
+        self.position.next = next;
+        self.position.last = Some(last);
+        Ok(first.header.previous)
+    }
+
+    /// Goes on behind `found` for as long as the common case lasts. Gives where reading stands then, and the
+    /// start of the last record read.
+    #[inline]
+    fn outlines_of_page(&self, found: Found, mut take: impl FnMut(&Outline)) -> (Lsn, Lsn) {
         let version = self.pages.expected().version;
-        let Found { start, end, header, in_window } = found;
-        // A contradiction is reported at the record itself by 15.20, at the one before by earlier minor
-        // versions and up to 17.11 and 18.6.
-        let reported = match version {
+        let Found { start: mut last, end: mut at, .. } = found;
+        let Some((_, mut rest)) = self.pages.rest_of_page(at) else { return (at, last) };
+        while let Some((header, bytes)) = record_within(rest, Some(last)) {
+            if is_switch(&header) {
+                break;
+            }
+            let length = max_align(u64::from(header.total_length));
+            let raw = RawRecord { version, start: at, end: at + length, header, bytes };
+            let Ok(outline) = Outline::of(raw) else { break };
+            take(&outline);
+            last = at;
+            at = at + length;
+            rest = rest.get(length as usize..).unwrap_or_default();
+        }
+        (at, last)
+    }
+
+    /// The position that is named where the record at `start` contradicts itself: its own with 15.20, that
+    /// of the one before with earlier minor versions and up to 17.11 and 18.6.
+    #[inline]
+    fn reported(&self, start: Lsn) -> Lsn {
+        match self.pages.expected().version {
             Version::V15 => start,
             _ => self.position.last.unwrap_or(Lsn::INVALID),
-        };
-        let bytes = match in_window {
-            Some(at) => &self.pages.window()[at..at + header.total_length as usize],
-            None => &self.stitched[..],
-        };
-        let raw = RawRecord { version, start, end, header, bytes };
-        let record = self.decoder.decode(raw, reported)?;
-        self.position.next = end;
-        self.position.last = Some(start);
-        Ok(record)
+        }
     }
 
     /// The next record in the common case, that it lies within the current page and all is right with it.
@@ -173,16 +220,9 @@ impl RecordReader {
     fn find_within_page(&mut self) -> Option<Found> {
         let at = self.position.next;
         let (in_window, rest) = self.pages.rest_of_page(at)?;
-        let header = RecordHeader::read(rest.first_chunk()?);
-        let length = header.total_length as usize;
-        let is_next = self.position.last == Some(header.previous);
-        if length < HEADER_SIZE || !is_next || !rmgr::is_valid_id(header.rmid) {
-            return None;
-        }
-        if crc::of_record(rest.get(..length)?) != header.crc {
-            return None;
-        }
-        Some(self.found(at, at + max_align(length as u64), header, Some(in_window)))
+        let (header, _) = record_within(rest, self.position.last)?;
+        let end = at + max_align(u64::from(header.total_length));
+        Some(self.found(at, end, header, Some(in_window)))
     }
 
     /// The log's version.
@@ -251,7 +291,7 @@ impl RecordReader {
     #[inline(always)] // part of the loop over all records; measured
     fn found(&self, start: Lsn, end: Lsn, header: RecordHeader, in_window: Option<usize>) -> Found {
         let mut end = end;
-        if header.rmid == XLOG && header.info & 0xF0 == XLOG_SWITCH {
+        if is_switch(&header) {
             // The rest of the segment is left empty.
             let size = self.pages.expected().segment_size;
             if size.offset_of(end) != 0 {
@@ -348,4 +388,33 @@ impl RecordReader {
         self.aborted = None;
         Ok(self.found(start, end, header, None))
     }
+}
+
+/// The record at the beginning of `rest`, which is what there is of its page: `None` unless it lies within
+/// and its header, its link to the record that starts at `last` and its sum are right.
+#[inline(always)] // part of the loop over all records; measured
+fn record_within(rest: &[u8], last: Option<Lsn>) -> Option<(RecordHeader, &[u8])> {
+    let header = RecordHeader::read(rest.first_chunk()?);
+    let length = header.total_length as usize;
+    if length < HEADER_SIZE || last != Some(header.previous) || !rmgr::is_valid_id(header.rmid) {
+        return None;
+    }
+    let bytes = rest.get(..length)?;
+    (crc::of_record(bytes) == header.crc).then_some((header, bytes))
+}
+
+#[inline(always)] // part of the loop over all records; measured
+fn raw_record<'a>(pages: &'a Pages, stitched: &'a [u8], found: Found) -> RawRecord<'a> {
+    let Found { start, end, header, in_window } = found;
+    let bytes = match in_window {
+        Some(at) => &pages.window()[at..at + header.total_length as usize],
+        None => stitched,
+    };
+    RawRecord { version: pages.expected().version, start, end, header, bytes }
+}
+
+/// Whether the rest of the segment behind the record is left empty.
+#[inline]
+fn is_switch(header: &RecordHeader) -> bool {
+    header.rmid == XLOG && header.info & 0xF0 == XLOG_SWITCH
 }

@@ -21,7 +21,7 @@ pub use transaction::{
 pub use usage::Usage;
 
 use crate::csv::push_field;
-use crate::record::Record;
+use crate::record::{Outline, Record, RecordHeader};
 use crate::rmgr::{self, MIN_CUSTOM_ID, TABLE};
 use crate::text::Text;
 use crate::version::Version;
@@ -103,17 +103,26 @@ impl Statistics {
     /// Counts a record.
     #[inline]
     pub fn add(&mut self, record: &Record<'_>) {
-        let rmid = record.rmid();
-        let mut kind = record.info() >> 4;
-        if rmid == TRANSACTION {
+        self.count(record.header(), record.image_length(), record.end());
+    }
+
+    /// Counts a record of which no more is known.
+    #[inline]
+    pub fn add_outline(&mut self, outline: &Outline) {
+        self.count(&outline.header, outline.image_length, outline.end);
+    }
+
+    #[inline]
+    fn count(&mut self, header: &RecordHeader, image_length: u32, end: Lsn) {
+        let mut kind = header.info >> 4;
+        if header.rmid == TRANSACTION {
             kind &= 0x07;
         }
-        let image = record.image_length();
-        let counts = &mut self.types[usize::from(rmid) << 4 | usize::from(kind)];
+        let counts = &mut self.types[usize::from(header.rmid) << 4 | usize::from(kind)];
         counts.count += 1;
-        counts.record_bytes += u64::from(record.header().total_length.wrapping_sub(image));
-        counts.image_bytes += u64::from(image);
-        self.end = record.end();
+        counts.record_bytes += u64::from(header.total_length.wrapping_sub(image_length));
+        counts.image_bytes += u64::from(image_length);
+        self.end = end;
     }
 
     /// Adds what another thread counted further on in the log.

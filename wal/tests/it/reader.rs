@@ -8,8 +8,10 @@ use base::{ForkNumber, Lsn, PAGE_SIZE, RelFileLocator, Xid};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use wal::read::parallel::{self, Gather};
-use wal::read::{Position, RecordReader};
-use wal::record::{IMAGE_APPLY, IMAGE_HAS_HOLE, IMAGE_LZ4, IMAGE_PGLZ, IMAGE_ZSTD, Record};
+use wal::read::{Position, RecordReader, Stop};
+use wal::record::{
+    IMAGE_APPLY, IMAGE_HAS_HOLE, IMAGE_LZ4, IMAGE_PGLZ, IMAGE_ZSTD, Record, RecordHeader,
+};
 use wal::segment::SegmentSize;
 use wal::source::Segments;
 use wal::version::Version;
@@ -186,6 +188,14 @@ pub(crate) struct Seen {
     pub(crate) bytes: Vec<u8>,
 }
 
+impl Seen {
+    fn counted(&self) -> Counted {
+        let header = RecordHeader::read(self.bytes.first_chunk().expect("a record has a header"));
+        let images = self.draft.blocks.iter().filter_map(|block| block.image.as_ref());
+        (self.start, self.end, header, images.map(|image| image.bytes.len() as u32).sum())
+    }
+}
+
 /// All that the reader tells of a record, in the form in which the record was put together.
 pub(crate) fn seen(record: &Record<'_>) -> Seen {
     let mut last = None;
@@ -282,6 +292,28 @@ fn read_on_threads(
     Outcome { records, stop, position: scan.position, aborted: scan.aborted_record }
 }
 
+/// What who only counts sees of a record: start, end, header, bytes of images.
+type Counted = (Lsn, Lsn, RecordHeader, u32);
+
+#[derive(Default)]
+struct Counter(Vec<Counted>);
+
+impl Gather for Counter {
+    fn record(&mut self, record: &Record<'_>) {
+        self.0.push((record.start(), record.end(), *record.header(), record.image_length()));
+    }
+
+    fn read_from(&mut self, reader: &mut RecordReader) -> Result<Lsn, Stop> {
+        reader.next_outlines(|outline| {
+            self.0.push((outline.start, outline.end, outline.header, outline.image_length));
+        })
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
 /// Compares without printing megabytes where they differ.
 fn assert_same(one: &Outcome, other: &Outcome, what: &str) -> Result<(), TestCaseError> {
     let end = |outcome: &Outcome| {
@@ -304,6 +336,18 @@ fn assert_all_ways_agree(
     for threads in 1..=3 {
         let parallel = read_on_threads(&segments, from, end, threads);
         assert_same(&in_order, &parallel, &format!("on {threads} threads"))?;
+        let mut counted = Vec::new();
+        let scan = parallel::scan(&segments, from, end, threads, Counter::default, |gathered| {
+            counted.append(&mut gathered.0);
+            ControlFlow::Continue(())
+        });
+        let stop = scan.stop.map_or_else(|| "none".to_owned(), |stop| format!("{stop:?}: {stop}"));
+        prop_assert_eq!(&stop, &in_order.stop, "counting on {} threads", threads);
+        prop_assert_eq!(scan.position, in_order.position, "counting on {} threads", threads);
+        let expected = in_order.records.iter().map(Seen::counted);
+        let difference = counted.iter().copied().zip(expected).find(|(one, other)| one != other);
+        prop_assert!(difference.is_none(), "counting on {} threads: {:?}", threads, difference);
+        prop_assert_eq!(counted.len(), in_order.records.len());
     }
     Ok(in_order)
 }

@@ -5,8 +5,10 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -29,6 +31,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", default_value = "docs/benchmarks/wal.md")]
     output: PathBuf,
 }
+
+/// How much `strata` reads at once, in bytes.
+const READ_SIZE: usize = 512 * 1024;
 
 /// One thing that both programs do.
 #[derive(Debug)]
@@ -109,6 +114,8 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     let strata = workspace::build_strata()?;
     let input = wal_input::find_or_make()?;
     warm_page_cache(&input.directory)?;
+    let copy = measure_copy(&input, arguments.runs)?;
+    println!("xtask: copying the log out of the page cache: {:.2} s", copy.as_secs_f64());
     let mut all = Vec::new();
     for case in &CASES {
         println!("xtask: {}", case.name);
@@ -123,7 +130,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
         all.push(measured);
     }
     let peer_version = Installation::Debian15.version()?;
-    let text = report::write(&machine, &peer_version, &input.facts, arguments.runs, &all);
+    let text = report::write(&machine, &peer_version, &input.facts, arguments.runs, copy, &all);
     let output = workspace::directory().join(&arguments.output);
     if let Some(parent) = output.parent() {
         fs::create_dir_all(parent)?;
@@ -169,6 +176,39 @@ fn measure(case: &'static Case, strata: &Path, input: &WalInput, runs: u32) -> R
         measured.all_threads.add(measure::run(&mut ours(cores()))?);
     }
     Ok(measured)
+}
+
+/// The median time of reading the measured range into memory, as `strata` reads it, and doing nothing with it: what
+/// the kernel's copy costs.
+fn measure_copy(input: &WalInput, runs: u32) -> Result<Duration> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&input.directory)? {
+        let path = entry?.path();
+        if path.is_file() {
+            files.push(path);
+        }
+    }
+    let mut window = vec![0; READ_SIZE];
+    let mut times = Vec::new();
+    for _ in 0..runs {
+        let began = Instant::now();
+        let mut left = input.facts.bytes;
+        for path in &files {
+            let file = File::open(path)?;
+            let mut offset = 0;
+            while left > 0 {
+                let got = file.read_at(&mut window, offset)?;
+                offset += got as u64;
+                left = left.saturating_sub(got as u64);
+                if got == 0 {
+                    break;
+                }
+            }
+        }
+        times.push(began.elapsed());
+    }
+    times.sort_unstable();
+    Ok(times[times.len() / 2])
 }
 
 fn warm_page_cache(directory: &Path) -> Result<()> {
