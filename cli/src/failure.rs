@@ -20,7 +20,10 @@ impl Failure {
     /// A failure whose message says all.
     pub(crate) fn new(message: impl fmt::Display) -> Failure {
         // File names and arguments may hold anything, and this is to stay one line.
-        let message = message.to_string().replace(['\n', '\r'], " ");
+        let mut message = message.to_string().replace(['\n', '\r'], " ");
+        if message.ends_with("Permission denied (os error 13)") {
+            message.push_str(" (try as the user who owns the files)");
+        }
         Failure { message: without_error_numbers(&message) }
     }
 
@@ -128,7 +131,11 @@ mod tests {
                 "could not read file \"a\": No such file (os error 2)",
                 "could not read file \"a\": No such file",
             ),
-            ("x (os error 2): y (os error 13)", "x: y"),
+            ("x (os error 2): y (os error 3)", "x: y"),
+            (
+                "could not open file \"a\": Permission denied (os error 13)",
+                "could not open file \"a\": Permission denied (try as the user who owns the files)",
+            ),
             ("file \"a (os error b\"", "file \"a (os error b\""),
             ("two\nlines", "two lines"),
         ] {
