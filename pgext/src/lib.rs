@@ -19,5 +19,6 @@ mod ffi;
 mod log;
 #[allow(dead_code, reason = "the foreign tables and functions that read it are still to come")]
 mod server;
+mod walinspect;
 
 pgrx::pg_module_magic!();

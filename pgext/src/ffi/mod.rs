@@ -1,9 +1,11 @@
 //! What stands between the extension's functions and the server's C: calls and their arguments ([`function`]), values
-//! ([`value`]), result sets ([`rows`]).
+//! ([`value`]), single rows ([`row`]) and sets of them ([`rows`]), times in the session's form ([`time`]).
 //!
 //! Invariants: what is unsafe in a plain SQL function lies here, and a family's own file needs none; a function's error
 //! is raised in one place, after everything on its stack is dropped.
 
 pub(crate) mod function;
+pub(crate) mod row;
 pub(crate) mod rows;
+pub(crate) mod time;
 pub(crate) mod value;

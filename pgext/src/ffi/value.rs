@@ -7,7 +7,7 @@ use pgrx::pg_sys::{self, Datum};
 /// A value of a result. Each is of the SQL type that its name says; a text is in the database's encoding already, or is
 /// made so (see [`Value::datum`]).
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[expect(
+#[allow(
     dead_code,
     reason = "the types that the families of functions need, some of them still to come"
 )]
@@ -36,6 +36,10 @@ pub(crate) enum Value<'a> {
     Text(&'a [u8]),
     /// `bytea`
     Bytes(&'a [u8]),
+    /// `text[]`
+    Texts(&'a [&'a str]),
+    /// `regclass[]`
+    Regclasses(&'a [u32]),
 }
 
 impl<'a> From<&'a str> for Value<'a> {
@@ -62,6 +66,14 @@ impl Value<'_> {
             Value::Text(bytes) if is_valid_text(bytes) => variable_length(bytes),
             Value::Text(bytes) => variable_length(&escaped(bytes)),
             Value::Bytes(bytes) => variable_length(bytes),
+            Value::Texts(texts) => {
+                let elements = texts.iter().map(|text| Value::from(*text).datum().0).collect();
+                array(elements, (pg_sys::TEXTOID, -1, false))
+            }
+            Value::Regclasses(relations) => {
+                let elements = relations.iter().copied().map(Datum::from).collect();
+                array(elements, (pg_sys::REGCLASSOID, 4, true))
+            }
         };
         (datum, false)
     }
@@ -75,6 +87,26 @@ fn variable_length(bytes: &[u8]) -> Datum {
     Datum::from(unsafe {
         pg_sys::cstring_to_text_with_len(bytes.as_ptr().cast::<c_char>(), length)
     })
+}
+
+/// An array without NULLs, in the current memory context. Of the elements' type: its oid, its length in bytes (-1 if it
+/// varies), and whether it is passed by value; its alignment must be four bytes.
+#[expect(unsafe_code)]
+fn array(mut elements: Vec<Datum>, (oid, length, by_value): (pg_sys::Oid, i32, bool)) -> Datum {
+    let count = i32::try_from(elements.len()).unwrap_or(i32::MAX); // which the server refuses as too much
+    // SAFETY: the pointer and count are those of a vector, whose elements are of the type that is named; the server
+    // copies them.
+    let array = unsafe {
+        pg_sys::construct_array(
+            elements.as_mut_ptr(),
+            count,
+            oid,
+            length,
+            by_value,
+            pg_sys::TYPALIGN_INT as c_char,
+        )
+    };
+    Datum::from(array)
 }
 
 /// A `text` that the server gave. Bytes that are not UTF-8 (in a database of another encoding) come as U+FFFD.
