@@ -1,93 +1,82 @@
-//! How a model of pgstrata is run, and how it is shown that it can fail.
+//! The models of the lock-free parts, how one is run, and how it is shown that it can fail.
 //!
-//! Only under loom: `RUSTFLAGS="--cfg loom" cargo test -p pgstrata-loom-tests --release`, in a target
-//! directory of its own (`CARGO_TARGET_DIR=target/loom`), as everything is compiled anew for it.
+//! Only under loom: `cargo xtask loom` builds this crate with `--cfg loom`, in a target directory of its own,
+//! as everything is compiled anew for it. Without loom the crate is empty.
 //!
-//! Each model is a test, and each list of variants is one more: it runs its own binary again, with the
-//! model's name and `PGSTRATA_ALTER=site`, and passes if that run fails each time. A process of its own
-//! for each, since a model can fail by a panic in a panic.
+//! A model is a function that loom runs again and again, once for each order of its threads' steps and each
+//! value that a weak memory may give back. It stands in a table ([`models::all`]) with the property that it
+//! shows and the sites that it must notice: for each of these it is run again with this one site altered,
+//! and must fail. A process of its own for each run (`loom-models run NAME --alter SITE`), since a model
+//! can fail by a panic in a panic.
 //!
-//! Environment: `PGSTRATA_ALTER` names the site or variant to alter; `LOOM_MAX_PREEMPTIONS` overrides a
-//! model's own bound.
-//!
-//! Invariant: a variant counts as caught only if its site was come by: a misspelt name fails.
+//! Invariants: the models run the crates' own code, never a copy; every site in the crates' sources is in some
+//! model's list ([`sites`]).
 
 #![cfg(loom)]
 
-use std::process::Command;
+pub mod models;
+pub mod sites;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base::sync::site;
 
-/// Explores every execution of `model` with at most `preemptions` forced switches.
+/// A model.
+#[derive(Clone, Copy)]
+pub struct Model {
+    /// `file::function`.
+    pub name: &'static str,
+    /// What holds in every execution.
+    pub property: &'static str,
+    /// How many forced switches of threads an execution has at most, or `None` for any number. Switches where a
+    /// thread waits or ends are not counted.
+    pub preemptions: Option<usize>,
+    /// Sites and variants with any of which the model fails.
+    pub variants: &'static [&'static str],
+    /// One execution.
+    pub run: fn(),
+}
+
+/// What a run without a failure was.
+#[derive(Clone, Debug)]
+pub struct Explored {
+    /// Executions that loom went through: all that differ, within the bound.
+    pub executions: u64,
+    /// How long that took.
+    pub took: Duration,
+    /// Sites that the last execution came by.
+    pub seen: Vec<&'static str>,
+}
+
+/// Goes through every execution of a model with at most `preemptions` forced switches, with this
+/// site altered.
 ///
 /// # Panics
 ///
 /// If an execution fails.
-pub fn check(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
-    let altered = std::env::var("PGSTRATA_ALTER").ok();
-    let altered: Option<&'static str> = altered.map(|site| &*site.leak());
+pub fn explore(
+    model: &Model,
+    preemptions: Option<usize>,
+    altered: Option<&'static str>,
+) -> Explored {
     site::alter(altered);
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
+    builder.preemption_bound = preemptions;
     builder.max_branches = 20_000;
     let executions = Arc::new(AtomicU64::new(0));
     let begun = Instant::now();
     builder.check({
-        let executions = Arc::clone(&executions);
+        let (executions, run) = (Arc::clone(&executions), model.run);
         move || {
-            let execution = executions.fetch_add(1, Ordering::Relaxed);
-            model();
-            if let (0, Some(altered)) = (execution, altered) {
-                // What the first execution does not come by may still be come by later.
-                println!("altered {altered}; come by at first: {:?}", site::seen());
-            }
+            executions.fetch_add(1, Ordering::Relaxed);
+            run();
         }
     });
-    let executions = executions.load(Ordering::Relaxed);
-    println!("{executions} executions in {:?}", begun.elapsed());
-    if let Some(altered) = altered
-        && !site::seen().contains(&altered)
-    {
-        // Success on purpose: the caller wants a failure that comes from the model.
-        println!("NOT COME BY: {altered}");
+    Explored {
+        executions: executions.load(Ordering::Relaxed),
+        took: begun.elapsed(),
+        seen: site::seen(),
     }
-}
-
-/// Runs the model of this name once for each variant and expects each run to fail.
-///
-/// # Panics
-///
-/// If a variant was not caught.
-pub fn expect_caught(model: &str, variants: &[&str]) {
-    let binary = std::env::current_exe().expect("a test knows its binary");
-    let mut missed = Vec::new();
-    for variant in variants {
-        let begun = Instant::now();
-        let output = Command::new(&binary)
-            .args(["--exact", model, "--nocapture", "--test-threads=1"])
-            .env("PGSTRATA_ALTER", variant)
-            .output()
-            .expect("the test's binary runs");
-        let text = format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        assert!(text.contains("running 1 test"), "{model} is a test:\n{text}");
-        let why = text
-            .lines()
-            .skip_while(|line| !line.contains("panicked at"))
-            .nth(1)
-            .unwrap_or("no panic")
-            .to_owned();
-        if output.status.success() || why == "no panic" {
-            missed.push(format!("{variant}: {text}"));
-        } else {
-            println!("{model}: {variant} caught after {:?}: {why}", begun.elapsed());
-        }
-    }
-    assert!(missed.is_empty(), "{model} does not notice\n{}", missed.join("\n"));
 }

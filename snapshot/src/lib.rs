@@ -6,6 +6,7 @@
 //!
 //! Invariant: nothing here changes a tuple, or reads anything but its arguments.
 
+pub mod cache;
 pub mod classic;
 pub mod commit_ts;
 pub mod export;

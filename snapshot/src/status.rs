@@ -86,7 +86,8 @@ pub struct CommandIdPair {
 
 /// The fates of transactions, seen from one session.
 ///
-/// The first six functions are asked; the others follow from them.
+/// The first six functions are asked; the others follow from them, but for
+/// [`check_interrupts`](TransactionStatus::check_interrupts), which lets every wait go on.
 pub trait TransactionStatus {
     /// Why a question has no answer: a log that was truncated, a file that cannot be read.
     type Error;
@@ -130,6 +131,18 @@ pub trait TransactionStatus {
     /// # Errors
     /// Where it was never given out.
     fn command_ids(&self, combo: CommandId) -> Result<CommandIdPair, Self::Error>;
+
+    /// Whether the session is to go on waiting: asked before each sleep of a reader that waits for a commit
+    /// in doubt (`CHECK_FOR_INTERRUPTS`). It must not wait itself, nor ask about transactions. Whoever
+    /// interrupts a session wakes it, too
+    /// ([`CommitTimestamps::wake_waiting`](crate::commit_ts::CommitTimestamps::wake_waiting)).
+    ///
+    /// # Errors
+    /// Where the session was cancelled or is to end: the statement's error.
+    #[inline]
+    fn check_interrupts(&self) -> Result<(), Self::Error> {
+        Ok(())
+    }
 
     /// [`TransactionStatus::own`], for every id.
     #[inline]

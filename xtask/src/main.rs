@@ -11,6 +11,7 @@ mod extension;
 mod fuzz;
 mod identity;
 mod installation;
+mod loom;
 mod mirror;
 mod npm;
 mod packages;
@@ -53,6 +54,8 @@ enum Task {
     Regress(regress::Arguments),
     /// Measure against PostgreSQL's own tools and write docs/benchmarks.
     Bench(bench::Arguments),
+    /// Run the models of the lock-free parts under loom, as they are and with every variant that they must notice.
+    Loom(loom::Arguments),
     /// Check licences and sources of the dependencies with cargo-deny.
     ///
     /// Builds cargo-deny into the cache the first time, which takes minutes; so it is no part of `test`.
@@ -78,6 +81,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Install(arguments) => extension::install(arguments),
         Task::Regress(arguments) => regress::regress(arguments),
         Task::Bench(arguments) => bench::bench(arguments),
+        Task::Loom(arguments) => loom::loom(arguments),
         Task::Deny => deny::deny(),
         Task::Fuzz(arguments) => fuzz::fuzz(arguments),
         Task::Corpus { major, force } => corpus::run(*major, *force),

@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use crate::cache::Cache;
 use crate::installation::Installation;
 use crate::setup::{self, Needs};
-use crate::{corpus, process, regress, workspace};
+use crate::{corpus, loom, process, regress, workspace};
 
 /// What `cargo xtask test` takes.
 #[derive(Debug, clap::Args)]
@@ -49,6 +49,8 @@ enum Stage {
     Tests,
     /// Build the extension for each major, and run its SQL tests in servers.
     Extension,
+    /// The models of the lock-free parts under loom, in their short form.
+    Models,
     /// cargo doc, private items included, where every warning is an error.
     Docs,
 }
@@ -108,6 +110,7 @@ fn run_stage(stage: Stage, arguments: &Arguments) -> Result<()> {
             cargo.args(&arguments.cargo_test)
         }
         Stage::Extension => return regress::all(),
+        Stage::Models => return loom::short(),
         Stage::Docs => cargo.env("RUSTDOCFLAGS", RUSTDOC_FLAGS).args([
             "doc",
             "--workspace",

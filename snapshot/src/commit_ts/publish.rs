@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 
 use base::sync::atomic::AtomicI64;
 use base::sync::{Mutex, MutexGuard, PoisonError};
-use base::{FullXid, TimestampTz, ordering};
+use base::{FullXid, TimestampTz, ordering, variant};
 
 use super::clock::{HybridClock, WallClock};
 use super::slot::Slot;
@@ -84,8 +84,17 @@ impl<W: WallClock> Publication for ByMarker<W> {
     }
 
     fn draw(&self, table: &CommitTimestamps, xid: FullXid) -> TimestampTz {
+        if variant!("commit-ts.marker-after-draw") {
+            let timestamp = self.clock.draw();
+            table.set(xid, Slot::Committing(timestamp));
+            return timestamp;
+        }
         // The marker stands before the draw, and what is drawn later is above all drawn by now.
-        table.set(xid, Slot::Committing(after(self.clock.latest())));
+        let mut bound = after(self.clock.latest());
+        if variant!("commit-ts.bound-above") {
+            bound = after(bound);
+        }
+        table.set(xid, Slot::Committing(bound));
         self.clock.draw()
     }
 
@@ -143,6 +152,9 @@ impl<W: WallClock> InOrder<W> {
             published = Some(timestamp);
             drawn.pop_front();
         }
+        if variant!("commit-ts.publish-own") {
+            published = published.max(Some(timestamp));
+        }
         if let Some(published) = published {
             // Still under the lock: published only rises.
             self.published.store(published.0, ordering!("commit-ts.published", Release));
@@ -171,6 +183,11 @@ impl<W: WallClock> Publication for InOrder<W> {
         children: &[FullXid],
         timestamp: TimestampTz,
     ) {
+        if variant!("commit-ts.publish-before-stamp") {
+            self.done(timestamp);
+            table.settle(xid, children, Slot::Committed(timestamp));
+            return;
+        }
         table.settle(xid, children, Slot::Committed(timestamp));
         self.done(timestamp);
     }

@@ -87,7 +87,7 @@ impl<'t> CommitTsSnapshot<'t> {
         if let Lookup::Found(Slot::Committing(bound)) = found
             && bound < self.start_ts
         {
-            found = self.table.wait_settled(xid);
+            found = self.table.wait_settled(xid, || status.check_interrupts())?;
         }
         let outcome = match found {
             Lookup::Found(Slot::Committed(timestamp)) if timestamp < self.start_ts => {

@@ -64,4 +64,8 @@ impl<S: TransactionStatus> TransactionStatus for CommitTsStatus<'_, S> {
     fn command_ids(&self, combo: CommandId) -> Result<CommandIdPair, S::Error> {
         self.behind.command_ids(combo)
     }
+
+    fn check_interrupts(&self) -> Result<(), S::Error> {
+        self.behind.check_interrupts()
+    }
 }

@@ -9,23 +9,29 @@
 //!
 //! 1. A slot is read first and the window second: whoever read a word that belongs to a later id sees a
 //!    window that has moved on, because the window moves before slots are cleared, and those are cleared
-//!    before they are given out again. The slot's own Release and Acquire carry that: accesses of the
-//!    window itself are relaxed.
+//!    before they are given out again. The slot's own Release and Acquire carry that, and those of
+//!    `cleared` to the next owner: accesses of the window itself are relaxed.
 //! 2. Below the window everything has ended, and ended before every snapshot that is still asked; so the
 //!    commit log alone decides. [`CommitTimestamps::truncate`]'s caller sees to that.
 //! 3. A page's upper bound is raised before a timestamp on the page is stamped, and lowered only when the
-//!    page is given out again.
+//!    page is given out again. It is asked about commits that the asker has heard of, by the stamp or by
+//!    a hint that followed it: so its own accesses are relaxed. One that was lowered is right for old
+//!    ids, and one that a later page raised merely spares nothing.
 //! 4. A commit stamps its subtransactions before itself. Whoever follows a child to a parent that has
 //!    ended reads the child again: by then it says what became of the child itself.
 
 use base::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use base::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use base::{FullXid, TimestampTz, Xid, fence, ordering};
+use base::{FullXid, TimestampTz, Xid, fence, ordering, variant};
 
 use super::slot::Slot;
 
 /// Ids that share an upper bound: their slots fill a memory page.
+#[cfg(not(loom))]
 pub(crate) const SLOTS_PER_PAGE: u64 = 512;
+/// Ids that share an upper bound: few, for the model checker's sake.
+#[cfg(loom)]
+pub(crate) const SLOTS_PER_PAGE: u64 = 2;
 
 /// What the table says of an id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -126,27 +132,52 @@ impl CommitTimestamps {
 
     /// Writes a fate. Readers in doubt are not woken: see [`CommitTimestamps::settle`].
     pub(crate) fn set(&self, xid: FullXid, slot: Slot) {
-        if let Slot::Committed(timestamp) = slot {
+        let raise_bound = || {
+            if let Slot::Committed(timestamp) = slot {
+                self.upper_bound(xid).fetch_max(timestamp.0, Ordering::Relaxed);
+            }
+        };
+        if !variant!("commit-ts.bound-after-stamp") {
             // Before the stamp, whose Release carries it: who knows of the commit finds the bound at or
             // above its timestamp (invariant 3).
-            self.upper_bound(xid).fetch_max(timestamp.0, Ordering::Relaxed);
+            raise_bound();
         }
         self.slot(xid).store(slot.to_word(), ordering!("commit-ts.slot", Release));
+        if variant!("commit-ts.bound-after-stamp") {
+            raise_bound();
+        }
     }
 
     /// Writes the fates of a tree that ended, children first, and wakes whoever waits for them.
     pub(crate) fn settle(&self, xid: FullXid, children: &[FullXid], slot: Slot) {
+        if variant!("commit-ts.wake-before-stamp") {
+            self.wake_waiting();
+        }
+        if variant!("commit-ts.parent-first") {
+            self.set(xid, slot);
+        }
         for child in children {
             self.set(*child, slot);
         }
         self.set(xid, slot);
-        // Pairs with the fence in `wait_settled`: either the waiting reader is seen here, or it sees the
-        // stamp when it looks again.
+        if variant!("commit-ts.wake-before-stamp") {
+            return;
+        }
+        // Pairs with `commit-ts.wait`: either the waiting reader is seen here, or it sees the stamp when it
+        // looks again.
         fence!("commit-ts.settle", SeqCst);
         if self.waiting.load(Ordering::Relaxed) > 0 {
-            drop(self.locked());
-            self.settled.notify_all();
+            self.wake_waiting();
         }
+    }
+
+    /// Has every reader in doubt check for interrupts. What the check looks at was set before.
+    pub fn wake_waiting(&self) {
+        // A reader that holds the lock looks after this, or sleeps by the time that it is woken.
+        if !variant!("commit-ts.wake-without-lock") {
+            drop(self.locked());
+        }
+        self.settled.notify_all();
     }
 
     /// A subtransaction begins.
@@ -173,9 +204,11 @@ impl CommitTimestamps {
     #[inline]
     fn read(&self, xid: Xid) -> Lookup {
         let Some(full) = self.widen(xid) else { return Lookup::Truncated };
+        let is_below_window = || full.0 < self.oldest.load(Ordering::Relaxed);
+        let too_early = variant!("commit-ts.window-first") && is_below_window();
         let word = self.slot(full).load(ordering!("commit-ts.slot-seen", Acquire));
         // The slot first, the window second (invariant 1).
-        if full.0 < self.oldest.load(Ordering::Relaxed) {
+        if too_early || (!variant!("commit-ts.window-first") && is_below_window()) {
             return Lookup::Truncated;
         }
         Lookup::Found(Slot::from_word(word))
@@ -228,26 +261,41 @@ impl CommitTimestamps {
     #[inline]
     pub fn page_is_older_than(&self, xid: Xid, start: TimestampTz) -> bool {
         let Some(full) = self.widen(xid) else { return true };
-        let bound = self.upper_bound(full).load(ordering!("commit-ts.bound-seen", Acquire));
+        let bound = self.upper_bound(full).load(Ordering::Relaxed);
         bound < start.0 || full.0 < self.oldest.load(Ordering::Relaxed)
     }
 
-    /// Waits until a commit under way has got its timestamp, and says what became of it.
+    /// Waits until a commit under way has got its timestamp, and says what became of it. Before each sleep
+    /// `check_interrupts` is asked, with the table's lock held, and an error ends the waiting; who wants it
+    /// asked during a sleep calls [`CommitTimestamps::wake_waiting`].
+    ///
+    /// # Errors
+    /// Those of `check_interrupts`.
     #[cold]
-    pub fn wait_settled(&self, xid: Xid) -> Lookup {
+    pub fn wait_settled<E>(
+        &self,
+        xid: Xid,
+        mut check_interrupts: impl FnMut() -> Result<(), E>,
+    ) -> Result<Lookup, E> {
         let in_doubt = |found| matches!(found, Lookup::Found(Slot::Committing(_)));
         let mut guard = self.locked();
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        // Pairs with the fence in `settle`.
+        // Pairs with `commit-ts.settle`.
         fence!("commit-ts.wait", SeqCst);
-        let mut found = self.lookup(xid);
-        while in_doubt(found) {
+        let mut outcome = Ok(self.lookup(xid));
+        while let Ok(found) = outcome
+            && in_doubt(found)
+        {
+            if let Err(interrupt) = check_interrupts() {
+                outcome = Err(interrupt);
+                break;
+            }
             guard = self.settled.wait(guard).unwrap_or_else(PoisonError::into_inner);
-            found = self.lookup(xid);
+            outcome = Ok(self.lookup(xid));
         }
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         drop(guard);
-        found
+        outcome
     }
 
     fn locked(&self) -> MutexGuard<'_, ()> {
@@ -263,14 +311,42 @@ impl CommitTimestamps {
         if to <= from {
             return;
         }
-        self.oldest.store(to, Ordering::Relaxed);
+        if !variant!("commit-ts.clear-before-window") {
+            self.oldest.store(to, Ordering::Relaxed);
+        }
+        if variant!("commit-ts.cleared-first") {
+            self.cleared.store(to, ordering!("commit-ts.cleared", Release));
+        }
         for xid in (from..to).map(FullXid) {
             self.slot(xid).store(0, ordering!("commit-ts.clear-slot", Release));
             if xid.0 % SLOTS_PER_PAGE == 0 {
-                self.upper_bound(xid).store(0, ordering!("commit-ts.clear-bound", Release));
+                self.upper_bound(xid).store(0, Ordering::Relaxed);
             }
         }
+        if variant!("commit-ts.clear-before-window") {
+            self.oldest.store(to, Ordering::Relaxed);
+        }
         self.cleared.store(to, ordering!("commit-ts.cleared", Release));
+    }
+
+    /// Up to where the table can be truncated: the first id that has not ended, or ended too late for a
+    /// snapshot that starts at `oldest_start_ts`. No id from `next` on has begun.
+    pub fn truncation_horizon(&self, oldest_start_ts: TimestampTz, next: FullXid) -> FullXid {
+        let mut xid = self.oldest();
+        while xid < next {
+            let ended = match self.lookup(xid.xid()) {
+                // Special ids, in each epoch, are nobody's.
+                _ if !xid.xid().is_normal() => true,
+                Lookup::Truncated | Lookup::Found(Slot::Aborted) => true,
+                Lookup::Found(Slot::Committed(timestamp)) => timestamp < oldest_start_ts,
+                Lookup::Found(_) => false,
+            };
+            if !ended {
+                break;
+            }
+            xid = FullXid(xid.0 + 1);
+        }
+        xid
     }
 
     /// The slots of the window from `from` on, at most `count`, for whoever stores them.
@@ -344,10 +420,60 @@ mod tests {
             table.set(xid, Slot::Committing(TimestampTz(1)));
             let reader = {
                 let table = table.clone();
-                base::sync::thread::spawn(move || table.wait_settled(xid.xid()))
+                base::sync::thread::spawn(move || table.wait_settled(xid.xid(), || Ok::<_, ()>(())))
             };
             table.settle(xid, &[], Slot::Committed(TimestampTz(round as i64)));
-            assert_eq!(reader.join().expect("no panic"), committed(round as i64));
+            assert_eq!(reader.join().expect("no panic"), Ok(committed(round as i64)));
         }
+    }
+
+    #[test]
+    fn a_reader_in_doubt_can_be_interrupted() {
+        let table = base::sync::Arc::new(CommitTimestamps::new(1024, FullXid(0)));
+        table.set(FullXid(9), Slot::Committing(TimestampTz(1)));
+        for _ in 0..200 {
+            let cancelled = base::sync::Arc::new(base::sync::atomic::AtomicBool::new(false));
+            let reader = {
+                let (table, cancelled) = (table.clone(), cancelled.clone());
+                base::sync::thread::spawn(move || {
+                    table.wait_settled(Xid(9), || {
+                        let cancelled = cancelled.load(Ordering::Relaxed);
+                        if cancelled {
+                            Err("canceling statement due to user request")
+                        } else {
+                            Ok(())
+                        }
+                    })
+                })
+            };
+            cancelled.store(true, Ordering::Relaxed);
+            table.wake_waiting();
+            let interrupted = reader.join().expect("no panic");
+            assert_eq!(interrupted, Err("canceling statement due to user request"));
+        }
+        assert_eq!(table.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn the_truncation_horizon_stops_at_who_has_not_ended_for_all() {
+        let first = (1u64 << 32) - 4;
+        let table = CommitTimestamps::new(1024, FullXid(first));
+        let begin = first - first % SLOTS_PER_PAGE;
+        for xid in (begin..first).map(FullXid) {
+            table.abort(xid, &[]);
+        }
+        let horizon = |start| table.truncation_horizon(TimestampTz(start), FullXid((1 << 32) + 8));
+        assert_eq!(horizon(100), FullXid(first));
+        let after = |distance: u64| FullXid(first + distance);
+        table.settle(after(0), &[], Slot::Committed(TimestampTz(50)));
+        table.abort(after(1), &[]);
+        table.begin_child(after(3), after(2)).unwrap();
+        table.settle(after(2), &[after(3)], Slot::Committed(TimestampTz(70)));
+        // The special ids of the next epoch, and one that runs.
+        assert_eq!(horizon(100), FullXid((1 << 32) + 3));
+        assert_eq!(horizon(70), after(2));
+        assert_eq!(horizon(50), after(0));
+        table.truncate(horizon(100));
+        assert_eq!(horizon(1), FullXid((1 << 32) + 3), "what is below the window has ended");
     }
 }

@@ -1,5 +1,6 @@
 //! The integration tests of `snapshot`.
 
+mod cache;
 mod enumerated;
 mod histories;
 mod model;
