@@ -11,13 +11,18 @@ GRANT USAGE ON SCHEMA @extschema@ TO pg_read_server_files;
 -- The control file (pgext/src/control_file.rs)
 --
 
-CREATE FUNCTION @extschema@.control_file(OUT field text, OUT value text)
+CREATE FUNCTION @extschema@.control_file(
+    OUT section text,
+    OUT field text,
+    OUT value text,
+    OUT meaning text
+)
 RETURNS SETOF record
 LANGUAGE c VOLATILE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'strata_control_file';
 
 COMMENT ON FUNCTION @extschema@.control_file() IS
-    'global/pg_control: each field with its value, as pg_controldata shows them';
+    'global/pg_control: each field with its value and what it means';
 
 REVOKE ALL ON FUNCTION @extschema@.control_file() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION @extschema@.control_file() TO pg_read_server_files;
