@@ -185,3 +185,131 @@ COMMENT ON FUNCTION @extschema@.pg_get_wal_stats_till_end_of_wal(pg_lsn, boolean
 
 REVOKE ALL ON FUNCTION @extschema@.pg_get_wal_stats_till_end_of_wal(pg_lsn, boolean) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION @extschema@.pg_get_wal_stats_till_end_of_wal(pg_lsn, boolean) TO pg_read_server_files;
+
+--
+-- Who runs and who sees what (pgext/src/procs.rs, running.rs, horizons.rs)
+--
+
+GRANT USAGE ON SCHEMA @extschema@ TO pg_monitor;
+
+CREATE FUNCTION @extschema@.procs(
+    OUT pgprocno int4,
+    OUT pgxactoff int4,
+    OUT pid int4,
+    OUT xid xid,
+    OUT xmin xid,
+    OUT subxids xid[],
+    OUT overflowed bool,
+    OUT status_flags text[],
+    OUT clear_group_xid xid,
+    OUT in_clear_group bool,
+    OUT in_clog_group bool,
+    OUT virtual_xid text,
+    OUT database oid,
+    OUT role oid
+)
+RETURNS SETOF record
+LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'strata_procs';
+
+COMMENT ON FUNCTION @extschema@.procs() IS
+    'the process array: every session and prepared transaction in it, as of one moment';
+
+REVOKE ALL ON FUNCTION @extschema@.procs() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.procs() TO pg_monitor;
+
+CREATE FUNCTION @extschema@.snapshot(
+    OUT snapshot text,
+    OUT xmin xid8,
+    OUT xmax xid8,
+    OUT xip xid[],
+    OUT subxip xid[],
+    OUT suboverflowed bool,
+    OUT taken_during_recovery bool,
+    OUT own_xid xid8,
+    OUT latest_completed_xid xid8,
+    OUT completion_count int8
+)
+RETURNS SETOF record
+LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED ROWS 1
+AS 'MODULE_PATHNAME', 'strata_snapshot';
+
+COMMENT ON FUNCTION @extschema@.snapshot() IS
+    'the classic snapshot of this moment, built from the process array';
+
+REVOKE ALL ON FUNCTION @extschema@.snapshot() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.snapshot() TO pg_monitor;
+
+CREATE FUNCTION @extschema@.horizon_holders(
+    OUT horizon text,
+    OUT xid xid8,
+    OUT age_xids int8,
+    OUT held_by text,
+    OUT through text,
+    OUT pid int4,
+    OUT holder_xid xid,
+    OUT short_xid xid
+)
+RETURNS SETOF record
+LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED ROWS 5
+AS 'MODULE_PATHNAME', 'strata_horizon_holders';
+
+COMMENT ON FUNCTION @extschema@.horizon_holders() IS
+    'from which xid on rows must be kept, and who asks for it by number; horizons() has names and times as well';
+
+REVOKE ALL ON FUNCTION @extschema@.horizon_holders() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.horizon_holders() TO pg_monitor;
+
+CREATE FUNCTION @extschema@.horizons(
+    OUT horizon text,
+    OUT xid xid8,
+    OUT age_xids int8,
+    OUT age interval,
+    OUT held_by text,
+    OUT through text,
+    OUT pid int4,
+    OUT holder text,
+    OUT since timestamptz
+)
+RETURNS SETOF record
+LANGUAGE sql VOLATILE STRICT PARALLEL RESTRICTED ROWS 5
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH holders AS MATERIALIZED (SELECT * FROM @extschema@.horizon_holders() WITH ORDINALITY)
+    SELECT h.horizon, h.xid, h.age_xids, clock_timestamp() - known.since, h.held_by, h.through,
+        coalesce(h.pid, slot.active_pid), coalesce(prepared.gid, slot.names, session.name), known.since
+    FROM holders AS h
+    LEFT JOIN LATERAL (
+        SELECT string_agg(s.slot_name, ', ' ORDER BY s.slot_name) AS names, min(s.active_pid) AS active_pid
+        FROM pg_replication_slots AS s
+        WHERE h.held_by = 'replication slot'
+            AND CASE h.through WHEN 'xmin' THEN s.xmin ELSE s.catalog_xmin END = h.short_xid
+    ) AS slot ON true
+    LEFT JOIN LATERAL (
+        SELECT p.gid, p.prepared FROM pg_prepared_xacts AS p
+        WHERE h.held_by = 'prepared transaction' AND p.transaction = h.holder_xid
+    ) AS prepared ON true
+    LEFT JOIN LATERAL (
+        SELECT a.xact_start,
+            concat_ws(', ', a.usename, nullif(a.application_name, ''),
+                CASE WHEN a.backend_type <> 'client backend' THEN a.backend_type END) AS name
+        FROM pg_stat_activity AS a
+        WHERE h.held_by IN ('session', 'standby') AND a.pid = h.pid
+    ) AS session ON true
+    CROSS JOIN LATERAL (
+        SELECT coalesce(
+            prepared.prepared,
+            CASE WHEN h.held_by = 'session' THEN session.xact_start END,
+            -- The row versions kept for it ended at or after this transaction's commit.
+            CASE WHEN h.held_by <> 'nobody' AND current_setting('track_commit_timestamp')::bool
+                THEN (pg_xact_commit_timestamp_origin(h.short_xid)).timestamp END
+        ) AS since
+    ) AS known
+    ORDER BY h.ordinality
+$$;
+
+COMMENT ON FUNCTION @extschema@.horizons() IS
+    'from which xid on rows must be kept, for each kind of table, and who holds that back, since when';
+
+REVOKE ALL ON FUNCTION @extschema@.horizons() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.horizons() TO pg_monitor;

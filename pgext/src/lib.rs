@@ -1,4 +1,4 @@
-//! The PostgreSQL extension `pgstrata`: write-ahead log and control file in SQL, in the schema `strata`.
+//! The PostgreSQL extension `pgstrata`: write-ahead log, control file and snapshots in SQL, in the schema `strata`.
 //!
 //! One file per family of functions; [`ffi`] is what stands between them and the server's C, [`error`] the one place
 //! that says which SQLSTATE an error has. The SQL side (signatures, comments, privileges) is `sql/pgstrata--0.1.0.sql`, by
@@ -15,8 +15,11 @@
 mod control_file;
 mod error;
 mod ffi;
+mod horizons;
 #[allow(dead_code, reason = "the foreign tables and functions that read it are still to come")]
 mod log;
+mod procs;
+mod running;
 #[allow(dead_code, reason = "the foreign tables and functions that read it are still to come")]
 mod server;
 mod walinspect;

@@ -73,3 +73,17 @@ pub(crate) fn check_for_interrupts() {
         unsafe { pg_sys::ProcessInterrupts() }
     }
 }
+
+/// For how many transactions longer than anyone asks for rows are kept; 16 dropped the setting.
+#[cfg(feature = "pg15")]
+#[expect(unsafe_code)]
+pub(crate) fn vacuum_defer_cleanup_age() -> u32 {
+    // SAFETY: a setting, which this backend alone changes.
+    u32::try_from(unsafe { pg_sys::vacuum_defer_cleanup_age }).unwrap_or(0)
+}
+
+/// For how many transactions longer than anyone asks for rows are kept: 16 dropped the setting.
+#[cfg(not(feature = "pg15"))]
+pub(crate) fn vacuum_defer_cleanup_age() -> u32 {
+    0
+}

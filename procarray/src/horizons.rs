@@ -16,10 +16,10 @@
 //! removed.
 //!
 //! The fence before the scan pairs with that of [`crate::running`], for sessions that show an xmin without
-//! the lock. `vacuum_defer_cleanup_age`, which PostgreSQL 16 dropped, is left out, and so is the recovery
-//! of a standby.
+//! the lock. `vacuum_defer_cleanup_age`, which PostgreSQL 16 dropped, and the recovery of a standby count in a
+//! [`HorizonPass`] over a real server's slots alone.
 
-use base::{FullXid, Oid, fence};
+use base::{FullXid, Oid, Xid, fence};
 
 use crate::array::{ProcArray, ReplicationXmins};
 use crate::backend::Backend;
@@ -41,7 +41,7 @@ pub enum HorizonKind {
 /// Who holds a horizon back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {
-    /// Nobody: it stands at `latest_completed + 1`.
+    /// Nobody: it stands at `latest_completed + 1`, and moves on as soon as that one has ended.
     Nobody,
     /// A session's running transaction.
     Xid(ProcNumber),
@@ -55,6 +55,10 @@ pub enum Holder {
     ReplicationSlot,
     /// A replication slot, for catalogs.
     ReplicationSlotCatalog,
+    /// On a standby, a transaction that runs on the primary.
+    Primary,
+    /// A setting that puts vacuum off.
+    DeferredCleanup,
 }
 
 /// A horizon: nobody sees anything older as running.
@@ -62,15 +66,30 @@ pub enum Holder {
 pub struct Horizon {
     /// The oldest xid to be kept.
     pub xid: FullXid,
-    /// Who asks for it; the first in the order of slots if several do.
+    /// Who asks for it: whoever runs it, else the first in the order of slots.
     pub holder: Holder,
 }
 
 impl Horizon {
     #[inline]
     fn hold_back(&mut self, xid: FullXid, holder: Holder) {
-        if xid < self.xid {
+        if xid < self.xid || (xid == self.xid && holder.rank() > self.holder.rank()) {
             *self = Horizon { xid, holder };
+        }
+    }
+}
+
+impl Holder {
+    /// Who is named where several ask for the same xid: whoever runs it, rather than those who saw it running.
+    fn rank(self) -> u8 {
+        match self {
+            Holder::Nobody => 0,
+            Holder::Xid(_) | Holder::Prepared(_) | Holder::Primary => 2,
+            Holder::Xmin(_)
+            | Holder::StandbyFeedback(_)
+            | Holder::ReplicationSlot
+            | Holder::ReplicationSlotCatalog
+            | Holder::DeferredCleanup => 1,
         }
     }
 }
@@ -122,46 +141,126 @@ impl ProcArray {
         let shared_lock = self.shared();
         // Pairs with `running.advertise`.
         fence!("horizon.scan", SeqCst);
-        let latest_completed = shared_lock.latest_completed();
-        let start = Horizon { xid: latest_completed.next(), holder: Holder::Nobody };
-        let mut oldest_considered_running = start;
-        let mut shared = start;
-        let mut data = start;
+        let mut pass = HorizonPass::begin(shared_lock.latest_completed(), database);
         for position in 0..shared_lock.len() {
-            let number = shared_lock.number(position);
-            let status = shared_lock.status(position);
-            let xid = shared_lock.xid(position);
-            let xid = xid.is_normal().then(|| latest_completed.nearest(xid));
-            let xmin = shared_lock.xmin(position);
-            let (oldest, is_xid) = match (xid, xmin) {
-                (None, None) => continue,
-                (Some(xid), Some(xmin)) => (xid.min(xmin), xid <= xmin),
-                (Some(xid), None) => (xid, true),
-                (None, Some(xmin)) => (xmin, false),
-            };
-            let holder = if shared_lock.prepared_at(position).is_some() {
-                Holder::Prepared(number)
-            } else if is_xid {
-                Holder::Xid(number)
-            } else if status.any_of(StatusFlags::AFFECTS_ALL_HORIZONS) {
-                Holder::StandbyFeedback(number)
-            } else {
-                Holder::Xmin(number)
-            };
-            oldest_considered_running.hold_back(oldest, holder);
-            if status.any_of(StatusFlags::NOT_IN_SNAPSHOTS) {
-                continue;
-            }
-            shared.hold_back(oldest, holder);
-            if database.is_none_or(|database| shared_lock.database(position) == database)
-                || status.any_of(StatusFlags::AFFECTS_ALL_HORIZONS)
-            {
-                data.hold_back(oldest, holder);
-            }
+            pass.slot(SlotView {
+                number: shared_lock.number(position),
+                xid: shared_lock.xid(position),
+                xmin: shared_lock.xmin(position),
+                status: shared_lock.status(position),
+                database: shared_lock.database(position),
+                is_prepared: shared_lock.prepared_at(position).is_some(),
+            });
         }
         let replication = shared_lock.replication_xmins();
         drop(shared_lock);
+        pass.end(replication, own)
+    }
+}
 
+/// What of a slot counts for horizons.
+#[derive(Clone, Copy, Debug)]
+pub struct SlotView {
+    /// The slot.
+    pub number: ProcNumber,
+    /// Its xid, or [`Xid::INVALID`]; read once.
+    pub xid: Xid,
+    /// The oldest xid that its snapshots may still see as running.
+    pub xmin: Option<FullXid>,
+    /// What it is doing.
+    pub status: StatusFlags,
+    /// Its database.
+    pub database: Oid,
+    /// Whether it is a prepared transaction.
+    pub is_prepared: bool,
+}
+
+/// The pass over all slots that finds the horizons. The slots may stand in a [`ProcArray`], or be a copy of a server's.
+#[derive(Debug)]
+pub struct HorizonPass {
+    latest_completed: FullXid,
+    database: Option<Oid>,
+    oldest_considered_running: Horizon,
+    shared: Horizon,
+    data: Horizon,
+}
+
+impl HorizonPass {
+    /// Begins a pass, as one database must see it, or with `None` for all of them. All that follows is of the moment at
+    /// which `latest_completed` was the highest xid that had ended.
+    pub fn begin(latest_completed: FullXid, database: Option<Oid>) -> HorizonPass {
+        let start = Horizon { xid: latest_completed.next(), holder: Holder::Nobody };
+        HorizonPass {
+            latest_completed,
+            database,
+            oldest_considered_running: start,
+            shared: start,
+            data: start,
+        }
+    }
+
+    /// Counts a slot, the session's own included.
+    #[inline]
+    pub fn slot(&mut self, slot: SlotView) {
+        let SlotView { number, status, xmin, .. } = slot;
+        let xid = slot.xid.is_normal().then(|| self.latest_completed.nearest(slot.xid));
+        let (oldest, is_xid) = match (xid, xmin) {
+            (None, None) => return,
+            (Some(xid), Some(xmin)) => (xid.min(xmin), xid <= xmin),
+            (Some(xid), None) => (xid, true),
+            (None, Some(xmin)) => (xmin, false),
+        };
+        let holder = if slot.is_prepared {
+            Holder::Prepared(number)
+        } else if is_xid {
+            Holder::Xid(number)
+        } else if status.any_of(StatusFlags::AFFECTS_ALL_HORIZONS) {
+            Holder::StandbyFeedback(number)
+        } else {
+            Holder::Xmin(number)
+        };
+        self.oldest_considered_running.hold_back(oldest, holder);
+        if status.any_of(StatusFlags::NOT_IN_SNAPSHOTS) {
+            return;
+        }
+        self.shared.hold_back(oldest, holder);
+        if self.database.is_none_or(|database| slot.database == database)
+            || status.any_of(StatusFlags::AFFECTS_ALL_HORIZONS)
+        {
+            self.data.hold_back(oldest, holder);
+        }
+    }
+
+    /// On a standby: the oldest transaction that still runs on the primary, which is in no slot here.
+    pub fn running_on_primary(&mut self, oldest: FullXid) {
+        for horizon in [&mut self.oldest_considered_running, &mut self.shared, &mut self.data] {
+            horizon.hold_back(oldest, Holder::Primary);
+        }
+    }
+
+    /// Keeps everything for so many transactions longer than anyone asks for (`vacuum_defer_cleanup_age`, up to
+    /// PostgreSQL 15). After the slots. Who holds a horizon back goes on doing so; else the setting does.
+    pub fn defer(&mut self, age: u32) {
+        let oldest = FullXid::new(0, Xid::FIRST_NORMAL).0;
+        for horizon in [&mut self.oldest_considered_running, &mut self.shared, &mut self.data] {
+            let to = FullXid(horizon.xid.0.saturating_sub(u64::from(age)).max(oldest));
+            let holder = match horizon.holder {
+                Holder::Nobody => Holder::DeferredCleanup,
+                holder => holder,
+            };
+            horizon.hold_back(to, holder);
+        }
+    }
+
+    /// Ends the pass: what replication slots ask for, and the xid of the session whose temporary tables are meant, with its
+    /// slot.
+    pub fn end(
+        self,
+        replication: ReplicationXmins,
+        own: Option<(ProcNumber, FullXid)>,
+    ) -> Horizons {
+        let HorizonPass { latest_completed, mut oldest_considered_running, .. } = self;
+        let HorizonPass { mut shared, mut data, .. } = self;
         if let Some(xmin) = replication.data {
             shared.hold_back(xmin, Holder::ReplicationSlot);
             data.hold_back(xmin, Holder::ReplicationSlot);
@@ -176,6 +275,7 @@ impl ProcArray {
         for horizon in [shared, data, catalog] {
             oldest_considered_running.hold_back(horizon.xid, horizon.holder);
         }
+        let start = Horizon { xid: latest_completed.next(), holder: Holder::Nobody };
         let temporary =
             own.map_or(start, |(number, xid)| Horizon { xid, holder: Holder::Xid(number) });
         Horizons {

@@ -45,9 +45,9 @@ pub use array::{
 };
 pub use backend::Backend;
 pub use clog_group::{ClogGroup, MAX_GROUPED_SUBXIDS, StatusLog, StatusUpdate, Written, XidStatus};
-pub use horizons::{Holder, Horizon, HorizonKind, Horizons};
+pub use horizons::{Holder, Horizon, HorizonKind, HorizonPass, Horizons, SlotView};
 pub use prepare::{Prepared, ReservedSlot};
 pub use proc::{MAX_CACHED_SUBXIDS, ProcNumber, StatusFlags};
-pub use running::{RunningSet, Taken};
+pub use running::{RunningPass, RunningSet, Taken};
 pub use subxids::SubxidState;
 pub use visibility::GlobalVisibility;

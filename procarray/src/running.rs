@@ -28,6 +28,7 @@ use base::{FullXid, Xid, fence, variant};
 use crate::array::Shared;
 use crate::backend::Backend;
 use crate::proc::{ProcNumber, StatusFlags};
+use crate::subxids::SubxidState;
 
 /// Who was running at one moment, for one session.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -69,6 +70,64 @@ impl RunningSet {
     }
 }
 
+/// The pass over all slots that fills a set in. The slots may stand in a [`crate::ProcArray`], or be a copy of a server's.
+#[derive(Debug)]
+pub struct RunningPass<'s> {
+    set: &'s mut RunningSet,
+    latest_completed: FullXid,
+    xmax: Xid,
+    xmin: FullXid,
+}
+
+impl<'s> RunningPass<'s> {
+    /// Begins a pass into the memory of an old set, for a session with this xid. All that follows is of the moment at
+    /// which `latest_completed` was the highest xid that had ended.
+    #[inline]
+    pub fn begin(
+        set: &'s mut RunningSet,
+        latest_completed: FullXid,
+        own_xid: Option<FullXid>,
+    ) -> RunningPass<'s> {
+        let xmax = latest_completed.next();
+        set.xids.clear();
+        set.subxids.clear();
+        set.overflowed = false;
+        set.xmax = xmax;
+        set.own_xid = own_xid;
+        let xmin = own_xid.map_or(xmax, |xid| xid.min(xmax));
+        RunningPass { set, latest_completed, xmax: xmax.xid(), xmin }
+    }
+
+    /// Counts a slot that is not the session's own. `xid` was read once and is not [`Xid::INVALID`]; `subxids` appends
+    /// the subtransactions' ids, none if they overflowed.
+    #[inline]
+    pub fn slot(
+        &mut self,
+        xid: Xid,
+        status: impl FnOnce() -> StatusFlags,
+        subxids: impl FnOnce(&mut Vec<Xid>) -> SubxidState,
+    ) {
+        if !xid.precedes(self.xmax) || status().any_of(StatusFlags::NOT_IN_SNAPSHOTS) {
+            return;
+        }
+        self.set.xids.push(xid);
+        self.xmin = self.xmin.min(self.latest_completed.nearest(xid));
+        if !self.set.overflowed {
+            self.set.overflowed = subxids(&mut self.set.subxids).overflowed;
+        }
+    }
+
+    /// Ends the pass. What the slots do not say, [`RunningSet::completion_count`] and [`RunningSet::replication`], is
+    /// left as it was.
+    #[inline]
+    pub fn end(self) {
+        if self.set.overflowed {
+            self.set.subxids.clear();
+        }
+        self.set.xmin = self.xmin;
+    }
+}
+
 impl Backend {
     /// Takes the set of the running under the lock, into the memory of an old one, which is kept if it
     /// still stands; shows its xmin, unless an older one is shown already.
@@ -91,34 +150,15 @@ impl Backend {
     /// Takes the set of the running under a lock that is held, and shows nothing.
     pub fn rebuild(&self, shared: &Shared<'_>, set: &mut RunningSet) {
         assert!(std::ptr::eq(shared.array, &raw const **self.array()), "the lock of this array");
-        let latest_completed = shared.latest_completed();
-        let xmax = latest_completed.next();
         let own = self.position();
-        let own_xid = self.xid();
-        let mut xmin = own_xid.map_or(xmax, |xid| xid.min(xmax));
-        set.xids.clear();
-        set.subxids.clear();
-        set.overflowed = false;
+        let mut pass = RunningPass::begin(set, shared.latest_completed(), self.xid());
         for position in 0..shared.len() {
             let xid = shared.xid(position);
-            if xid == Xid::INVALID || position == own || !xid.precedes(xmax.xid()) {
-                continue;
-            }
-            if shared.status(position).any_of(StatusFlags::NOT_IN_SNAPSHOTS) {
-                continue;
-            }
-            set.xids.push(xid);
-            xmin = xmin.min(latest_completed.nearest(xid));
-            if !set.overflowed {
-                set.overflowed = shared.subxids(position, &mut set.subxids).overflowed;
+            if xid != Xid::INVALID && position != own {
+                pass.slot(xid, || shared.status(position), |into| shared.subxids(position, into));
             }
         }
-        if set.overflowed {
-            set.subxids.clear();
-        }
-        set.xmin = xmin;
-        set.xmax = xmax;
-        set.own_xid = own_xid;
+        pass.end();
         set.completion_count = shared.completion_count();
         set.replication = shared.replication_xmins();
     }

@@ -61,6 +61,19 @@ impl Call {
         self.argument(number).map(|datum| datum.value() as u8 != 0)
     }
 
+    /// A `tid`.
+    #[expect(unsafe_code)]
+    pub(crate) fn tid(&self, number: usize) -> Option<base::Tid> {
+        self.argument(number).map(|datum| {
+            // SAFETY: the datum is a tid, as the function's SQL signature says.
+            let item = unsafe { datum.cast_mut_ptr::<pg_sys::ItemPointerData>().read_unaligned() };
+            base::Tid {
+                block: u32::from(item.ip_blkid.bi_hi) << 16 | u32::from(item.ip_blkid.bi_lo),
+                offset: item.ip_posid,
+            }
+        })
+    }
+
     /// A `text`.
     pub(crate) fn text(&self, number: usize) -> Option<String> {
         self.argument(number).map(super::value::text_of)

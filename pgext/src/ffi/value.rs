@@ -28,6 +28,12 @@ pub(crate) enum Value<'a> {
     Oid(u32),
     /// `xid`
     Xid(u32),
+    /// `xid8`
+    Xid8(u64),
+    /// `xid[]`
+    Xids(&'a [base::Xid]),
+    /// `tid`
+    Tid(base::Tid),
     /// `pg_lsn`
     Lsn(base::Lsn),
     /// `timestamp with time zone`, in microseconds since 2000-01-01 UTC.
@@ -61,6 +67,12 @@ impl Value<'_> {
             Value::Int8(value) => Datum::from(value),
             Value::Float8(value) => Datum::from(value.to_bits()),
             Value::Oid(value) | Value::Xid(value) => Datum::from(value),
+            Value::Xid8(value) => Datum::from(value),
+            Value::Xids(xids) => {
+                let elements = xids.iter().map(|xid| Datum::from(xid.0)).collect();
+                array(elements, (pg_sys::XIDOID, 4, true))
+            }
+            Value::Tid(tid) => tid_datum(tid),
             Value::Lsn(value) => Datum::from(value.0),
             Value::TimestampTz(value) => Datum::from(value),
             Value::Text(bytes) if is_valid_text(bytes) => variable_length(bytes),
@@ -107,6 +119,24 @@ fn array(mut elements: Vec<Datum>, (oid, length, by_value): (pg_sys::Oid, i32, b
         )
     };
     Datum::from(array)
+}
+
+/// A `tid`, in the current memory context.
+#[expect(unsafe_code)]
+fn tid_datum(tid: base::Tid) -> Datum {
+    let copy = pg_sys::ItemPointerData {
+        ip_blkid: pg_sys::BlockIdData {
+            bi_hi: (tid.block >> 16) as u16,
+            bi_lo: (tid.block & 0xFFFF) as u16,
+        },
+        ip_posid: tid.offset,
+    };
+    // SAFETY: palloc gives room for one, or does not return.
+    unsafe {
+        let place = pg_sys::palloc(size_of::<pg_sys::ItemPointerData>());
+        place.cast::<pg_sys::ItemPointerData>().write(copy);
+        Datum::from(place)
+    }
 }
 
 /// A `text` that the server gave. Bytes that are not UTF-8 (in a database of another encoding) come as U+FFFD.

@@ -37,6 +37,12 @@ fn each_horizon_names_its_holder() {
     here.end_transaction();
     assert_eq!(viewer.horizons().data.holder, Holder::Prepared(prepared.number()));
 
+    // Of several that ask for the same xid, whoever runs it is named.
+    let mut early = connect(2);
+    early.take_running(&mut set);
+    assert_eq!(viewer.horizons().shared.holder, Holder::Xid(there.number()));
+    drop(early);
+
     // A snapshot in this database goes back to what runs in the other.
     here.take_running(&mut set);
     let horizons = viewer.horizons();
