@@ -4,13 +4,13 @@
 //! as everything is compiled anew for it. Without loom the crate is empty.
 //!
 //! A model is a function that loom runs again and again, once for each order of its threads' steps and each
-//! value that a weak memory may give back. It stands in a table ([`models::all`]) with the property that it
+//! value that a weak memory may give back. It stands in a table (`models::all`) with the property that it
 //! shows and the sites that it must notice: for each of these it is run again with this one site altered,
 //! and must fail. A process of its own for each run (`loom-models run NAME --alter SITE`), since a model
 //! can fail by a panic in a panic.
 //!
 //! Invariants: the models run the crates' own code, never a copy; every site in the crates' sources is in some
-//! model's list ([`sites`]).
+//! model's list (`sites`).
 
 #![cfg(loom)]
 

@@ -1,6 +1,6 @@
 //! The PostgreSQL extension `pgstrata`: write-ahead log, control file and snapshots in SQL, in the schema `strata`.
 //!
-//! One file per family of functions; [`ffi`] is what stands between them and the server's C, [`error`] the one place
+//! One file per family of functions; `ffi` is what stands between them and the server's C, `error` the one place
 //! that says which SQLSTATE an error has. The SQL side (signatures, comments, privileges) is `sql/pgstrata--0.1.0.sql`, by
 //! hand.
 //!

@@ -116,6 +116,8 @@ fn run_stage(stage: Stage, arguments: &Arguments) -> Result<()> {
             "--workspace",
             "--no-deps",
             "--document-private-items",
+            // All that is wrong, not the first of it.
+            "--keep-going",
         ]),
     };
     process::run_shown(&mut cargo)
