@@ -313,3 +313,85 @@ COMMENT ON FUNCTION @extschema@.horizons() IS
 
 REVOKE ALL ON FUNCTION @extschema@.horizons() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION @extschema@.horizons() TO pg_monitor;
+
+--
+-- The log as a table (pgext/src/foreign)
+--
+
+CREATE FUNCTION @extschema@.wal_fdw_handler()
+RETURNS fdw_handler
+LANGUAGE c STRICT
+AS 'MODULE_PATHNAME', 'strata_wal_fdw_handler';
+
+COMMENT ON FUNCTION @extschema@.wal_fdw_handler() IS
+    'handler of the foreign-data wrapper pgstrata_wal';
+
+CREATE FUNCTION @extschema@.wal_fdw_validator(options text[], catalog oid)
+RETURNS void
+LANGUAGE c STRICT
+AS 'MODULE_PATHNAME', 'strata_wal_fdw_validator';
+
+COMMENT ON FUNCTION @extschema@.wal_fdw_validator(text[], oid) IS
+    'checks the options of foreign tables over a write-ahead log';
+
+-- CREATE FOREIGN TABLE, or another option, calls the validator as whoever gives the command.
+REVOKE ALL ON FUNCTION @extschema@.wal_fdw_handler() FROM PUBLIC;
+REVOKE ALL ON FUNCTION @extschema@.wal_fdw_validator(text[], oid) FROM PUBLIC;
+
+CREATE FOREIGN DATA WRAPPER pgstrata_wal
+    HANDLER @extschema@.wal_fdw_handler
+    VALIDATOR @extschema@.wal_fdw_validator;
+
+COMMENT ON FOREIGN DATA WRAPPER pgstrata_wal IS 'write-ahead logs as tables';
+
+CREATE SERVER pgstrata FOREIGN DATA WRAPPER pgstrata_wal;
+
+COMMENT ON SERVER pgstrata IS 'this server''s write-ahead log, and logs in directories';
+
+GRANT USAGE ON FOREIGN SERVER pgstrata TO pg_read_server_files;
+
+CREATE FOREIGN TABLE @extschema@.wal (
+    start_lsn pg_lsn,
+    end_lsn pg_lsn,
+    prev_lsn pg_lsn,
+    xid xid,
+    resource_manager text,
+    record_type text,
+    record_length int4,
+    main_data_length int4,
+    fpi_length int4,
+    description text,
+    block_ref text
+) SERVER pgstrata OPTIONS (rows 'records');
+
+COMMENT ON FOREIGN TABLE @extschema@.wal IS
+    'the write-ahead log of this server, up to what is flushed: a row a record';
+
+CREATE FOREIGN TABLE @extschema@.wal_block (
+    start_lsn pg_lsn,
+    end_lsn pg_lsn,
+    prev_lsn pg_lsn,
+    block_id int2,
+    reltablespace oid,
+    reldatabase oid,
+    relfilenode oid,
+    relforknumber int2,
+    relblocknumber int8,
+    xid xid,
+    resource_manager text,
+    record_type text,
+    record_length int4,
+    main_data_length int4,
+    block_data_length int4,
+    block_fpi_length int4,
+    block_fpi_info text[],
+    description text,
+    block_data bytea,
+    block_fpi_data bytea
+) SERVER pgstrata OPTIONS (rows 'blocks');
+
+COMMENT ON FOREIGN TABLE @extschema@.wal_block IS
+    'the write-ahead log of this server, up to what is flushed: a row a block that a record refers to';
+
+REVOKE ALL ON @extschema@.wal, @extschema@.wal_block FROM PUBLIC;
+GRANT SELECT ON @extschema@.wal, @extschema@.wal_block TO pg_read_server_files;

@@ -7,6 +7,8 @@ use pgrx::PgLogLevel;
 use pgrx::pg_sys::errcodes::PgSqlErrorCode;
 use pgrx::pg_sys::panic::ErrorReport;
 use wal::control::LoadError;
+use wal::error::DecodeError;
+use wal::image::ImageError;
 use wal::source::SourceError;
 
 /// An error to raise.
@@ -69,7 +71,7 @@ impl From<LoadError> for SqlError {
 
 impl From<SourceError> for SqlError {
     fn from(error: SourceError) -> SqlError {
-        let new = SqlError::new(code_of_source(&error), error.to_string());
+        let new = SqlError::new(code_of_source(&error), without_number(&error.to_string()));
         match error {
             SourceError::NoTimeline { .. } => new.hint("pg_ls_waldir() lists what is there."),
             SourceError::NoSegments { .. } => new.hint(
@@ -78,6 +80,23 @@ impl From<SourceError> for SqlError {
             _ => new,
         }
     }
+}
+
+impl From<DecodeError> for SqlError {
+    fn from(error: DecodeError) -> SqlError {
+        SqlError::new(PgSqlErrorCode::ERRCODE_DATA_CORRUPTED, error.to_string())
+    }
+}
+
+impl From<ImageError> for SqlError {
+    fn from(error: ImageError) -> SqlError {
+        SqlError::new(PgSqlErrorCode::ERRCODE_DATA_CORRUPTED, error.to_string())
+    }
+}
+
+/// An error's text with the system's own words alone: Rust puts their number behind them.
+pub(crate) fn without_number(text: &str) -> &str {
+    text.rfind(" (os error ").map_or(text, |end| &text[..end])
 }
 
 /// The SQLSTATE of a source that cannot be read.

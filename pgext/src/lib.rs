@@ -15,13 +15,27 @@
 mod control_file;
 mod error;
 mod ffi;
+mod foreign;
 mod horizons;
-#[allow(dead_code, reason = "the foreign tables and functions that read it are still to come")]
 mod log;
 mod procs;
 mod running;
-#[allow(dead_code, reason = "the foreign tables and functions that read it are still to come")]
 mod server;
 mod walinspect;
 
 pgrx::pg_module_magic!();
+
+/// Called by the server when it loads the library.
+///
+/// pgrx puts a backtrace into the DETAIL of every error that comes out of the server's own functions, a cancelled query among
+/// them, if the environment has RUST_BACKTRACE set. It takes a tenth of a second and tells users nothing. Who wants it sets
+/// RUST_LIB_BACKTRACE.
+#[expect(unsafe_code)]
+#[pgrx::pg_guard]
+extern "C-unwind" fn _PG_init() {
+    const VARIABLE: &str = "RUST_LIB_BACKTRACE";
+    if std::env::var_os(VARIABLE).is_none() {
+        // SAFETY: a backend has one thread when it loads a library.
+        unsafe { std::env::set_var(VARIABLE, "0") };
+    }
+}

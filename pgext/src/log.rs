@@ -15,17 +15,17 @@ use base::Lsn;
 use base::disk::RealDisk;
 use base::sync::Arc;
 use pgrx::pg_sys::errcodes::PgSqlErrorCode;
-use wal::Record;
 use wal::read::damage::{Cause, cause_of};
-use wal::read::{RecordReader, Stop};
+use wal::read::{Position, RecordReader, Stop};
 use wal::segment::Timeline;
 use wal::source::{Log, Options, Segments, SourceError, SystemIdentifier, TimelineChoice};
+use wal::{Record, Version};
 
 use crate::error::SqlError;
 use crate::server;
 
 /// A log, opened.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct OpenLog {
     log: Arc<Log>,
     /// Whether it is the running server's.
@@ -65,9 +65,9 @@ impl OpenLog {
         Arc::clone(&self.log) as Arc<dyn Segments>
     }
 
-    /// The files behind it.
-    pub(crate) fn log(&self) -> &Log {
-        &self.log
+    /// The version whose log it is.
+    pub(crate) fn version(&self) -> Version {
+        self.log.version()
     }
 
     /// Where the log ends, if that is known without reading it.
@@ -93,10 +93,10 @@ impl OpenLog {
     }
 
     /// The records from the first that starts at or behind `start` on.
-    pub(crate) fn records(&self, start: Lsn) -> Result<Records<'_>, SqlError> {
+    pub(crate) fn records(&self, start: Lsn) -> Result<Records, SqlError> {
         let mut reader = RecordReader::new(self.segments());
         reader.set_end(self.end);
-        let mut records = Records { log: self, reader, has_ended: false };
+        let mut records = Records { log: self.clone(), reader, has_ended: false };
         server::check_for_interrupts();
         if let Err(stop) = records.reader.find_first(start) {
             if !self.is_end(&stop, records.reader.aborted_record().is_some()) {
@@ -141,6 +141,8 @@ impl OpenLog {
             Stop::Source(error) => crate::error::code_of_source(error),
             _ => PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
         };
+        let stop = stop.to_string();
+        let stop = crate::error::without_number(&stop);
         SqlError::new(code, format!("could not read WAL at {at}: {stop}"))
             .detail(format!("The position is in WAL segment {name}."))
             .hint("`strata verify` tells what is wrong with a log and which records lie behind.")
@@ -174,13 +176,13 @@ fn open(
 
 /// The records of a log, one after the other.
 #[derive(Debug)]
-pub(crate) struct Records<'a> {
-    log: &'a OpenLog,
+pub(crate) struct Records {
+    log: OpenLog,
     reader: RecordReader,
     has_ended: bool,
 }
 
-impl Records<'_> {
+impl Records {
     /// Shows the next record to `see` and returns what that makes of it; `None` at the end of the log. Raises an error if
     /// the query is cancelled.
     #[inline]
@@ -204,7 +206,12 @@ impl Records<'_> {
     }
 
     /// Where the next record starts, or the page's end before it.
-    pub(crate) fn position(&self) -> Lsn {
-        self.reader.position().next
+    pub(crate) fn position(&self) -> Position {
+        self.reader.position()
+    }
+
+    /// Whether the end of the log was found.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended
     }
 }

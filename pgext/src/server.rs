@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use base::Lsn;
 use pgrx::pg_sys;
-use wal::segment::{SegmentNumber, Timeline};
+use wal::segment::{SegmentNumber, SegmentSize, Timeline};
 
 /// The data directory, as an absolute path.
 #[expect(unsafe_code)]
@@ -42,6 +42,14 @@ pub(crate) fn known_end() -> KnownEnd {
     KnownEnd { lsn: Lsn(lsn), timeline: Timeline(timeline) }
 }
 
+/// The size of this server's segments; `None` for one that no server has.
+#[expect(unsafe_code)]
+pub(crate) fn segment_size() -> Option<SegmentSize> {
+    // SAFETY: it is set from the control file when the server starts, and never changes.
+    let bytes = unsafe { pg_sys::wal_segment_size };
+    SegmentSize::from_bytes(u64::try_from(bytes).ok()?)
+}
+
 /// What tells this cluster from all others.
 #[expect(unsafe_code)]
 pub(crate) fn system_identifier() -> u64 {
@@ -54,6 +62,13 @@ pub(crate) fn system_identifier() -> u64 {
 pub(crate) fn last_removed_segment() -> SegmentNumber {
     // SAFETY: it reads shared memory under its lock.
     unsafe { pg_sys::XLogGetLastRemovedSegno() }
+}
+
+/// `max_parallel_workers_per_gather`: how many helpers a part of a query may have.
+#[expect(unsafe_code)]
+pub(crate) fn parallel_workers_per_gather() -> usize {
+    // SAFETY: a setting, which only this backend changes.
+    usize::try_from(unsafe { pg_sys::max_parallel_workers_per_gather }).unwrap_or(0)
 }
 
 /// Whether somebody wants this query to end: cheap enough for every record.

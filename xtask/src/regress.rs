@@ -21,12 +21,13 @@ use crate::{process, workspace};
 const INSTALLATIONS: [Installation; 3] =
     [Installation::Debian15, Installation::Debian17, Installation::Debian18];
 
-/// What the servers are told: much of what is logged, nothing that happens by itself.
-const SETTINGS: [(&str, &str); 6] = [
+/// What the servers are told: much is logged, and kept; nothing happens by itself.
+const SETTINGS: [(&str, &str); 7] = [
     ("wal_level", "logical"),
     ("autovacuum", "off"),
     ("checkpoint_timeout", "1h"),
     ("max_wal_size", "4GB"),
+    ("wal_keep_size", "4GB"),
     ("track_commit_timestamp", "on"),
     ("max_prepared_transactions", "4"),
 ];

@@ -31,6 +31,11 @@ impl Call {
         (!argument.isnull).then_some(argument.value)
     }
 
+    /// Argument `number` as the server gave it, of any type; 0 for NULL.
+    pub(crate) fn datum(&self, number: usize) -> Datum {
+        self.argument(number).unwrap_or(Datum::from(0usize))
+    }
+
     /// A `pg_lsn`.
     pub(crate) fn lsn(&self, number: usize) -> Option<Lsn> {
         self.argument(number).map(|datum| Lsn(datum.value() as u64))

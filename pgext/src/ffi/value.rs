@@ -2,7 +2,10 @@
 
 use std::ffi::{CStr, c_char};
 
+use pgrx::pg_sys::errcodes::PgSqlErrorCode;
 use pgrx::pg_sys::{self, Datum};
+
+use crate::error::SqlError;
 
 /// A value of a result. Each is of the SQL type that its name says; a text is in the database's encoding already, or is
 /// made so (see [`Value::datum`]).
@@ -75,8 +78,7 @@ impl Value<'_> {
             Value::Tid(tid) => tid_datum(tid),
             Value::Lsn(value) => Datum::from(value.0),
             Value::TimestampTz(value) => Datum::from(value),
-            Value::Text(bytes) if is_valid_text(bytes) => variable_length(bytes),
-            Value::Text(bytes) => variable_length(&escaped(bytes)),
+            Value::Text(bytes) => with_valid_text(bytes, variable_length),
             Value::Bytes(bytes) => variable_length(bytes),
             Value::Texts(texts) => {
                 let elements = texts.iter().map(|text| Value::from(*text).datum().0).collect();
@@ -88,6 +90,66 @@ impl Value<'_> {
             }
         };
         (datum, false)
+    }
+}
+
+/// Hands the bytes on as a text that is valid in the database's encoding; see [`Value::datum`].
+#[inline]
+pub(crate) fn with_valid_text<T>(bytes: &[u8], take: impl FnOnce(&[u8]) -> T) -> T {
+    if is_valid_text(bytes) { take(bytes) } else { take(&escaped(bytes)) }
+}
+
+/// The error of a value that is longer than the server's values can be.
+pub(crate) fn too_long(length: usize) -> SqlError {
+    SqlError::new(
+        PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        format!("a value of {length} bytes is too long"),
+    )
+    .detail("No value of PostgreSQL is longer than 1 GB.")
+}
+
+/// Arrays of the names of the bits that are set in a byte, each made once.
+#[derive(Debug)]
+pub(crate) struct FlagNames {
+    context: pg_sys::MemoryContext,
+    names: &'static [(u8, &'static CStr)],
+    arrays: Vec<Option<Datum>>,
+}
+
+impl FlagNames {
+    /// The arrays live in `context`. A bit without a name is passed over.
+    pub(crate) fn new(
+        context: pg_sys::MemoryContext,
+        names: &'static [(u8, &'static CStr)],
+    ) -> FlagNames {
+        FlagNames { context, names, arrays: vec![None; 256] }
+    }
+
+    /// The `text[]` of a byte, its elements in the order of the names.
+    #[expect(unsafe_code)]
+    pub(crate) fn array(&mut self, bits: u8) -> Datum {
+        if let Some(array) = self.arrays[usize::from(bits)] {
+            return array;
+        }
+        // SAFETY: the context is the caller's, and current only here; the elements are texts, as their type says.
+        let array = unsafe {
+            let outer = pg_sys::MemoryContextSwitchTo(self.context);
+            let set = self.names.iter().filter(|(bit, _)| bits & bit != 0);
+            let mut elements: Vec<Datum> =
+                set.map(|(_, name)| variable_length(name.to_bytes())).collect();
+            let array = pg_sys::construct_array(
+                elements.as_mut_ptr(),
+                elements.len() as i32,
+                pg_sys::TEXTOID,
+                -1,
+                false,
+                b'i' as c_char,
+            );
+            pg_sys::MemoryContextSwitchTo(outer);
+            Datum::from(array)
+        };
+        self.arrays[usize::from(bits)] = Some(array);
+        array
     }
 }
 

@@ -201,8 +201,19 @@ FROM strata.pg_get_wal_block_info(:'start', :'stop');
 
 -- A segment that is not there any more.
 SELECT pg_drop_replication_slot('walinspect') IS NOT NULL AS dropped;
-SELECT pg_switch_wal() IS NOT NULL AS switched;
-CHECKPOINT;
+ALTER SYSTEM SET wal_keep_size = 0;
+SELECT pg_reload_conf();
+SELECT set_config('test.gone', pg_walfile_name(:'start'), false) <> '' AS named;
+DO $$
+BEGIN
+    LOOP
+        PERFORM pg_logical_emit_message(false, '', ''), pg_switch_wal();
+        EXECUTE 'CHECKPOINT';
+        EXIT WHEN (SELECT min(name) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$') > current_setting('test.gone');
+    END LOOP;
+END $$;
 SELECT pg_temp.answer('strata.' || call) = pg_temp.answer(call) AS same, pg_temp.answer('strata.' || call) AS answer
 FROM (VALUES (format('pg_get_wal_record_info(%L)', :'start')), (format('pg_get_wal_stats(%L, %L)', :'start', :'stop')))
     AS c (call);
+ALTER SYSTEM RESET wal_keep_size;
+SELECT pg_reload_conf();
