@@ -54,7 +54,7 @@ pub enum Cause {
     MisplacedPage,
     /// A record's continuation is not on the page where it should be, and valid records lie behind it.
     LostContinuation,
-    /// A segment is not there, and later ones are.
+    /// A segment is not there, and the log goes on: later ones are there, or the history says so.
     MissingSegment,
     /// A segment's file is shorter than a segment.
     ShortSegment,
@@ -97,7 +97,7 @@ impl Cause {
             Cause::LostContinuation => {
                 "a record's continuation is not where it should be, and valid records lie behind it"
             }
-            Cause::MissingSegment => "a segment is missing, and later ones are there",
+            Cause::MissingSegment => "a segment is missing, and the log goes on behind it",
             Cause::ShortSegment => "the segment's file ends before the log does",
             Cause::ForeignSegment => "the segment is of another database system",
             Cause::Unreadable => "the segment cannot be read",
@@ -107,13 +107,14 @@ impl Cause {
 }
 
 /// Tells the causes apart. `torn` says whether a record was being put together from several pages;
-/// `last` is the highest segment that exists, so that a missing one behind it is the log's end.
+/// `last` is the highest segment that exists, so that a missing one behind it is the log's end; one that is not
+/// behind it exists of another timeline only.
 pub fn cause_of(stop: &Stop, torn: bool, size: SegmentSize, last: SegmentNumber) -> Cause {
     match stop {
         Stop::EndReached => Cause::EndReached,
         Stop::ShortSegment { .. } => Cause::ShortSegment,
         Stop::Source(SourceError::Missing { name })
-            if size.parse_file_name(name).is_some_and(|(_, number)| number < last) =>
+            if size.parse_file_name(name).is_some_and(|(_, number)| number <= last) =>
         {
             Cause::MissingSegment
         }

@@ -13,7 +13,7 @@ use base::{Lsn, PAGE_SIZE, disk::DiskFile};
 use super::{Position, Stop};
 use crate::error::{PageError, PageFault};
 use crate::page::{Expected, PageHeader, SHORT_HEADER_SIZE};
-use crate::segment::SegmentNumber;
+use crate::segment::{SegmentNumber, Timeline};
 use crate::source::{Segments, SourceError};
 
 /// Bytes read at once: small enough for a core's own cache, large enough that a read costs its copy alone.
@@ -44,6 +44,8 @@ pub(super) struct Pages {
     end: Option<Lsn>,
     /// Beyond this the reader wants single pages, not windows.
     read_ahead_end: Option<Lsn>,
+    /// Where the history leaves the open segment's timeline, and the timeline that it goes on with.
+    switch_point: Option<(Lsn, Timeline)>,
 }
 
 /// Where on the current page records can be read without further checks of the page.
@@ -79,6 +81,7 @@ impl Pages {
             latest_timeline: 0,
             end: None,
             read_ahead_end: None,
+            switch_point: None,
         }
     }
 
@@ -150,10 +153,12 @@ impl Pages {
     #[inline]
     pub(super) fn require(&mut self, page: Lsn, required: usize) -> Result<PageHeader, Stop> {
         self.within_end(page, required.max(SHORT_HEADER_SIZE))?;
-        match self.current {
-            Some((current, header)) if current == page => Ok(header),
-            _ => self.come_to(page),
-        }
+        let header = match self.current {
+            Some((current, header)) if current == page => header,
+            _ => self.come_to(page)?,
+        };
+        self.within_history(page, required)?;
+        Ok(header)
     }
 
     /// The bytes in memory.
@@ -187,6 +192,21 @@ impl Pages {
         }
     }
 
+    /// What an ancestor's file holds beyond the switch point is no part of this log.
+    #[inline]
+    fn within_history(&self, page: Lsn, required: usize) -> Result<(), Stop> {
+        match self.switch_point {
+            Some((switch_point, next))
+                if page.0.saturating_add(required as u64) > switch_point.0 =>
+            {
+                let size = self.expected.segment_size;
+                let name = size.file_name(next, size.number_of(page));
+                Err(Stop::Source(SourceError::Missing { name }))
+            }
+            _ => Ok(()),
+        }
+    }
+
     #[cold]
     fn come_to(&mut self, page: Lsn) -> Result<PageHeader, Stop> {
         let size = self.expected.segment_size;
@@ -206,10 +226,13 @@ impl Pages {
         let bytes = &self.buffer[at..at + PAGE_SIZE];
         let header = PageHeader::read(bytes).expect("a page holds a header");
         self.within_end(page, header.size())?;
+        self.within_history(page, header.size())?;
         self.check(page, &header)?;
         self.checked_segment = Some(number);
         self.current = Some((page, header));
-        let before_end = self.end.map_or(u64::MAX, |end| end.bytes_since(page));
+        let ends = [self.end, self.switch_point.map(|(switch_point, _)| switch_point)];
+        let end = ends.into_iter().flatten().min();
+        let before_end = end.map_or(u64::MAX, |end| end.bytes_since(page));
         self.view = View {
             page,
             at,
@@ -299,6 +322,7 @@ impl Pages {
             return Ok(Arc::clone(file));
         }
         let file = self.segments.open(number)?;
+        self.switch_point = self.segments.switch_point(number);
         self.file = Some((number, Arc::clone(&file)));
         Ok(file)
     }

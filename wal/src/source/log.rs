@@ -252,8 +252,12 @@ impl Segments for Log {
         found.or_else(|| Some(youngest()?.0)).unwrap_or_else(|| self.history.timeline())
     }
 
-    fn switch_point(&self, number: SegmentNumber) -> Option<Lsn> {
-        self.find(number).and_then(|(_, end, _)| end)
+    fn switch_point(&self, number: SegmentNumber) -> Option<(Lsn, Timeline)> {
+        let (from, end, _) = self.find(number)?;
+        let younger = self.history.timelines_of(number, self.segment_size());
+        let next =
+            younger.map(|(timeline, _)| timeline).take_while(|timeline| *timeline != from).last();
+        Some((end?, next?))
     }
 
     fn read_span(&self) -> Option<u64> {

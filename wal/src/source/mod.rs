@@ -50,9 +50,9 @@ pub trait Segments: Debug + Send + Sync {
     fn timeline_of(&self, number: SegmentNumber) -> Timeline;
 
     /// Where the history leaves the timeline that segment `number` is read from, if that is inside the
-    /// segment: what the file holds from there on belongs to another history. This happens only where the
-    /// younger timeline's own copy of the segment is missing.
-    fn switch_point(&self, number: SegmentNumber) -> Option<Lsn> {
+    /// segment, and the timeline that it goes on with: what the file holds from there on belongs to another
+    /// history and is not read. This happens only where the younger timeline's own copy of the segment is missing.
+    fn switch_point(&self, number: SegmentNumber) -> Option<(Lsn, Timeline)> {
         let _ = number;
         None
     }

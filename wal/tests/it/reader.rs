@@ -12,7 +12,7 @@ use wal::read::{Position, RecordReader, Stop};
 use wal::record::{
     IMAGE_APPLY, IMAGE_HAS_HOLE, IMAGE_LZ4, IMAGE_PGLZ, IMAGE_ZSTD, Record, RecordHeader,
 };
-use wal::segment::SegmentSize;
+use wal::segment::{SegmentSize, Timeline};
 use wal::source::Segments;
 use wal::version::Version;
 
@@ -376,6 +376,24 @@ proptest! {
             || outcome.stop.contains("Missing");
         prop_assert!(is_ordinary, "{}", outcome.stop);
         prop_assert_eq!(outcome.aborted, None);
+    }
+
+    #[test]
+    fn an_ancestor_is_read_up_to_the_switch_point(
+        shape in any_shape(), steps in vec(any_step(), 1..20), last in any::<proptest::sample::Index>(),
+    ) {
+        let (mut log, written) = build(shape, &steps);
+        if written.is_empty() { return Ok(()) }
+        let switch_point = written[last.index(written.len())].end;
+        let number = shape.segment_size.number_of(switch_point);
+        if shape.segment_size.offset_of(switch_point) == 0 { return Ok(()) }
+        log.leave_timeline(switch_point, Timeline(77));
+        let outcome = assert_all_ways_agree(&log, Position::jump_to(shape.start), None)?;
+        let read: Vec<_> = outcome.records.iter().map(|seen| seen.start).collect();
+        let kept = written.iter().filter(|record| record.end <= switch_point);
+        prop_assert_eq!(read, kept.map(|record| record.start).collect::<Vec<_>>());
+        let missing = shape.segment_size.file_name(Timeline(77), number);
+        prop_assert!(outcome.stop.contains(&missing), "{}", outcome.stop);
     }
 
     #[test]

@@ -185,6 +185,7 @@ impl LogBuilder {
                 version: shape.version,
                 segment_size: shape.segment_size,
                 segments: BTreeMap::new(),
+                switch_point: None,
             },
             timeline: shape.timeline,
             at: shape.start,
@@ -395,6 +396,8 @@ pub(crate) struct MemoryLog {
     version: Version,
     segment_size: SegmentSize,
     segments: BTreeMap<SegmentNumber, Arc<MemorySegment>>,
+    /// Where the history leaves the timeline that all segments are of.
+    switch_point: Option<(Lsn, Timeline)>,
 }
 
 impl MemoryLog {
@@ -457,6 +460,11 @@ impl MemoryLog {
         self.segments.extend(other.segments);
     }
 
+    /// Lets the history go on with another timeline, whose segments are not there.
+    pub(crate) fn leave_timeline(&mut self, switch_point: Lsn, next: Timeline) {
+        self.switch_point = Some((switch_point, next));
+    }
+
     /// Takes a segment away.
     pub(crate) fn remove_segment(&mut self, number: SegmentNumber) {
         self.segments.remove(&number);
@@ -486,6 +494,10 @@ impl Segments for MemoryLog {
 
     fn timeline_of(&self, _: SegmentNumber) -> Timeline {
         Timeline(1)
+    }
+
+    fn switch_point(&self, number: SegmentNumber) -> Option<(Lsn, Timeline)> {
+        self.switch_point.filter(|(at, _)| self.segment_size.number_of(*at) == number)
     }
 
     fn next_after(&self, number: SegmentNumber) -> Option<SegmentNumber> {

@@ -53,7 +53,7 @@ fn an_ancestor_helps_out_up_to_the_switch_point() {
     disk.remove("dir/000000020000000000000003");
     let log = open(&disk, "dir").expect("open");
     assert_segments(&log, &[(1, 3), (2, 4)]);
-    assert_eq!(log.switch_point(3), Some(lsn(3, 0x100)));
+    assert_eq!(log.switch_point(3), Some((lsn(3, 0x100), Timeline(2))));
     // Segment 4 of timeline 1 holds nothing of this history, and 5 of timeline 2 does not either.
     disk.remove("dir/000000020000000000000004");
     disk.remove("dir/000000030000000000000005");
@@ -72,7 +72,7 @@ fn the_partial_segment_of_a_timeline_that_was_left() {
     disk.put("dir/000000010000000000000003.partial", segment(1, 3));
     let log = open(&disk, "dir").expect("open");
     assert_segments(&log, &[(1, 3)]);
-    assert_eq!(log.switch_point(3), Some(lsn(3, 0x100)));
+    assert_eq!(log.switch_point(3), Some((lsn(3, 0x100), Timeline(2))));
 }
 
 #[test]
