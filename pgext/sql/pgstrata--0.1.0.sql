@@ -315,6 +315,76 @@ REVOKE ALL ON FUNCTION @extschema@.horizons() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION @extschema@.horizons() TO pg_monitor;
 
 --
+-- Who sees which version (pgext/src/explain_visibility.rs)
+--
+
+GRANT USAGE ON SCHEMA @extschema@ TO pg_stat_scan_tables;
+
+CREATE FUNCTION @extschema@.explain_visibility(
+    relation regclass,
+    ctid tid,
+    as_of timestamptz DEFAULT NULL,
+    OUT ctid tid,
+    OUT line_pointer text,
+    OUT xmin xid,
+    OUT xmin_status text,
+    OUT xmin_time timestamptz,
+    OUT xmax xid,
+    OUT xmax_status text,
+    OUT xmax_time timestamptz,
+    OUT command_id int8,
+    OUT successor tid,
+    OUT infomask text[],
+    OUT rule text,
+    OUT verdict text,
+    OUT because text,
+    OUT hints text[],
+    OUT commit_ts_verdict text,
+    OUT commit_ts_because text
+)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 9
+AS 'MODULE_PATHNAME', 'strata_explain_visibility';
+
+COMMENT ON FUNCTION @extschema@.explain_visibility(regclass, tid, timestamptz) IS
+    'a row version: its transactions, and what each of the nine visibility rules says of it in both snapshot modes, and why';
+
+REVOKE ALL ON FUNCTION @extschema@.explain_visibility(regclass, tid, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.explain_visibility(regclass, tid, timestamptz) TO pg_stat_scan_tables;
+
+CREATE FUNCTION @extschema@.explain_block_visibility(
+    relation regclass,
+    block int8,
+    as_of timestamptz DEFAULT NULL,
+    OUT ctid tid,
+    OUT line_pointer text,
+    OUT xmin xid,
+    OUT xmin_status text,
+    OUT xmin_time timestamptz,
+    OUT xmax xid,
+    OUT xmax_status text,
+    OUT xmax_time timestamptz,
+    OUT command_id int8,
+    OUT successor tid,
+    OUT infomask text[],
+    OUT rule text,
+    OUT verdict text,
+    OUT because text,
+    OUT hints text[],
+    OUT commit_ts_verdict text,
+    OUT commit_ts_because text
+)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'strata_explain_block_visibility';
+
+COMMENT ON FUNCTION @extschema@.explain_block_visibility(regclass, int8, timestamptz) IS
+    'explain_visibility() for every line pointer of a block';
+
+REVOKE ALL ON FUNCTION @extschema@.explain_block_visibility(regclass, int8, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.explain_block_visibility(regclass, int8, timestamptz) TO pg_stat_scan_tables;
+
+--
 -- The log as a table (pgext/src/foreign)
 --
 

@@ -12,13 +12,18 @@
 
 #![cfg(feature = "server")]
 
+mod as_of;
 mod control_file;
 mod error;
+mod explain_visibility;
 mod ffi;
 mod foreign;
+mod heap_page;
 mod horizons;
+mod infomask_words;
 mod log;
 mod procs;
+mod rules;
 mod running;
 mod server;
 mod walinspect;

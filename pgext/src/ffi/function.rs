@@ -1,6 +1,6 @@
 //! SQL functions in Rust: their entry points and their arguments.
 
-use base::Lsn;
+use base::{Lsn, TimestampTz};
 use pgrx::pg_sys::{self, Datum};
 
 use crate::error::SqlError;
@@ -44,6 +44,11 @@ impl Call {
     /// A `bigint`.
     pub(crate) fn int8(&self, number: usize) -> Option<i64> {
         self.argument(number).map(|datum| datum.value() as i64)
+    }
+
+    /// A `timestamp with time zone`.
+    pub(crate) fn timestamptz(&self, number: usize) -> Option<TimestampTz> {
+        self.int8(number).map(TimestampTz)
     }
 
     /// An `integer`.

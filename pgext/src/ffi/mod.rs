@@ -1,12 +1,13 @@
 //! What stands between the extension's functions and the server's C: calls and their arguments ([`function`]), values
 //! ([`value`]), single rows ([`row`]) and sets of them ([`rows`]), times in the session's form ([`time`]); lists ([`list`]), the
 //! executor's slots ([`slot`]), Rust values that a memory context owns ([`owned`]); and the server's shared memory: its locks
-//! ([`lwlock`]), its process array ([`proc_array`]).
+//! ([`lwlock`]), its process array ([`proc_array`]), its tables ([`heap`]), the fates of its transactions ([`transactions`]).
 //!
 //! Invariants: what is unsafe in a plain SQL function lies here, and a family's own file needs none; a function's error
 //! is raised in one place, after everything on its stack is dropped.
 
 pub(crate) mod function;
+pub(crate) mod heap;
 pub(crate) mod list;
 pub(crate) mod lwlock;
 pub(crate) mod owned;
@@ -15,4 +16,5 @@ pub(crate) mod row;
 pub(crate) mod rows;
 pub(crate) mod slot;
 pub(crate) mod time;
+pub(crate) mod transactions;
 pub(crate) mod value;

@@ -35,7 +35,7 @@ pub(crate) fn description() -> Text {
 }
 
 /// Appends a time. Only the backend's own thread may call this.
-fn push(time: TimestampTz, out: &mut Vec<u8>) {
+pub(crate) fn push(time: TimestampTz, out: &mut Vec<u8>) {
     // SAFETY: a pointer that the session sets before it runs anything; it is compared, not followed.
     let zone = unsafe { pg_sys::session_timezone } as usize;
     let second = time.0.div_euclid(MICROS_PER_SECOND);
