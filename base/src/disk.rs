@@ -1,16 +1,33 @@
 //! Files behind a trait, so that a test can put a faulty disk in the place of the real one.
 //!
-//! Invariants: every file that pgstrata touches is reached through a [`Disk`]; a read never moves a
-//! shared position (`pread`), so that one open file serves many threads; an interrupted read is resumed,
-//! any other error reaches the caller.
+//! [`RealDisk`] is the operating system's. What follows here is only what every disk promises.
+//!
+//! Invariants:
+//!
+//! - Every file that pgstrata touches is reached through a [`Disk`].
+//! - A read or write never moves a shared position (`pread`, `pwrite`), so that one open file serves many
+//!   threads.
+//! - What is interrupted (`EINTR`) or done in part (a short read or write) is resumed; any other error
+//!   reaches the caller, and of a write that failed any part may have happened.
+//! - Nothing is durable before a sync: a file's bytes by [`WritableFile::sync_data`] or
+//!   [`WritableFile::sync_all`], its name (creation, removal, renaming) by [`Disk::sync_directory`] of the
+//!   directory that holds it. After a failed sync nothing is known of what was written since the last one
+//!   that succeeded, and trying again proves nothing: the kernel may have dropped the pages and forgotten
+//!   the error.
+
+mod real;
+mod resume;
 
 use std::ffi::OsString;
 use std::fmt::Debug;
-use std::io;
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::io::{self, IoSlice};
 use std::path::Path;
 
+pub use real::RealDisk;
+
 /// A place that holds files.
+///
+/// The methods that change something are [`io::ErrorKind::Unsupported`] on a disk that is only read.
 pub trait Disk: Debug + Send + Sync {
     /// Opens an existing file for reading.
     ///
@@ -27,13 +44,119 @@ pub trait Disk: Debug + Send + Sync {
     /// Whether the path is a directory; `false` for one that cannot be looked at.
     fn is_directory(&self, path: &Path) -> bool;
 
+    /// Whether there is a file or a directory of this name.
+    ///
+    /// # Errors
+    /// As the operating system says, where it cannot be told.
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        if self.is_directory(path) {
+            return Ok(true);
+        }
+        match self.open(path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// An empty file without a name, for temporary data; it is gone when dropped.
     ///
     /// # Errors
     /// As the operating system says; [`io::ErrorKind::Unsupported`] from a disk without such files.
-    fn scratch(&self) -> io::Result<Box<dyn ScratchFile>> {
-        Err(io::Error::from(io::ErrorKind::Unsupported))
+    fn scratch(&self) -> io::Result<Box<dyn WritableFile>> {
+        Err(io::ErrorKind::Unsupported.into())
     }
+
+    /// Opens a file for reading and writing. One that this creates can be read and written by its owner
+    /// alone (mode 0600), and its name lasts once its directory is synced.
+    ///
+    /// # Errors
+    /// As the operating system says; a directory or a named pipe is an error too.
+    fn open_for_writing(&self, path: &Path, how: Opening) -> io::Result<Box<dyn WritableFile>> {
+        let (_, _) = (path, how);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Gives a file or directory another name, in one step; a file that has the name goes. Lasts once both
+    /// names' directories are synced. A crash before that leaves the one state or the other.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (_, _) = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Removes a file's name; who has it open goes on. Lasts once its directory is synced.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Makes a directory, for its owner alone (mode 0700), in one that exists. Lasts once that one is synced.
+    ///
+    /// # Errors
+    /// As the operating system says; [`io::ErrorKind::AlreadyExists`] where something has the name.
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Removes an empty directory. Lasts once the one that held it is synced.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Makes what happened to names in the directory durable: `fsync` of the directory.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        let _ = directory;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// How [`Disk::open_for_writing`] opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Opening {
+    /// What to do about a file that is or is not there.
+    pub creation: Creation,
+    /// Whether each write comes back only when its bytes are durable (`O_DSYNC`).
+    pub synchronous: bool,
+}
+
+impl Opening {
+    /// A file that is there.
+    pub const EXISTING: Opening = Opening { creation: Creation::Never, synchronous: false };
+    /// A file that is there, or else an empty one.
+    pub const CREATE: Opening = Opening { creation: Creation::IfMissing, synchronous: false };
+    /// A file that is not there yet: of several who try at once, one succeeds.
+    pub const CREATE_NEW: Opening = Opening { creation: Creation::New, synchronous: false };
+
+    /// The same with `O_DSYNC`.
+    #[must_use]
+    pub const fn synchronous(self) -> Opening {
+        Opening { synchronous: true, ..self }
+    }
+}
+
+/// Whether opening a file may or must create it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Creation {
+    /// A missing file is an error.
+    Never,
+    /// A missing file is made, empty (`O_CREAT`).
+    IfMissing,
+    /// A file that is there is an error (`O_CREAT | O_EXCL`).
+    New,
 }
 
 /// What [`Disk::list`] tells of an entry.
@@ -62,112 +185,85 @@ pub trait DiskFile: Debug + Send + Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 
-/// A file of [`Disk::scratch`].
-pub trait ScratchFile: DiskFile {
-    /// Writes all of `bytes` at `offset`.
+/// A file open for reading and writing.
+pub trait WritableFile: DiskFile {
+    /// Writes all of `bytes` at `offset`; a gap before them reads as zero.
     ///
     /// # Errors
     /// As the operating system says, `EINTR` excepted.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-}
 
-/// The operating system's files; scratch files are in the directory that `TMPDIR` names, or in `/tmp`.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct RealDisk;
-
-impl Disk for RealDisk {
-    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        // Opening a named pipe would wait for somebody to write to it.
-        let kind = std::fs::metadata(path)?.file_type();
-        if kind.is_fifo() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is a pipe, not a file"));
+    /// Writes all of the slices, one behind the other, at `offset`. On a real file this is one call of the
+    /// operating system (`pwritev`): with `O_DSYNC` one wait for the disk, where two writes are two.
+    ///
+    /// # Errors
+    /// As [`WritableFile::write_at`].
+    fn write_vectored_at(&self, slices: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        let mut at = offset;
+        for slice in slices {
+            self.write_at(slice, at)?;
+            at += slice.len() as u64;
         }
-        let file = std::fs::File::open(path)?;
-        if file.metadata()?.is_dir() {
-            return Err(io::Error::from(io::ErrorKind::IsADirectory));
-        }
-        Ok(Box::new(RealFile(file)))
+        Ok(())
     }
 
-    fn list(&self, directory: &Path) -> io::Result<Vec<DirectoryEntry>> {
-        let mut entries = Vec::new();
-        for entry in std::fs::read_dir(directory)? {
-            let entry = entry?;
-            // An entry may vanish between the listing and the look: the server recycles segments.
-            let metadata = match std::fs::metadata(entry.path()) {
-                Ok(metadata) => metadata,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            entries.push(DirectoryEntry {
-                name: entry.file_name(),
-                is_directory: metadata.is_dir(),
-                length: metadata.len(),
-            });
-        }
-        Ok(entries)
-    }
+    /// Cuts the file off, or lengthens it by bytes that read as zero and need not have room on the disk yet.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn set_length(&self, length: u64) -> io::Result<()>;
 
-    fn is_directory(&self, path: &Path) -> bool {
-        path.is_dir()
-    }
+    /// Sees to it that the file is at least of this length and that all of it has room on the disk
+    /// (`posix_fallocate`); what is added reads as zero. Where the file system cannot do that, zeros are
+    /// written behind the end.
+    ///
+    /// The first write of a part that was only reserved still changes the file system's own data, which makes
+    /// the sync after it dearer: who syncs often writes zeros first ([`WritableFile::write_zeros`]).
+    ///
+    /// # Errors
+    /// As the operating system says; of [`io::ErrorKind::StorageFull`] the file may have become longer.
+    fn allocate(&self, length: u64) -> io::Result<()>;
 
-    fn scratch(&self) -> io::Result<Box<dyn ScratchFile>> {
-        Ok(Box::new(RealFile(tempfile::tempfile()?)))
-    }
-}
-
-#[derive(Debug)]
-struct RealFile(std::fs::File);
-
-impl DiskFile for RealFile {
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match self.0.read_at(&mut buffer[filled..], offset + filled as u64) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+    /// Writes so many zeros at `offset`.
+    ///
+    /// # Errors
+    /// As [`WritableFile::write_at`].
+    fn write_zeros(&self, offset: u64, length: u64) -> io::Result<()> {
+        static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+        let mut done = 0;
+        while done < length {
+            // Several slices a call: a piece of 1 MiB.
+            let mut slices = [IoSlice::new(&[]); 16];
+            let mut piece = 0;
+            for slice in &mut slices {
+                let count = (length - done - piece).min(ZEROS.len() as u64);
+                *slice = IoSlice::new(&ZEROS[..count as usize]);
+                piece += count;
             }
+            self.write_vectored_at(&slices, offset + done)?;
+            done += piece;
         }
-        Ok(filled)
+        Ok(())
     }
+
+    /// Makes the bytes written so far durable, and of the rest what is needed to read them, such as the
+    /// length (`fdatasync`).
+    ///
+    /// # Errors
+    /// As the operating system says. Not to be tried again, see the module.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// Makes the bytes written so far durable and all that is known of the file (`fsync`).
+    ///
+    /// # Errors
+    /// As [`WritableFile::sync_data`].
+    fn sync_all(&self) -> io::Result<()>;
 }
 
-impl ScratchFile for RealFile {
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
-    }
+/// Whether a file system has no such call.
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scratch_holds_what_was_written() -> io::Result<()> {
-        let scratch = RealDisk.scratch()?;
-        scratch.write_at(b"world", 6)?;
-        scratch.write_at(b"hello ", 0)?;
-        let mut buffer = [0; 32];
-        let length = scratch.read_at(&mut buffer, 0)?;
-        assert_eq!(&buffer[..length], b"hello world");
-        assert_eq!(scratch.length()?, 11);
-        Ok(())
-    }
-
-    #[test]
-    fn a_named_pipe_is_an_error_at_once() -> io::Result<()> {
-        let place = tempfile::tempdir()?;
-        let pipe = place.path().join("pipe");
-        assert!(std::process::Command::new("mkfifo").arg(&pipe).status()?.success());
-        let error = RealDisk.open(&pipe).expect_err("nobody writes to it");
-        assert_eq!(error.to_string(), "is a pipe, not a file");
-        Ok(())
-    }
-}
+mod tests;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use base::disk::{DirectoryEntry, Disk, DiskFile, ScratchFile};
+use base::disk::{DirectoryEntry, Disk, DiskFile, WritableFile};
 
 /// Where it fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl Disk for MemoryDisk {
         state.files.keys().any(|file| file != path && file.starts_with(path))
     }
 
-    fn scratch(&self) -> io::Result<Box<dyn ScratchFile>> {
+    fn scratch(&self) -> io::Result<Box<dyn WritableFile>> {
         self.scratches.fetch_add(1, Ordering::Relaxed);
         let fails = self.fails(&Fault::Scratch).is_err();
         Ok(Box::new(MemoryScratch { bytes: Mutex::default(), fails }))
@@ -162,7 +162,7 @@ impl DiskFile for MemoryScratch {
     }
 }
 
-impl ScratchFile for MemoryScratch {
+impl WritableFile for MemoryScratch {
     fn write_at(&self, written: &[u8], offset: u64) -> io::Result<()> {
         if self.fails {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
@@ -173,6 +173,24 @@ impl ScratchFile for MemoryScratch {
             bytes.resize(end, 0);
         }
         bytes[offset as usize..end].copy_from_slice(written);
+        Ok(())
+    }
+
+    fn set_length(&self, length: u64) -> io::Result<()> {
+        self.bytes.lock().expect("lock").resize(length as usize, 0);
+        Ok(())
+    }
+
+    fn allocate(&self, length: u64) -> io::Result<()> {
+        let length = self.length()?.max(length);
+        self.set_length(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
         Ok(())
     }
 }
