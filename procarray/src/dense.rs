@@ -20,6 +20,7 @@ use base::sync::atomic::Ordering::Relaxed;
 use base::sync::atomic::{AtomicU8, AtomicU32};
 
 use crate::proc::{Proc, ProcNumber};
+use crate::scan::STEP;
 
 /// Which slots are in the array: what the array's lock protects.
 #[derive(Debug, Default)]
@@ -36,7 +37,9 @@ pub(crate) struct Dense {
 }
 
 impl Dense {
+    /// With room for `size` slots at least: whole steps of [`crate::scan`].
     pub(crate) fn new(size: usize) -> Dense {
+        let size = size.next_multiple_of(STEP);
         Dense {
             xids: (0..size).map(|_| AtomicU32::new(0)).collect(),
             subxid_states: (0..size).map(|_| AtomicU32::new(0)).collect(),

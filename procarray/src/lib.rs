@@ -33,6 +33,7 @@ mod horizons;
 mod prepare;
 mod proc;
 mod running;
+mod scan;
 mod subxids;
 mod transaction_end;
 #[cfg(loom)]

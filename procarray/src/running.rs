@@ -28,6 +28,7 @@ use base::{FullXid, Xid, fence, variant};
 use crate::array::Shared;
 use crate::backend::Backend;
 use crate::proc::{ProcNumber, StatusFlags};
+use crate::scan;
 use crate::subxids::SubxidState;
 
 /// Who was running at one moment, for one session.
@@ -73,10 +74,10 @@ impl RunningSet {
 /// The pass over all slots that fills a set in. The slots may stand in a [`crate::ProcArray`], or be a copy of a server's.
 #[derive(Debug)]
 pub struct RunningPass<'s> {
-    set: &'s mut RunningSet,
+    pub(crate) set: &'s mut RunningSet,
     latest_completed: FullXid,
-    xmax: Xid,
-    xmin: FullXid,
+    pub(crate) xmax: Xid,
+    pub(crate) xmin: FullXid,
 }
 
 impl<'s> RunningPass<'s> {
@@ -150,14 +151,11 @@ impl Backend {
     /// Takes the set of the running under a lock that is held, and shows nothing.
     pub fn rebuild(&self, shared: &Shared<'_>, set: &mut RunningSet) {
         assert!(std::ptr::eq(shared.array, &raw const **self.array()), "the lock of this array");
-        let own = self.position();
         let mut pass = RunningPass::begin(set, shared.latest_completed(), self.xid());
-        for position in 0..shared.len() {
-            let xid = shared.xid(position);
-            if xid != Xid::INVALID && position != own {
-                pass.slot(xid, || shared.status(position), |into| shared.subxids(position, into));
-            }
-        }
+        let own = Some(self.position());
+        scan::running(&mut pass, &shared.array.dense, shared.len(), own, |position, into| {
+            shared.subxids(position, into)
+        });
         pass.end();
         set.completion_count = shared.completion_count();
         set.replication = shared.replication_xmins();
