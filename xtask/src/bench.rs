@@ -4,6 +4,7 @@
 mod machine;
 mod measure;
 mod report;
+mod snapshot;
 mod wal;
 mod wal_input;
 
@@ -21,11 +22,14 @@ pub(crate) struct Arguments {
 enum Subject {
     /// Reading a log of more than 1.5 GB: `strata waldump` against pg_waldump.
     Wal(wal::Arguments),
+    /// Taking and asking snapshots, ending transactions: against PostgreSQL's GetSnapshotData.
+    Snapshot(snapshot::Arguments),
 }
 
 /// Runs one benchmark.
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     match &arguments.subject {
         Subject::Wal(arguments) => wal::bench(arguments),
+        Subject::Snapshot(arguments) => snapshot::bench(arguments),
     }
 }

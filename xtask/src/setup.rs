@@ -33,6 +33,14 @@ impl Needs {
         headers: false,
     };
 
+    /// PostgreSQL 15's server with its headers, for a C function in it.
+    pub(crate) const SNAPSHOT_BENCH: Self = Self {
+        packages: &["postgresql-15", "postgresql-client-15", "postgresql-server-dev-15"],
+        components: &[],
+        installations: &[Installation::Debian15],
+        headers: false,
+    };
+
     /// Everything that the tests run or compare with, and what builds the extension.
     pub(crate) const TESTS: Self = Self {
         packages: &[

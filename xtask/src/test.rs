@@ -105,7 +105,8 @@ fn run_stage(stage: Stage, arguments: &Arguments) -> Result<()> {
             });
             cargo.arg("test");
             if !names_packages {
-                cargo.arg("--workspace");
+                // The crate of the benchmarks has no tests, and much to build.
+                cargo.args(["--workspace", "--exclude", "pgstrata-bench"]);
             }
             cargo.args(&arguments.cargo_test)
         }
