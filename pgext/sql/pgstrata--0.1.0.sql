@@ -187,6 +187,200 @@ REVOKE ALL ON FUNCTION @extschema@.pg_get_wal_stats_till_end_of_wal(pg_lsn, bool
 GRANT EXECUTE ON FUNCTION @extschema@.pg_get_wal_stats_till_end_of_wal(pg_lsn, boolean) TO pg_read_server_files;
 
 --
+-- Who makes the log grow (pgext/src/relation_stats.rs, transaction_stats.rs, time_stats.rs, images.rs)
+--
+
+CREATE FUNCTION @extschema@.wal_stats_by_relation(
+    IN start_lsn pg_lsn DEFAULT NULL,
+    IN end_lsn pg_lsn DEFAULT NULL,
+    OUT relation regclass,
+    OUT reltablespace oid,
+    OUT reldatabase oid,
+    OUT relfilenode oid,
+    OUT relations int8,
+    OUT records int8,
+    OUT record_size int8,
+    OUT fpi_count int8,
+    OUT fpi_size int8,
+    OUT combined_size int8,
+    OUT first_touch_fpis int8,
+    OUT first_touch_size int8,
+    OUT hint_bit_fpis int8,
+    OUT hint_bit_size int8,
+    OUT forced_fpis int8,
+    OUT forced_size int8,
+    OUT verification_fpis int8,
+    OUT verification_size int8
+)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'strata_wal_stats_by_relation';
+
+COMMENT ON FUNCTION @extschema@.wal_stats_by_relation(pg_lsn, pg_lsn) IS
+    'what each relation made the log grow by, and why its images were logged';
+
+REVOKE ALL ON FUNCTION @extschema@.wal_stats_by_relation(pg_lsn, pg_lsn) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.wal_stats_by_relation(pg_lsn, pg_lsn) TO pg_read_server_files;
+
+CREATE FUNCTION @extschema@.table_of(relation regclass)
+RETURNS regclass
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE c.relkind
+        WHEN 't' THEN coalesce((SELECT owner.oid FROM pg_class AS owner WHERE owner.reltoastrelid = c.oid), c.oid)
+        ELSE c.oid
+    END
+    FROM pg_class AS c
+    WHERE c.oid = coalesce((SELECT i.indrelid FROM pg_index AS i WHERE i.indexrelid = relation), relation)
+$$;
+
+COMMENT ON FUNCTION @extschema@.table_of(regclass) IS
+    'the table that an index, a TOAST table or its index belongs to; of others, the relation itself';
+
+REVOKE ALL ON FUNCTION @extschema@.table_of(regclass) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.table_of(regclass) TO pg_read_server_files;
+
+CREATE FUNCTION @extschema@.wal_stats_by_table(
+    IN start_lsn pg_lsn DEFAULT NULL,
+    IN end_lsn pg_lsn DEFAULT NULL,
+    OUT "table" regclass,
+    OUT reldatabase oid,
+    OUT relations int8,
+    OUT records int8,
+    OUT table_size int8,
+    OUT index_size int8,
+    OUT toast_size int8,
+    OUT fpi_count int8,
+    OUT fpi_size int8,
+    OUT combined_size int8
+)
+RETURNS SETOF record
+LANGUAGE sql VOLATILE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT owner, s.reldatabase, sum(s.relations)::int8, sum(s.records)::int8,
+        coalesce(sum(s.combined_size) FILTER (WHERE NOT is_toast AND NOT is_index), 0)::int8,
+        coalesce(sum(s.combined_size) FILTER (WHERE NOT is_toast AND is_index), 0)::int8,
+        coalesce(sum(s.combined_size) FILTER (WHERE is_toast), 0)::int8,
+        sum(s.fpi_count)::int8, sum(s.fpi_size)::int8, sum(s.combined_size)::int8
+    FROM @extschema@.wal_stats_by_relation(start_lsn, end_lsn) AS s
+        LEFT JOIN pg_class AS c ON c.oid = s.relation
+        CROSS JOIN LATERAL (SELECT @extschema@.table_of(s.relation) AS owner) AS t
+        CROSS JOIN LATERAL (SELECT coalesce(c.relkind IN ('i', 'I'), false) AS is_index,
+            coalesce(c.relnamespace = 'pg_toast'::regnamespace, false) AS is_toast) AS k
+    GROUP BY owner, s.reldatabase
+    ORDER BY sum(s.combined_size) DESC, owner, s.reldatabase
+$$;
+
+COMMENT ON FUNCTION @extschema@.wal_stats_by_table(pg_lsn, pg_lsn) IS
+    'what each table made the log grow by, with its indexes and its TOAST';
+
+REVOKE ALL ON FUNCTION @extschema@.wal_stats_by_table(pg_lsn, pg_lsn) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.wal_stats_by_table(pg_lsn, pg_lsn) TO pg_read_server_files;
+
+CREATE FUNCTION @extschema@.wal_stats_by_transaction(
+    IN start_lsn pg_lsn DEFAULT NULL,
+    IN end_lsn pg_lsn DEFAULT NULL,
+    IN top int4 DEFAULT 1000,
+    OUT xid xid,
+    OUT outcome text,
+    OUT was_prepared boolean,
+    OUT transactions int8,
+    OUT first_lsn pg_lsn,
+    OUT final_lsn pg_lsn,
+    OUT final_time timestamptz,
+    OUT duration interval,
+    OUT subtransactions int8,
+    OUT records int8,
+    OUT record_size int8,
+    OUT fpi_count int8,
+    OUT fpi_size int8,
+    OUT combined_size int8,
+    OUT relations regclass[],
+    OUT unresolved_relations int4,
+    OUT more_relations boolean
+)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'strata_wal_stats_by_transaction';
+
+COMMENT ON FUNCTION @extschema@.wal_stats_by_transaction(pg_lsn, pg_lsn, int4) IS
+    'what each transaction made the log grow by, what it touched, and how it ended';
+
+REVOKE ALL ON FUNCTION @extschema@.wal_stats_by_transaction(pg_lsn, pg_lsn, int4) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.wal_stats_by_transaction(pg_lsn, pg_lsn, int4) TO pg_read_server_files;
+
+CREATE FUNCTION @extschema@.wal_stats_by_time(
+    IN start_lsn pg_lsn DEFAULT NULL,
+    IN end_lsn pg_lsn DEFAULT NULL,
+    IN width interval DEFAULT '1 minute',
+    OUT bucket timestamptz,
+    OUT first_lsn pg_lsn,
+    OUT end_lsn pg_lsn,
+    OUT records int8,
+    OUT record_size int8,
+    OUT fpi_count int8,
+    OUT fpi_size int8,
+    OUT combined_size int8,
+    OUT commits int8,
+    OUT aborts int8,
+    OUT checkpoints int8
+)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'strata_wal_stats_by_time';
+
+COMMENT ON FUNCTION @extschema@.wal_stats_by_time(pg_lsn, pg_lsn, interval) IS
+    'how the log grew over time';
+
+REVOKE ALL ON FUNCTION @extschema@.wal_stats_by_time(pg_lsn, pg_lsn, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.wal_stats_by_time(pg_lsn, pg_lsn, interval) TO pg_read_server_files;
+
+CREATE FUNCTION @extschema@.wal_images(
+    IN start_lsn pg_lsn DEFAULT NULL,
+    IN end_lsn pg_lsn DEFAULT NULL,
+    OUT start_lsn pg_lsn,
+    OUT block_id int2,
+    OUT relation regclass,
+    OUT reltablespace oid,
+    OUT reldatabase oid,
+    OUT relfilenode oid,
+    OUT relforknumber int2,
+    OUT relblocknumber int8,
+    OUT xid xid,
+    OUT resource_manager text,
+    OUT record_type text,
+    OUT cause text,
+    OUT fpi_length int4,
+    OUT hole_length int4,
+    OUT compression text
+)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'strata_wal_images';
+
+COMMENT ON FUNCTION @extschema@.wal_images(pg_lsn, pg_lsn) IS
+    'the full-page images, and why each was logged';
+
+REVOKE ALL ON FUNCTION @extschema@.wal_images(pg_lsn, pg_lsn) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.wal_images(pg_lsn, pg_lsn) TO pg_read_server_files;
+
+CREATE FUNCTION @extschema@.wal_page_image(
+    lsn pg_lsn,
+    block_id int4 DEFAULT 0
+)
+RETURNS bytea
+LANGUAGE c VOLATILE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'strata_wal_page_image';
+
+COMMENT ON FUNCTION @extschema@.wal_page_image(pg_lsn, int4) IS
+    'the page that an image of a record restores, as pageinspect takes it';
+
+REVOKE ALL ON FUNCTION @extschema@.wal_page_image(pg_lsn, int4) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.wal_page_image(pg_lsn, int4) TO pg_read_server_files;
+
+--
 -- Who runs and who sees what (pgext/src/procs.rs, running.rs, horizons.rs)
 --
 

@@ -20,12 +20,17 @@ mod ffi;
 mod foreign;
 mod heap_page;
 mod horizons;
+mod images;
 mod infomask_words;
 mod log;
 mod procs;
+mod range;
+mod relation_stats;
 mod rules;
 mod running;
 mod server;
+mod time_stats;
+mod transaction_stats;
 mod walinspect;
 
 pgrx::pg_module_magic!();

@@ -84,6 +84,11 @@ impl Call {
         })
     }
 
+    /// An `interval`.
+    pub(crate) fn interval(&self, number: usize) -> Option<super::value::Interval> {
+        self.argument(number).map(super::value::interval_of)
+    }
+
     /// A `text`.
     pub(crate) fn text(&self, number: usize) -> Option<String> {
         self.argument(number).map(super::value::text_of)

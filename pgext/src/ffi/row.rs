@@ -34,3 +34,12 @@ pub(crate) fn row(call: &Call, values: &[Value<'_>]) -> Datum {
         pg_sys::HeapTupleHeaderGetDatum((*tuple).t_data)
     }
 }
+
+/// A value as the function's result.
+#[expect(unsafe_code)]
+pub(crate) fn scalar(call: &Call, value: Value<'_>) -> Datum {
+    let (datum, is_null) = value.datum();
+    // SAFETY: `info` is the server's, which looks at this field when the function has returned.
+    unsafe { (*call.info()).isnull = is_null };
+    datum
+}

@@ -41,6 +41,8 @@ pub(crate) enum Value<'a> {
     Lsn(base::Lsn),
     /// `timestamp with time zone`, in microseconds since 2000-01-01 UTC.
     TimestampTz(i64),
+    /// `interval`, in microseconds.
+    Interval(i64),
     /// `text`
     Text(&'a [u8]),
     /// `bytea`
@@ -78,6 +80,7 @@ impl Value<'_> {
             Value::Tid(tid) => tid_datum(tid),
             Value::Lsn(value) => Datum::from(value.0),
             Value::TimestampTz(value) => Datum::from(value),
+            Value::Interval(micros) => interval(micros),
             Value::Text(bytes) => with_valid_text(bytes, variable_length),
             Value::Bytes(bytes) => variable_length(bytes),
             Value::Texts(texts) => {
@@ -198,6 +201,33 @@ fn tid_datum(tid: base::Tid) -> Datum {
         let place = pg_sys::palloc(size_of::<pg_sys::ItemPointerData>());
         place.cast::<pg_sys::ItemPointerData>().write(copy);
         Datum::from(place)
+    }
+}
+
+/// An `interval` of the server's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Interval {
+    pub(crate) months: i32,
+    pub(crate) days: i32,
+    pub(crate) micros: i64,
+}
+
+/// An `interval` that the server gave.
+#[expect(unsafe_code)]
+pub(crate) fn interval_of(datum: Datum) -> Interval {
+    // SAFETY: the datum points to an interval, as the function's SQL signature says.
+    let interval = unsafe { *datum.cast_mut_ptr::<pg_sys::Interval>() };
+    Interval { months: interval.month, days: interval.day, micros: interval.time }
+}
+
+/// An `interval` in the current memory context.
+#[expect(unsafe_code)]
+fn interval(micros: i64) -> Datum {
+    // SAFETY: the server gives memory of this size, or an error.
+    unsafe {
+        let interval = pg_sys::palloc(size_of::<pg_sys::Interval>()).cast::<pg_sys::Interval>();
+        interval.write(pg_sys::Interval { time: micros, day: 0, month: 0 });
+        Datum::from(interval)
     }
 }
 

@@ -286,17 +286,30 @@ pub fn verify(
     from: Lsn,
     last: SegmentNumber,
     threads: usize,
+    progress: impl FnMut(Lsn) -> ControlFlow<()>,
+) -> Report {
+    verify_to(segments, from, last, None, threads, progress)
+}
+
+/// As [`verify`], of a log that a server is writing: nothing at or beyond `end` is read, if there is one.
+pub fn verify_to(
+    segments: &Arc<dyn Segments>,
+    from: Lsn,
+    last: SegmentNumber,
+    end: Option<Lsn>,
+    threads: usize,
     mut progress: impl FnMut(Lsn) -> ControlFlow<()>,
 ) -> Report {
     let mut report = Report { verified: None, overwritten: Vec::new(), breaks: Vec::new() };
     let mut reader = RecordReader::new(Arc::clone(segments));
+    reader.set_end(end);
     reader.resume(Position::jump_to(from));
     let mut start = match reader.find_first(from) {
         Ok(first) => Position::jump_to(first),
         Err(stop) => {
             let (at, torn) = (reader.position().next, reader.aborted_record());
             report.breaks.push(break_at(segments, at, &stop, torn, last));
-            match next_valid(&mut reader, at, last) {
+            match next_valid(&mut reader, at, last, &mut progress) {
                 Some(first) => {
                     report.goes_on_behind(&stop);
                     Position::jump_to(first)
@@ -307,7 +320,7 @@ pub fn verify(
     };
     loop {
         let mut counter = Counter::default();
-        let end = parallel::scan(segments, start, None, threads, Counter::default, |gathered| {
+        let scan = parallel::scan(segments, start, end, threads, Counter::default, |gathered| {
             counter.append(gathered);
             progress(gathered.run.map_or(start.next, |run| run.end))
         });
@@ -316,10 +329,10 @@ pub fn verify(
             Some(stop) => stop.stranded = counter.run,
             None => report.verified = counter.run,
         }
-        let Some(stop) = end.stop else { return report };
-        let at = end.position.next;
-        report.breaks.push(break_at(segments, at, &stop, end.aborted_record, last));
-        match next_valid(&mut reader, at, last) {
+        let Some(stop) = scan.stop else { return report };
+        let at = scan.position.next;
+        report.breaks.push(break_at(segments, at, &stop, scan.aborted_record, last));
+        match next_valid(&mut reader, at, last, &mut progress) {
             Some(first) => {
                 report.goes_on_behind(&stop);
                 start = Position::jump_to(first);
@@ -350,8 +363,14 @@ fn break_at(
 }
 
 /// The first valid record behind `stop`: on its page at each position that a record can have, on later
-/// pages from where their headers say that one starts. The end of the address space ends the search.
-fn next_valid(reader: &mut RecordReader, stop: Lsn, last: SegmentNumber) -> Option<Lsn> {
+/// pages from where their headers say that one starts. The end of the address space ends the search, and so does
+/// `progress`.
+fn next_valid(
+    reader: &mut RecordReader,
+    stop: Lsn,
+    last: SegmentNumber,
+    progress: &mut impl FnMut(Lsn) -> ControlFlow<()>,
+) -> Option<Lsn> {
     let size = reader.segments().segment_size();
     let page_size = PAGE_SIZE as u64;
     if stop.is_invalid() {
@@ -365,6 +384,9 @@ fn next_valid(reader: &mut RecordReader, stop: Lsn, last: SegmentNumber) -> Opti
         at = at.page_start().checked_add(page_size)?;
     }
     while size.number_of(at) <= last {
+        if progress(at).is_break() {
+            return None;
+        }
         reader.resume(Position::jump_to(at));
         match reader.first_start(at) {
             Ok((first, _)) if first < at => return None,

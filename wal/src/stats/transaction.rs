@@ -87,6 +87,9 @@ pub struct TransactionRow {
     pub was_prepared: bool,
     /// Its first record, or a subtransaction's.
     pub first_lsn: Lsn,
+    /// The last time that the log tells before that record: of the commit, abort or PREPARE before.
+    #[serde(skip)]
+    pub began_after: Option<TimestampTz>,
     /// The record that ended it; of a prepared one, the record that prepared it.
     pub end_lsn: Option<Lsn>,
     /// When it ended, or was prepared, by that record.
@@ -136,6 +139,8 @@ impl Eq for Kept {}
 #[derive(Debug, Clone, Default)]
 struct Account {
     first: Lsn,
+    /// The last time told before, if it was told in the same stretch.
+    began_after: Option<TimestampTz>,
     usage: Usage,
     /// Sorted.
     relations: Vec<RelFileLocator>,
@@ -153,12 +158,14 @@ impl Account {
         }
     }
 
-    fn add(&mut self, other: &Account) {
+    /// Adds what lies in a later stretch, before which the log told `time`, or what a subtransaction did.
+    fn add(&mut self, other: &Account, time: Option<TimestampTz>) {
         if other.usage.records == 0 {
             return;
         }
         if self.usage.records == 0 || other.first < self.first {
             self.first = other.first;
+            self.began_after = other.began_after.or(time);
         }
         self.usage.add(&other.usage);
         other.relations.iter().for_each(|locator| self.touch(*locator));
@@ -185,6 +192,8 @@ pub struct TransactionStretch {
     subxids: Vec<Xid>,
     events: Vec<Event>,
     without_transaction: Usage,
+    /// The last time that was told.
+    time: Option<TimestampTz>,
     end: Lsn,
 }
 
@@ -193,10 +202,11 @@ impl TransactionStretch {
     /// happens to transactions.
     pub fn add(&mut self, record: &Record<'_>, counts: bool) {
         let mut xid = record.xid();
+        let mut time = None;
         match record.rmid() {
             XACT => {
                 if let Ok(Payload::Xact(payload)) = record.payload() {
-                    xid = self.note(record, xid, &payload);
+                    (xid, time) = self.note(record, xid, &payload);
                 }
             }
             XLOG => {
@@ -213,10 +223,17 @@ impl TransactionStretch {
         if counts {
             self.count(record, xid);
         }
+        self.time = time.or(self.time);
     }
 
-    /// Takes note of what a Transaction record says; returns the transaction that it belongs to.
-    fn note(&mut self, record: &Record<'_>, xid: Xid, payload: &Xact<'_>) -> Xid {
+    /// Takes note of what a Transaction record says; returns the transaction that it belongs to, and the time
+    /// that it tells.
+    fn note(
+        &mut self,
+        record: &Record<'_>,
+        xid: Xid,
+        payload: &Xact<'_>,
+    ) -> (Xid, Option<TimestampTz>) {
         let (ended, outcome, time, subxids) = match payload {
             Xact::Commit(end) => (end.prepared_xid, Outcome::Committed, end.time, end.subxids),
             Xact::Abort(end) => (end.prepared_xid, Outcome::Aborted, end.time, end.subxids),
@@ -226,14 +243,14 @@ impl TransactionStretch {
             Xact::Assignment(assignment) => {
                 let subxids = self.keep(assignment.subxids.iter());
                 self.events.push(Event::Assigned { top: assignment.top_xid, subxids });
-                return xid;
+                return (xid, None);
             }
-            Xact::Invalidations { .. } => return xid,
+            Xact::Invalidations { .. } => return (xid, None),
         };
         let xid = ended.unwrap_or(xid);
         let subxids = self.keep(subxids.iter());
         self.events.push(Event::Ended { xid, outcome, at: record.start(), time, subxids });
-        xid
+        (xid, Some(time))
     }
 
     fn keep(&mut self, subxids: impl Iterator<Item = Xid>) -> Range<usize> {
@@ -249,9 +266,9 @@ impl TransactionStretch {
         let usage = if xid.is_invalid() {
             &mut self.without_transaction
         } else {
-            let first = record.start();
-            let account =
-                self.accounts.entry(xid).or_insert_with(|| Account { first, ..Account::default() });
+            let (first, began_after) = (record.start(), self.time);
+            let new = || Account { first, began_after, ..Account::default() };
+            let account = self.accounts.entry(xid).or_insert_with(new);
             record.blocks().iter().for_each(|block| account.touch(block.locator));
             &mut account.usage
         };
@@ -268,6 +285,7 @@ impl TransactionStretch {
         self.subxids.clear();
         self.events.clear();
         self.without_transaction = Usage::default();
+        self.time = None;
         self.end = Lsn::INVALID;
     }
 }
@@ -304,6 +322,8 @@ pub struct TransactionStatistics {
     other_transactions: u64,
     outcomes: [u64; 6],
     without_transaction: Usage,
+    /// The last time that was told.
+    time: Option<TimestampTz>,
     end: Lsn,
 }
 
@@ -320,6 +340,7 @@ impl TransactionStatistics {
             other_transactions: 0,
             outcomes: [0; 6],
             without_transaction: Usage::default(),
+            time: None,
             end: Lsn::INVALID,
         }
     }
@@ -332,7 +353,8 @@ impl TransactionStatistics {
         }
         for (xid, account) in &stretch.accounts {
             let xid = self.tops.get(xid).copied().unwrap_or(*xid);
-            self.change(xid, |open| open.account.add(account));
+            let time = self.time;
+            self.change(xid, |open| open.account.add(account, time));
         }
         for event in &stretch.events {
             match event {
@@ -346,6 +368,7 @@ impl TransactionStatistics {
                 Event::Restarted { at } => self.restart(*at),
             }
         }
+        self.time = stretch.time.or(self.time);
         if self.weight + self.tops.len() > MAX_WEIGHT {
             self.give_up_smaller_half();
         }
@@ -374,7 +397,7 @@ impl TransactionStatistics {
         let account = self.take(sub).map(|open| open.account);
         self.change(top, |open| {
             if let Some(account) = account {
-                open.account.add(&account);
+                open.account.add(&account, None);
             }
             open.subtransactions += 1;
             open.subxids.push(sub);
@@ -436,6 +459,7 @@ impl TransactionStatistics {
             outcome,
             was_prepared: open.prepared.is_some(),
             first_lsn: open.account.first,
+            began_after: open.account.began_after,
             end_lsn: end.map(|(lsn, _)| lsn),
             end_time: end.map(|(_, time)| time),
             subtransactions: open.subtransactions,

@@ -197,3 +197,31 @@ fn memory_is_bounded_and_nothing_is_lost() {
     assert!(report.outcomes.unknown > 0);
     assert_eq!(report.transactions[0].usage.record_bytes, count - 1);
 }
+
+#[test]
+fn the_last_time_told_before_a_transaction_is_kept_whatever_the_stretches() {
+    let end_at = |xid: u32, time: i64| record(1, COMMIT, xid).main(Bytes::default().i64(time));
+    let records = [
+        change(1),
+        end_at(1, 100),
+        change(2),
+        change(3),
+        change(4),
+        end_at(3, 300),
+        assignment(2, &[5]),
+        change(5),
+        end_at(2, 200),
+        end_at(6, 600),
+    ];
+    for cut in 1..=records.len() {
+        let report = report(&records, cut, 10);
+        let mut told: Vec<(u32, Option<i64>)> = report
+            .transactions
+            .iter()
+            .map(|row| (row.xid.0, row.began_after.map(|time| time.0)))
+            .collect();
+        told.sort_unstable();
+        let expected = [(1, None), (2, Some(100)), (3, Some(100)), (4, Some(100)), (6, Some(200))];
+        assert_eq!(told, expected, "cut {cut}");
+    }
+}
