@@ -13,7 +13,7 @@
 //! shorter than page minus hole pass, as in PostgreSQL; where PostgreSQL then shows what lay on its
 //! stack, the bytes are zero here. pglz images must have the exact length.
 
-mod pglz;
+pub(crate) mod pglz;
 
 use std::cell::RefCell;
 

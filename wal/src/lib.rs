@@ -30,6 +30,7 @@ pub mod source;
 pub mod stats;
 pub mod text;
 pub mod version;
+pub mod write;
 
 pub use error::RecordError;
 pub use record::{BlockRef, Record};

@@ -58,10 +58,10 @@ pub const IMAGE_ZSTD: u8 = 0x10;
 /// `BKPIMAGE_COMPRESSED`
 pub const IMAGE_COMPRESSED: u8 = IMAGE_PGLZ | IMAGE_LZ4 | IMAGE_ZSTD;
 
-const ID_DATA_SHORT: u8 = 255;
-const ID_DATA_LONG: u8 = 254;
-const ID_ORIGIN: u8 = 253;
-const ID_TOPLEVEL_XID: u8 = 252;
+pub(crate) const ID_DATA_SHORT: u8 = 255;
+pub(crate) const ID_DATA_LONG: u8 = 254;
+pub(crate) const ID_ORIGIN: u8 = 253;
+pub(crate) const ID_TOPLEVEL_XID: u8 = 252;
 
 /// A record's header as read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@
 //! `check_complete` accepts, which includes a last match that reaches beyond the end of the output.
 
 /// Fills `output` from `input`; `false` if the input is not a whole compression of that many bytes.
-pub(super) fn decompress(mut input: &[u8], output: &mut [u8]) -> bool {
+pub(crate) fn decompress(mut input: &[u8], output: &mut [u8]) -> bool {
     let mut at = 0;
     while let Some((&control, rest)) = input.split_first() {
         if at == output.len() {
