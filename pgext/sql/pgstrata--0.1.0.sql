@@ -381,6 +381,155 @@ REVOKE ALL ON FUNCTION @extschema@.wal_page_image(pg_lsn, int4) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION @extschema@.wal_page_image(pg_lsn, int4) TO pg_read_server_files;
 
 --
+-- The log's files (pgext/src/segments.rs, pages.rs, walfile.rs, verify.rs)
+--
+
+CREATE FUNCTION @extschema@.wal_segments(
+    OUT name text,
+    OUT timeline_id int8,
+    OUT segment_number int8,
+    OUT start_lsn pg_lsn,
+    OUT end_lsn pg_lsn,
+    OUT state text,
+    OUT bytes_used int8,
+    OUT size int8,
+    OUT recycled boolean,
+    OUT recycled_from text,
+    OUT archive_status text
+)
+RETURNS SETOF record
+LANGUAGE c VOLATILE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'strata_wal_segments';
+
+COMMENT ON FUNCTION @extschema@.wal_segments() IS
+    'the segments in pg_wal: their ranges, what the server has them for, and how far they are used';
+
+REVOKE ALL ON FUNCTION @extschema@.wal_segments() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.wal_segments() TO pg_read_server_files, pg_monitor;
+
+CREATE FUNCTION @extschema@.wal_pages(
+    IN segment text,
+    IN directory text DEFAULT NULL,
+    OUT page_number int4,
+    OUT lsn pg_lsn,
+    OUT header_form text,
+    OUT magic text,
+    OUT flags text[],
+    OUT timeline_id int8,
+    OUT page_address pg_lsn,
+    OUT remaining int8,
+    OUT system_identifier int8,
+    OUT segment_size int8,
+    OUT block_size int8,
+    OUT first_record pg_lsn,
+    OUT fault text
+)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'strata_wal_pages';
+
+COMMENT ON FUNCTION @extschema@.wal_pages(text, text) IS
+    'the page headers of a segment, as far as the server has flushed it';
+
+REVOKE ALL ON FUNCTION @extschema@.wal_pages(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.wal_pages(text, text) TO pg_read_server_files;
+
+CREATE FUNCTION @extschema@.walfile_name(
+    lsn pg_lsn,
+    timeline_id int8 DEFAULT NULL,
+    segment_size int8 DEFAULT NULL
+)
+RETURNS text
+LANGUAGE c STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'strata_walfile_name';
+
+COMMENT ON FUNCTION @extschema@.walfile_name(pg_lsn, int8, int8) IS
+    'the file that a log position lies in';
+
+REVOKE ALL ON FUNCTION @extschema@.walfile_name(pg_lsn, int8, int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.walfile_name(pg_lsn, int8, int8) TO pg_read_server_files, pg_monitor;
+
+CREATE FUNCTION @extschema@.walfile_name_offset(
+    IN lsn pg_lsn,
+    IN timeline_id int8 DEFAULT NULL,
+    IN segment_size int8 DEFAULT NULL,
+    OUT file_name text,
+    OUT file_offset int4
+)
+RETURNS record
+LANGUAGE c STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'strata_walfile_name_offset';
+
+COMMENT ON FUNCTION @extschema@.walfile_name_offset(pg_lsn, int8, int8) IS
+    'the file that a log position lies in, and its offset there';
+
+REVOKE ALL ON FUNCTION @extschema@.walfile_name_offset(pg_lsn, int8, int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.walfile_name_offset(pg_lsn, int8, int8) TO pg_read_server_files, pg_monitor;
+
+CREATE FUNCTION @extschema@.walfile_lsn(
+    file_name text,
+    file_offset int8 DEFAULT 0,
+    segment_size int8 DEFAULT NULL
+)
+RETURNS pg_lsn
+LANGUAGE c STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'strata_walfile_lsn';
+
+COMMENT ON FUNCTION @extschema@.walfile_lsn(text, int8, int8) IS
+    'the log position at an offset in a file';
+
+REVOKE ALL ON FUNCTION @extschema@.walfile_lsn(text, int8, int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.walfile_lsn(text, int8, int8) TO pg_read_server_files, pg_monitor;
+
+CREATE FUNCTION @extschema@.split_walfile_name(
+    IN file_name text,
+    IN segment_size int8 DEFAULT NULL,
+    OUT segment_number int8,
+    OUT timeline_id int8,
+    OUT start_lsn pg_lsn,
+    OUT end_lsn pg_lsn
+)
+RETURNS record
+LANGUAGE c STABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'strata_split_walfile_name';
+
+COMMENT ON FUNCTION @extschema@.split_walfile_name(text, int8) IS
+    'the segment and timeline that a file name says, and the log positions in it';
+
+REVOKE ALL ON FUNCTION @extschema@.split_walfile_name(text, int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.split_walfile_name(text, int8) TO pg_read_server_files, pg_monitor;
+
+CREATE FUNCTION @extschema@.wal_verify(
+    IN start_lsn pg_lsn DEFAULT NULL,
+    IN end_lsn pg_lsn DEFAULT NULL,
+    IN directory text DEFAULT NULL,
+    IN timeline_id int8 DEFAULT NULL,
+    OUT sound boolean,
+    OUT state text,
+    OUT first_lsn pg_lsn,
+    OUT last_lsn pg_lsn,
+    OUT end_lsn pg_lsn,
+    OUT records int8,
+    OUT commits int8,
+    OUT stop_lsn pg_lsn,
+    OUT stop_file text,
+    OUT stop_offset int8,
+    OUT cause text,
+    OUT explanation text,
+    OUT message text,
+    OUT torn_record pg_lsn
+)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'strata_wal_verify';
+
+COMMENT ON FUNCTION @extschema@.wal_verify(pg_lsn, pg_lsn, text, int8) IS
+    'whether a log is whole, what is wrong with it, and which valid records lie behind the damage';
+
+REVOKE ALL ON FUNCTION @extschema@.wal_verify(pg_lsn, pg_lsn, text, int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.wal_verify(pg_lsn, pg_lsn, text, int8) TO pg_read_server_files;
+
+--
 -- Who runs and who sees what (pgext/src/procs.rs, running.rs, horizons.rs)
 --
 

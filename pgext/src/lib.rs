@@ -23,14 +23,18 @@ mod horizons;
 mod images;
 mod infomask_words;
 mod log;
+mod pages;
 mod procs;
 mod range;
 mod relation_stats;
 mod rules;
 mod running;
+mod segments;
 mod server;
 mod time_stats;
 mod transaction_stats;
+mod verify;
+mod walfile;
 mod walinspect;
 
 pgrx::pg_module_magic!();

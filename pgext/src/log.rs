@@ -22,6 +22,7 @@ use wal::source::{Log, Options, Segments, SourceError, SystemIdentifier, Timelin
 use wal::{Record, Version};
 
 use crate::error::SqlError;
+use crate::foreign::check_may_read_files;
 use crate::server;
 
 /// A log, opened.
@@ -60,6 +61,24 @@ impl OpenLog {
         Ok(OpenLog { log: Arc::new(log), is_servers: false, end: None })
     }
 
+    /// The log in `directory`, which the caller's user must be allowed to read files of the server for, or the running
+    /// server's without one.
+    pub(crate) fn of_server_or_directory(
+        directory: Option<&str>,
+        timeline: Option<Timeline>,
+    ) -> Result<OpenLog, SqlError> {
+        let Some(directory) = directory else { return OpenLog::of_server(timeline) };
+        check_may_read_files(server::current_user())?;
+        let path = Path::new(directory);
+        if !path.is_absolute() {
+            return Err(SqlError::new(
+                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+                format!("\"{directory}\" is not an absolute path"),
+            ));
+        }
+        OpenLog::of_directory(path, timeline)
+    }
+
     /// The segments, which may be read on other threads.
     pub(crate) fn segments(&self) -> Arc<dyn Segments> {
         Arc::clone(&self.log) as Arc<dyn Segments>
@@ -68,6 +87,11 @@ impl OpenLog {
     /// The version whose log it is.
     pub(crate) fn version(&self) -> Version {
         self.log.version()
+    }
+
+    /// The files behind it.
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Where the log ends, if that is known without reading it.
@@ -118,11 +142,25 @@ impl OpenLog {
         cause.is_ordinary() || cause == Cause::TornRecord
     }
 
+    /// Whether it is the running server's, which has removed the segment of this position.
+    fn was_removed(&self, at: Lsn) -> bool {
+        self.is_servers && self.log.segment_size().number_of(at) <= server::last_removed_segment()
+    }
+
+    /// An error if the running server has removed the segment of this position.
+    pub(crate) fn check_not_removed(&self, at: Lsn) -> Result<(), SqlError> {
+        if !self.was_removed(at) {
+            return Ok(());
+        }
+        let number = self.log.segment_size().number_of(at);
+        Err(removed(&self.log.segment_size().file_name(self.log.timeline_of(number), number), at))
+    }
+
     /// Why reading stopped at `at`, as an error.
     pub(crate) fn error(&self, stop: &Stop, at: Lsn) -> SqlError {
         let number = self.log.segment_size().number_of(at);
         let name = self.log.segment_size().file_name(self.log.timeline_of(number), number);
-        if self.is_servers && number <= server::last_removed_segment() {
+        if self.was_removed(at) {
             return removed(&name, at);
         }
         if let Stop::Source(SourceError::Missing { name }) = stop {

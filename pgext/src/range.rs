@@ -26,25 +26,7 @@ impl Range {
     pub(crate) fn of(call: &Call) -> Result<Range, SqlError> {
         let known = server::known_end().lsn;
         let (start, end) = (call.lsn(0), call.lsn(1));
-        if let Some(start) = start
-            && start > known
-        {
-            return Err(SqlError::new(
-                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-                format!("WAL start LSN {start} lies in the future"),
-            )
-            .detail(format!("The log is flushed, or replayed, up to {known}."))
-            .hint("pg_current_wal_flush_lsn() and pg_last_wal_replay_lsn() tell how far."));
-        }
-        if let (Some(start), Some(end)) = (start, end)
-            && start > end
-        {
-            return Err(SqlError::new(
-                PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
-                "WAL start LSN must not be greater than end LSN",
-            )
-            .detail(format!("The start is {start}, the end {end}.")));
-        }
+        check(start, end, Some(known))?;
         let log = OpenLog::of_server(None)?;
         let oldest = || {
             log.oldest().ok_or_else(|| {
@@ -83,4 +65,33 @@ impl Range {
             }
         }
     }
+}
+
+/// An error if `start` lies behind `end`, or behind the end of a log that is known up to `known`.
+pub(crate) fn check(
+    start: Option<Lsn>,
+    end: Option<Lsn>,
+    known: Option<Lsn>,
+) -> Result<(), SqlError> {
+    let Some(start) = start else { return Ok(()) };
+    if let Some(known) = known
+        && start > known
+    {
+        return Err(SqlError::new(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("WAL start LSN {start} lies in the future"),
+        )
+        .detail(format!("The log is flushed, or replayed, up to {known}."))
+        .hint("pg_current_wal_flush_lsn() and pg_last_wal_replay_lsn() tell how far."));
+    }
+    if let Some(end) = end
+        && start > end
+    {
+        return Err(SqlError::new(
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            "WAL start LSN must not be greater than end LSN",
+        )
+        .detail(format!("The start is {start}, the end {end}.")));
+    }
+    Ok(())
 }

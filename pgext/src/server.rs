@@ -42,6 +42,13 @@ pub(crate) fn known_end() -> KnownEnd {
     KnownEnd { lsn: Lsn(lsn), timeline: Timeline(timeline) }
 }
 
+/// Whose rights count now.
+#[expect(unsafe_code)]
+pub(crate) fn current_user() -> pg_sys::Oid {
+    // SAFETY: it reads the session's state.
+    unsafe { pg_sys::GetUserId() }
+}
+
 /// The size of this server's segments; `None` for one that no server has.
 #[expect(unsafe_code)]
 pub(crate) fn segment_size() -> Option<SegmentSize> {

@@ -26,6 +26,7 @@ pub mod record;
 pub mod relation_path;
 pub mod rmgr;
 pub mod segment;
+pub mod segment_use;
 pub mod source;
 pub mod stats;
 pub mod text;

@@ -25,6 +25,7 @@ mod row;
 mod scan;
 mod table;
 
+pub(crate) use options::check_may_read_files;
 use pgrx::pg_sys::{self, Datum, NodeTag};
 
 use crate::ffi::function::{Call, Outcome, sql_functions};

@@ -4,6 +4,16 @@ CREATE EXTENSION pgstrata;
 CREATE EXTENSION pg_walinspect VERSION '1.0';
 CREATE EXTENSION bloom;
 
+-- The same signatures, strictness and so on, in both of pg_walinspect's versions, where there are two.
+CREATE VIEW walinspect_functions AS
+SELECT p.pronamespace = 'strata'::regnamespace AS ours, concat_ws(' ', p.proname, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid),
+    p.provolatile, p.proisstrict, p.proparallel, p.proretset, p.prorows, p.prosecdef, p.proacl) AS function
+FROM pg_depend AS d JOIN pg_extension AS e ON e.oid = d.refobjid JOIN pg_proc AS p ON p.oid = d.objid
+WHERE d.refclassid = 'pg_extension'::regclass AND d.classid = 'pg_proc'::regclass AND e.extname IN ('pgstrata', 'pg_walinspect')
+    AND p.proname LIKE 'pg\_get\_wal\_%';
+SELECT function AS lacking FROM walinspect_functions WHERE NOT ours EXCEPT SELECT function FROM walinspect_functions WHERE ours;
+SELECT count(*) AS theirs FROM walinspect_functions WHERE NOT ours;
+
 SELECT pg_create_physical_replication_slot('walinspect', true) IS NOT NULL AS keeps_the_log;
 SELECT pg_current_wal_insert_lsn() AS start \gset
 
@@ -176,6 +186,7 @@ SELECT DISTINCT pg_temp.answer('strata.' || call) COLLATE "C" AS answer FROM cal
 
 -- The block references, where pg_walinspect has them.
 ALTER EXTENSION pg_walinspect UPDATE;
+SELECT function AS lacking FROM walinspect_functions WHERE NOT ours EXCEPT SELECT function FROM walinspect_functions WHERE ours;
 SELECT :major >= 16 AS has_blocks \gset
 \if :has_blocks
 SELECT d.missing, d.too_many
