@@ -5,7 +5,8 @@ use base::sync::{Arc, thread};
 use base::{FullXid, TimestampTz, Xid};
 use snapshot::commit_ts::clock::{HybridClock, WallClock};
 use snapshot::commit_ts::publish::{ByMarker, InOrder, Publication};
-use snapshot::commit_ts::{CommitTimestamps, CommitTsSnapshot};
+use snapshot::commit_ts::slot::Slot;
+use snapshot::commit_ts::{CommitTimestamps, CommitTsSnapshot, Lookup};
 use snapshot::satisfies::{MvccSnapshot, Outcome};
 
 use crate::Model;
@@ -49,6 +50,13 @@ pub(super) const MODELS: &[Model] = &[
         preemptions: None,
         variants: &["commit-ts.publish-own", "commit-ts.published", "commit-ts.published-seen"],
         run: two_in_order,
+    },
+    Model {
+        name: "commit_ts::nested",
+        property: "a subtransaction of a subtransaction never looks aborted while the transaction commits",
+        preemptions: None,
+        variants: &["commit-ts.outer-first", "commit-ts.slot", "commit-ts.slot-seen"],
+        run: nested,
     },
     Model {
         name: "commit_ts::prepared",
@@ -196,6 +204,23 @@ fn two_in_order() {
     assert_eq!(first, sees(&table, start, PARENT, false), "the same at the end");
     assert_eq!(second, sees(&table, start, OTHER, false), "the same at the end");
     assert!(sees(&table, publication.start_ts(), OTHER, false));
+}
+
+/// A transaction commits with a subtransaction and one within that, while a reader looks.
+fn nested() {
+    let publication = Arc::new(InOrder::new(clock()));
+    let table = Arc::new(table());
+    let inner = OTHER;
+    table.begin_child(CHILD, PARENT).expect("a slot");
+    table.begin_child(inner, CHILD).expect("a slot");
+    let committer = {
+        let (publication, table) = (Arc::clone(&publication), Arc::clone(&table));
+        thread::spawn(move || commit(&*publication, &table, PARENT, &[CHILD, inner]))
+    };
+    let found = table.lookup(inner.xid());
+    assert_ne!(found, Lookup::Found(Slot::Aborted), "it runs, or it has committed");
+    let timestamp = committer.join().expect("the committer ends");
+    assert_eq!(table.lookup(inner.xid()), Lookup::Found(Slot::Committed(timestamp)));
 }
 
 /// What is prepared commits while a reader begins: until then nobody waits for it.

@@ -36,7 +36,7 @@ pub trait Publication: Send + Sync {
     fn draw(&self, table: &CommitTimestamps, xid: FullXid) -> TimestampTz;
 
     /// Publishes a drawn commit, once its record is flushed. `children`: the subtransactions that
-    /// commit with it.
+    /// commit with it, in ascending order.
     fn publish(
         &self,
         table: &CommitTimestamps,

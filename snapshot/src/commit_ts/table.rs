@@ -17,8 +17,10 @@
 //!    page is given out again. It is asked about commits that the asker has heard of, by the stamp or by
 //!    a hint that followed it: so its own accesses are relaxed. One that was lowered is right for old
 //!    ids, and one that a later page raised merely spares nothing.
-//! 4. A commit stamps its subtransactions before itself. Whoever follows a child to a parent that has
-//!    ended reads the child again: by then it says what became of the child itself.
+//! 4. A commit stamps children before their parents: the youngest subtransaction first, itself last. Whoever
+//!    follows a child to a parent that has ended reads the child again: by then it says what became of the
+//!    child itself. At any other order a nested subtransaction whose parent is stamped already would look
+//!    as if it had been left behind by a crash.
 
 use base::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use base::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -148,15 +150,21 @@ impl CommitTimestamps {
         }
     }
 
-    /// Writes the fates of a tree that ended, children first, and wakes whoever waits for them.
+    /// Writes the fates of a tree that ended, children before their parents, and wakes whoever waits for them.
+    /// `children` are in ascending order: a parent's id is below its child's.
     pub(crate) fn settle(&self, xid: FullXid, children: &[FullXid], slot: Slot) {
+        debug_assert!(children.is_sorted(), "subtransactions in ascending order: {children:?}");
         if variant!("commit-ts.wake-before-stamp") {
             self.wake_waiting();
         }
         if variant!("commit-ts.parent-first") {
             self.set(xid, slot);
         }
-        for child in children {
+        if variant!("commit-ts.outer-first") {
+            children.iter().for_each(|child| self.set(*child, slot));
+        }
+        // Invariant 4.
+        for child in children.iter().rev() {
             self.set(*child, slot);
         }
         self.set(xid, slot);
@@ -190,7 +198,7 @@ impl CommitTimestamps {
         Ok(())
     }
 
-    /// A transaction, or a subtransaction alone, rolls back, with the subtransactions under it.
+    /// A transaction, or a subtransaction alone, rolls back, with the subtransactions under it, in ascending order.
     pub fn abort(&self, xid: FullXid, children: &[FullXid]) {
         self.settle(xid, children, Slot::Aborted);
     }
@@ -214,7 +222,8 @@ impl CommitTimestamps {
         Lookup::Found(Slot::from_word(word))
     }
 
-    /// What became of a normal id, as of this instant; never [`Slot::ChildOf`].
+    /// What became of a normal id, as of this instant; never [`Slot::ChildOf`]. Of an id that could not yet be
+    /// given out ([`CommitTimestamps::check`]) the answer says nothing.
     #[inline]
     pub fn lookup(&self, xid: Xid) -> Lookup {
         match self.read(xid) {
