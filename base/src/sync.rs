@@ -1,4 +1,5 @@
-//! The one door to threads, locks and atomics: the standard library's, or loom's under `--cfg loom`.
+//! The one door to threads, locks and atomics: the standard library's, loom's under `--cfg loom`, or shuttle's
+//! under `--cfg shuttle`.
 //!
 //! Invariants:
 //!
@@ -8,23 +9,34 @@
 //!   fence in [`fence!`](crate::fence), a wrong order that a model must notice in
 //!   [`variant!`](crate::variant). Outside of loom each of the three is a constant: no code is made
 //!   for it. Under loom a model can weaken one site at a time (`site`) and show that it notices.
-//!   `Relaxed` has nothing to weaken and needs no site.
+//!   `Relaxed` has nothing to weaken and needs no site. Shuttle knows one order of memory alone, so that
+//!   under it wrong orders can be followed and no ordering weakened.
 //! - A payload that such an ordering publishes lives in [`UnsafeCell`], in which loom sees an access
 //!   that no edge orders.
 
 pub mod semaphore;
 #[cfg(loom)]
 pub mod site;
+#[cfg(shuttle)]
+#[path = "sync/site_of_process.rs"]
+pub mod site;
 
 #[cfg(not(loom))]
 mod cell;
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic,
 };
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub use std::thread;
+
+#[cfg(shuttle)]
+pub use shuttle::sync::{
+    Arc, Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic,
+};
+#[cfg(shuttle)]
+pub use shuttle::thread;
 
 #[cfg(loom)]
 pub use loom::sync::{
@@ -80,9 +92,9 @@ macro_rules! fence {
     };
 }
 
-/// Whether the wrong order of this name is to be followed: `false`, a constant; under loom `true` where
-/// a model has asked for it.
-#[cfg(not(loom))]
+/// Whether the wrong order of this name is to be followed: `false`, a constant; under loom and shuttle `true`
+/// where a model has asked for it.
+#[cfg(not(any(loom, shuttle)))]
 #[macro_export]
 macro_rules! variant {
     ($name:literal) => {
@@ -91,7 +103,7 @@ macro_rules! variant {
 }
 
 /// Whether the wrong order of this name is to be followed.
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 #[macro_export]
 macro_rules! variant {
     ($name:literal) => {

@@ -1,82 +1,26 @@
-//! The models of the lock-free parts, how one is run, and how it is shown that it can fail.
+//! The models of the lock-free parts, and randomized schedules of the same code under more threads.
 //!
-//! Only under loom: `cargo xtask loom` builds this crate with `--cfg loom`, in a target directory of its own,
-//! as everything is compiled anew for it. Without loom the crate is empty.
-//!
-//! A model is a function that loom runs again and again, once for each order of its threads' steps and each
-//! value that a weak memory may give back. It stands in a table (`models::all`) with the property that it
-//! shows and the sites that it must notice: for each of these it is run again with this one site altered,
-//! and must fail. A process of its own for each run (`loom-models run NAME --alter SITE`), since a model
+//! Under `--cfg loom` this crate is the models: a model is a function that loom runs again and again, once for each
+//! order of its threads' steps and each value that a weak memory may give back. It stands in a table (`models::all`)
+//! with the property that it shows and the sites that it must notice: for each of these it is run again with this one
+//! site altered, and must fail. A process of its own for each run (`loom-models run NAME --alter SITE`), since a model
 //! can fail by a panic in a panic.
 //!
-//! Invariants: the models run the crates' own code, never a copy; every site in the crates' sources is in some
-//! model's list (`sites`).
+//! Otherwise it is the [`schedules`]: under `--cfg shuttle` by shuttle's schedulers, else by plain threads.
+//!
+//! `cargo xtask loom` builds each in a target directory of its own, as everything is compiled anew for it.
+//!
+//! Invariants: models and schedules run the crates' own code, never a copy; every site in the crates' sources is in
+//! some model's list (`sites`).
 
-#![cfg(loom)]
-
+#[cfg(loom)]
+mod model;
+#[cfg(loom)]
 pub mod models;
+#[cfg(not(loom))]
+pub mod schedules;
+#[cfg(loom)]
 pub mod sites;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-
-use base::sync::site;
-
-/// A model.
-#[derive(Clone, Copy)]
-pub struct Model {
-    /// `file::function`.
-    pub name: &'static str,
-    /// What holds in every execution.
-    pub property: &'static str,
-    /// How many forced switches of threads an execution has at most, or `None` for any number. Switches where a
-    /// thread waits or ends are not counted.
-    pub preemptions: Option<usize>,
-    /// Sites and variants with any of which the model fails.
-    pub variants: &'static [&'static str],
-    /// One execution.
-    pub run: fn(),
-}
-
-/// What a run without a failure was.
-#[derive(Clone, Debug)]
-pub struct Explored {
-    /// Executions that loom went through: all that differ, within the bound.
-    pub executions: u64,
-    /// How long that took.
-    pub took: Duration,
-    /// Sites that the last execution came by.
-    pub seen: Vec<&'static str>,
-}
-
-/// Goes through every execution of a model with at most `preemptions` forced switches, with this
-/// site altered.
-///
-/// # Panics
-///
-/// If an execution fails.
-pub fn explore(
-    model: &Model,
-    preemptions: Option<usize>,
-    altered: Option<&'static str>,
-) -> Explored {
-    site::alter(altered);
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = preemptions;
-    builder.max_branches = 20_000;
-    let executions = Arc::new(AtomicU64::new(0));
-    let begun = Instant::now();
-    builder.check({
-        let (executions, run) = (Arc::clone(&executions), model.run);
-        move || {
-            executions.fetch_add(1, Ordering::Relaxed);
-            run();
-        }
-    });
-    Explored {
-        executions: executions.load(Ordering::Relaxed),
-        took: begun.elapsed(),
-        seen: site::seen(),
-    }
-}
+#[cfg(loom)]
+pub use model::{Explored, Model, explore};

@@ -171,7 +171,7 @@ impl Backend {
 impl Drop for Backend {
     fn drop(&mut self) {
         // A model that has failed is over.
-        if cfg!(loom) && base::sync::thread::panicking() {
+        if cfg!(any(loom, shuttle)) && base::sync::thread::panicking() {
             return;
         }
         // What a thread died over is not touched any more: the slot is lost with the array.

@@ -323,7 +323,7 @@ struct Followers<'g, P> {
 impl<P> Drop for Followers<'_, P> {
     fn drop(&mut self) {
         // A model that has failed is over.
-        if cfg!(loom) && base::sync::thread::panicking() {
+        if cfg!(any(loom, shuttle)) && base::sync::thread::panicking() {
             return;
         }
         let list = self.list.unwrap_or_else(|| self.group.take_list());

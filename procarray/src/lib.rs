@@ -36,7 +36,7 @@ mod running;
 mod scan;
 mod subxids;
 mod transaction_end;
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 mod variants;
 mod visibility;
 

@@ -123,7 +123,7 @@ impl Backend {
 
     /// Hands the running transaction over in one go.
     pub fn prepare(&mut self, reserved: ReservedSlot, prepared_at: TimestampTz) -> Prepared {
-        #[cfg(loom)]
+        #[cfg(any(loom, shuttle))]
         if variant!("prepare.own-entry-first") {
             return crate::variants::prepare_own_entry_first(self, reserved, prepared_at);
         }

@@ -24,10 +24,10 @@ use base::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64};
 use base::{FullXid, Oid, TimestampTz};
 
 /// How many subtransaction ids a slot holds before it overflows (`PGPROC_MAX_CACHED_SUBXIDS`).
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub const MAX_CACHED_SUBXIDS: usize = 64;
 /// How many subtransaction ids a slot holds: few, for the model checker's sake.
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 pub const MAX_CACHED_SUBXIDS: usize = 2;
 
 /// The number of a slot (`pgprocno`): fixed as long as the array lives.

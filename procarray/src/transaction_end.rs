@@ -31,7 +31,7 @@ impl Backend {
             }
             return;
         };
-        #[cfg(loom)]
+        #[cfg(any(loom, shuttle))]
         if crate::variants::end_in_a_wrong_order(array, number, latest) {
             return;
         }
@@ -50,7 +50,7 @@ impl Backend {
     pub fn abort_subtransactions(&mut self, subxids: &[FullXid]) {
         let Some(&latest) = subxids.iter().max() else { return };
         let number = self.number();
-        #[cfg(loom)]
+        #[cfg(any(loom, shuttle))]
         if crate::variants::abort_in_a_wrong_order(self, number, subxids) {
             return;
         }

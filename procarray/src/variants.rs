@@ -1,4 +1,4 @@
-//! Wrong orders that models must notice; loom only. Each is the right code's steps in another order.
+//! Wrong orders that models must notice; under loom and shuttle alone. Each is the right code's steps in another order.
 
 use base::sync::atomic::Ordering::Relaxed;
 use base::{FullXid, TimestampTz, variant};

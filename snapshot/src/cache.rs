@@ -41,7 +41,7 @@ use base::sync::{Arc, Mutex, MutexGuard, PoisonError, UnsafeCell};
 use base::{ordering, variant};
 use crossbeam_utils::CachePadded;
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 mod local;
 
 /// The slot's thread has to take a new reference.
@@ -83,7 +83,7 @@ struct State<T> {
 struct Shared<T> {
     state: Mutex<State<T>>,
     /// Whether the cache has gone, for what threads keep of it.
-    #[cfg(not(loom))]
+    #[cfg(not(any(loom, shuttle)))]
     closed: base::sync::atomic::AtomicBool,
 }
 
@@ -106,7 +106,7 @@ impl<T> ThreadCache<T> {
         ThreadCache {
             shared: Arc::new(Shared {
                 state: Mutex::new(state),
-                #[cfg(not(loom))]
+                #[cfg(not(any(loom, shuttle)))]
                 closed: base::sync::atomic::AtomicBool::new(false),
             }),
         }
@@ -173,7 +173,7 @@ fn scrape<T>(slots: &[Arc<CachePadded<Slot<T>>>]) {
 
 impl<T> Drop for ThreadCache<T> {
     fn drop(&mut self) {
-        #[cfg(not(loom))]
+        #[cfg(not(any(loom, shuttle)))]
         self.shared.closed.store(true, Relaxed);
     }
 }
@@ -216,7 +216,7 @@ impl<T> Reader<T> {
 impl<T> Drop for Reader<T> {
     fn drop(&mut self) {
         // A model that has failed is over.
-        if cfg!(loom) && base::sync::thread::panicking() {
+        if cfg!(any(loom, shuttle)) && base::sync::thread::panicking() {
             return;
         }
         let mut state = self.shared.state();
@@ -253,7 +253,7 @@ impl<T> Drop for InUse<'_, T> {
     #[inline]
     fn drop(&mut self) {
         // A model that has failed is over.
-        if cfg!(loom) && base::sync::thread::panicking() {
+        if cfg!(any(loom, shuttle)) && base::sync::thread::panicking() {
             return;
         }
         let reference = self.reference.take();

@@ -219,7 +219,7 @@ pub(crate) struct Export<N: Snapshot> {
 impl<N: Snapshot> Drop for Export<N> {
     fn drop(&mut self) {
         // A model that has failed is over.
-        if cfg!(loom) && base::sync::thread::panicking() {
+        if cfg!(any(loom, shuttle)) && base::sync::thread::panicking() {
             return;
         }
         self.exports.list().remove(&self.id);

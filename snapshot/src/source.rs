@@ -20,7 +20,7 @@ use crate::commit_ts::{CommitTimestamps, CommitTsSnapshot};
 /// A snapshot that a session can have several of.
 pub trait Snapshot: Clone {
     /// What it holds back: the older, the more.
-    type Bound: Copy + Ord + fmt::Debug;
+    type Bound: Copy + Ord + Send + fmt::Debug;
 
     /// The same snapshot at another command of its transaction.
     fn set_curcid(&mut self, curcid: CommandId);
@@ -62,6 +62,50 @@ pub trait SnapshotSource {
 
     /// Whether the session's transaction has an xid.
     fn has_xid(&self) -> bool;
+}
+
+impl<S: SnapshotSource> SnapshotSource for &mut S {
+    type Snapshot = S::Snapshot;
+
+    fn blank(&self) -> S::Snapshot {
+        (**self).blank()
+    }
+
+    fn take(&mut self, snapshot: &mut S::Snapshot, curcid: CommandId) {
+        (**self).take(snapshot, curcid);
+    }
+
+    fn bound(&self, snapshot: &S::Snapshot) -> BoundOf<S> {
+        (**self).bound(snapshot)
+    }
+
+    fn shown(&self) -> Option<BoundOf<S>> {
+        (**self).shown()
+    }
+
+    fn advance(&mut self, oldest: Option<BoundOf<S>>) {
+        (**self).advance(oldest);
+    }
+
+    fn take_over(&mut self, bound: BoundOf<S>, from: ProcNumber) -> bool {
+        (**self).take_over(bound, from)
+    }
+
+    fn for_others(&self, snapshot: &S::Snapshot, own: &OwnXids<'_>) -> S::Snapshot {
+        (**self).for_others(snapshot, own)
+    }
+
+    fn number(&self) -> ProcNumber {
+        (**self).number()
+    }
+
+    fn database(&self) -> Oid {
+        (**self).database()
+    }
+
+    fn has_xid(&self) -> bool {
+        (**self).has_xid()
+    }
 }
 
 /// What a source's snapshots hold back.

@@ -6,9 +6,10 @@
 //! Invariant: a run has a process and a time limit of its own, so that a model that hangs or dies is a
 //! failure of this model and no more.
 
-mod document;
+pub(crate) mod document;
 mod models;
-mod run;
+pub(crate) mod program;
+pub(crate) mod run;
 
 use std::process::Command;
 use std::sync::Mutex;
@@ -18,7 +19,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::process;
+use document::{BOUND, EXECUTIONS, MODELS, TIME};
 use models::Model;
+use program::Explorer;
 use run::{Job, Outcome};
 
 /// What `cargo xtask loom` takes.
@@ -52,7 +55,7 @@ pub(crate) fn short() -> Result<()> {
 /// Builds the models, runs them all, prints the table, and fails if one failed or a variant was not caught.
 pub(crate) fn loom(arguments: &Arguments) -> Result<()> {
     let began = Instant::now();
-    let program = models::build()?;
+    let program = Explorer::Loom.build()?;
     process::run(Command::new(&program).arg("check"))?;
     let mut models = models::list(&program)?;
     if let Some(name) = &arguments.model {
@@ -73,7 +76,8 @@ pub(crate) fn loom(arguments: &Arguments) -> Result<()> {
     let outcomes = run_all(&program, &models);
     let rows: Vec<document::Row> =
         models.iter().map(|model| document::Row::new(model, &outcomes)).collect();
-    print!("{}", document::table(&rows));
+    let table = document::table(&rows);
+    print!("{table}");
     let caught: usize = rows.iter().map(|row| row.caught.len()).sum();
     println!(
         "xtask: {} models, {} executions, {caught} variants caught, {:.0} s after {:.0} s of building",
@@ -87,17 +91,17 @@ pub(crate) fn loom(arguments: &Arguments) -> Result<()> {
         bail!("{} of {} runs went wrong:\n{}", faults.len(), outcomes.len(), faults.join("\n"));
     }
     if arguments.write {
-        document::write(&rows)
-    } else if arguments.short {
-        document::compare_lists(&rows)
-    } else if arguments.model.is_none() && arguments.preemptions.is_none() {
-        document::compare(&rows)
-    } else {
+        MODELS.write(&table)
+    } else if arguments.model.is_some() || arguments.preemptions.is_some() {
         Ok(())
+    } else if arguments.short {
+        MODELS.compare(&table, &[TIME, BOUND, EXECUTIONS])
+    } else {
+        MODELS.compare(&table, &[TIME])
     }
 }
 
-/// Runs every model without a variant and with each, on as many threads as there are cores.
+/// Runs every model without a variant and with each.
 fn run_all(program: &std::path::Path, models: &[Model]) -> Vec<Outcome> {
     let jobs: Vec<Job> = models
         .iter()
@@ -108,20 +112,29 @@ fn run_all(program: &std::path::Path, models: &[Model]) -> Vec<Outcome> {
                 .map(move |variant| Job { model: model.clone(), variant: variant.cloned() })
         })
         .collect();
+    on_all_cores(&jobs, |job| run::run(program, job, LIMIT))
+}
+
+/// Does the jobs, on as many threads as there are cores; results in the order of the jobs.
+pub(crate) fn on_all_cores<J: Sync, R: Send>(jobs: &[J], work: impl Fn(&J) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
-    let outcomes = Mutex::new(Vec::new());
+    let results = Mutex::new(Vec::new());
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..workers.min(jobs.len()) {
             scope.spawn(|| {
-                while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = run::run(program, job, LIMIT);
-                    outcomes.lock().expect("no worker panics").push(outcome);
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(job) = jobs.get(at) else { break };
+                    let result = work(job);
+                    results.lock().expect("no worker panics").push((at, result));
                 }
             });
         }
     });
-    outcomes.into_inner().expect("no worker panicked")
+    let mut results = results.into_inner().expect("no worker panicked");
+    results.sort_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 /// How long one run may take: the longest takes a tenth of it.

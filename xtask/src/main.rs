@@ -17,6 +17,7 @@ mod npm;
 mod packages;
 mod process;
 mod regress;
+mod schedules;
 mod server;
 mod session;
 mod setup;
@@ -56,6 +57,9 @@ enum Task {
     Bench(bench::Arguments),
     /// Run the models of the lock-free parts under loom, as they are and with every variant that they must notice.
     Loom(loom::Arguments),
+    /// Play the lock-free parts by randomized schedules of 8 to 64 threads, as they are and in every wrong order that must
+    /// be noticed.
+    Schedules(schedules::Arguments),
     /// Check licences and sources of the dependencies with cargo-deny.
     ///
     /// Builds cargo-deny into the cache the first time, which takes minutes; so it is no part of `test`.
@@ -82,6 +86,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Regress(arguments) => regress::regress(arguments),
         Task::Bench(arguments) => bench::bench(arguments),
         Task::Loom(arguments) => loom::loom(arguments),
+        Task::Schedules(arguments) => schedules::schedules(arguments),
         Task::Deny => deny::deny(),
         Task::Fuzz(arguments) => fuzz::fuzz(arguments),
         Task::Corpus { major, force } => corpus::run(*major, *force),

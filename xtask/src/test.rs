@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use crate::cache::Cache;
 use crate::installation::Installation;
 use crate::setup::{self, Needs};
-use crate::{corpus, loom, process, regress, workspace};
+use crate::{corpus, loom, process, regress, schedules, workspace};
 
 /// What `cargo xtask test` takes.
 #[derive(Debug, clap::Args)]
@@ -51,6 +51,8 @@ enum Stage {
     Extension,
     /// The models of the lock-free parts under loom, in their short form.
     Models,
+    /// The same parts by randomized schedules of 8 to 64 threads, in their short form.
+    Schedules,
     /// cargo doc, private items included, where every warning is an error.
     Docs,
 }
@@ -112,6 +114,7 @@ fn run_stage(stage: Stage, arguments: &Arguments) -> Result<()> {
         }
         Stage::Extension => return regress::all(),
         Stage::Models => return loom::short(),
+        Stage::Schedules => return schedules::short(),
         Stage::Docs => cargo.env("RUSTDOCFLAGS", RUSTDOC_FLAGS).args([
             "doc",
             "--workspace",

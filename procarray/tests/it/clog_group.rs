@@ -1,9 +1,9 @@
-//! The group update of commit status under threads, and a leader that dies.
+//! The group update of commit status alone, and a leader that dies. Under threads: `loom-tests`.
 
 use std::collections::BTreeMap;
 
+use base::Xid;
 use base::sync::{Arc, Mutex, MutexGuard, PoisonError, thread};
-use base::{Lsn, Xid};
 use procarray::{
     Backend, ClogGroup, GroupClear, MAX_GROUPED_SUBXIDS, StatusLog, StatusUpdate, Written,
     XidStatus,
@@ -36,42 +36,6 @@ impl StatusLog for Log {
             assert_eq!(old, None, "{xid} is written once");
         }
     }
-}
-
-#[test]
-fn every_status_is_written_once_on_its_page() {
-    let (threads, each) = (16, 200);
-    let array = array(threads, 0, 3, GroupClear::WhenContended);
-    let group = Arc::new(ClogGroup::new(&array));
-    let log = Arc::new(Log::default());
-    let running: Vec<_> = (0..threads)
-        .map(|thread| {
-            let (array, group, log) = (Arc::clone(&array), Arc::clone(&group), Arc::clone(&log));
-            thread::spawn(move || {
-                let mut backend = Backend::connect(&array, 1).expect("a free slot");
-                for round in 0..each {
-                    let xid = 3 + (round * threads + thread) * 2;
-                    let page = u64::from(xid / 100);
-                    let status =
-                        if round % 3 == 0 { XidStatus::Aborted } else { XidStatus::Committed };
-                    let update =
-                        StatusUpdate::new(Xid(xid), &[Xid(xid + 1)], status, Some(Lsn(7)), page)
-                            .expect("few subtransactions");
-                    if round % 2 == 0 {
-                        group.update(&mut backend, &*log, update);
-                    } else {
-                        group.update_grouped(&mut backend, &*log, update);
-                    }
-                    assert_eq!(log.lock().get(&xid), Some(&(page, status)));
-                    assert_eq!(log.lock().get(&(xid + 1)), Some(&(page, status)));
-                }
-            })
-        })
-        .collect();
-    for thread in running {
-        thread.join().expect("each is written");
-    }
-    assert_eq!(log.lock().len() as u32, 2 * threads * each);
 }
 
 #[test]

@@ -1,13 +1,13 @@
-//! The process array from outside: against a sequential model, under many threads, at its edges.
+//! The process array from outside: against a sequential model, in groups, at its edges.
 
 #![cfg(not(loom))]
 
 mod clog_group;
 mod edges;
+mod groups;
 mod horizons;
 mod model;
 mod random;
-mod stress;
 
 use base::FullXid;
 use base::sync::Arc;

@@ -29,10 +29,10 @@ use base::{FullXid, TimestampTz, Xid, fence, ordering, variant};
 use super::slot::Slot;
 
 /// Ids that share an upper bound: their slots fill a memory page.
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) const SLOTS_PER_PAGE: u64 = 512;
 /// Ids that share an upper bound: few, for the model checker's sake.
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 pub(crate) const SLOTS_PER_PAGE: u64 = 2;
 
 /// What the table says of an id.

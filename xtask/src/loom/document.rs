@@ -1,4 +1,4 @@
-//! The table of `docs/models.md`: written from a run, or compared with one.
+//! The tables of `docs/models.md`: written from a run, or compared with one.
 //!
 //! Invariant: everything in it but the times is the same in every run on every machine.
 
@@ -12,8 +12,15 @@ use super::models::Model;
 use super::run::{Ended, Outcome};
 use crate::workspace;
 
-const BEGIN: &str = "<!-- written by cargo xtask loom --write -->\n";
-const END: &str = "<!-- end of what cargo xtask loom writes -->\n";
+/// A table in the document, between two lines of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Section {
+    /// The command that writes it.
+    pub(crate) command: &'static str,
+}
+
+/// The table of the models.
+pub(crate) const MODELS: Section = Section { command: "cargo xtask loom" };
 
 /// What there is to say of a model.
 #[derive(Debug, Clone)]
@@ -65,11 +72,11 @@ impl Row {
     }
 }
 
-/// Where the times stand in a row.
-const TIME: usize = 4;
+/// Where the times stand in a row: they differ between runs.
+pub(crate) const TIME: usize = 4;
 /// What a short run does not know.
-const BOUND: usize = 2;
-const EXECUTIONS: usize = 3;
+pub(crate) const BOUND: usize = 2;
+pub(crate) const EXECUTIONS: usize = 3;
 
 /// The table, as Markdown.
 pub(crate) fn table(rows: &[Row]) -> String {
@@ -87,44 +94,45 @@ fn path() -> PathBuf {
     workspace::directory().join("docs/models.md")
 }
 
-/// The document: before the table, the table, behind it.
-fn parts(text: &str) -> Result<(&str, &str, &str)> {
-    let (before, rest) =
-        text.split_once(BEGIN).context("docs/models.md has no line for the table's begin")?;
-    let (table, behind) =
-        rest.split_once(END).context("docs/models.md has no line for the table's end")?;
-    Ok((before, table, behind))
-}
-
 fn read() -> Result<String> {
     std::fs::read_to_string(path()).with_context(|| format!("cannot read {}", path().display()))
 }
 
-/// Writes the table into the document.
-pub(crate) fn write(rows: &[Row]) -> Result<()> {
-    let text = read()?;
-    let (before, _, behind) = parts(&text)?;
-    let text = format!("{before}{BEGIN}{}{END}{behind}", table(rows));
-    std::fs::write(path(), text).with_context(|| format!("cannot write {}", path().display()))
-}
-
-/// Fails if the document's table is not that of these rows, times left aside.
-pub(crate) fn compare(rows: &[Row]) -> Result<()> {
-    compare_without(rows, &[TIME])
-}
-
-/// The same for rows of other bounds.
-pub(crate) fn compare_lists(rows: &[Row]) -> Result<()> {
-    compare_without(rows, &[TIME, BOUND, EXECUTIONS])
-}
-
-fn compare_without(rows: &[Row], aside: &[usize]) -> Result<()> {
-    let text = read()?;
-    let (_, documented, _) = parts(&text)?;
-    if let Some(difference) = difference(documented, &table(rows), aside) {
-        bail!("docs/models.md is not up to date; run `cargo xtask loom --write`\n{difference}");
+impl Section {
+    fn begin(self) -> String {
+        format!("<!-- written by {} --write -->\n", self.command)
     }
-    Ok(())
+
+    fn end(self) -> String {
+        format!("<!-- end of what {} writes -->\n", self.command)
+    }
+
+    /// The document: before the table, the table, behind it.
+    fn parts(self, text: &str) -> Result<(&str, &str, &str)> {
+        let missing = |line: String| format!("docs/models.md has no line {:?}", line.trim_end());
+        let (before, rest) =
+            text.split_once(&self.begin()).with_context(|| missing(self.begin()))?;
+        let (table, behind) = rest.split_once(&self.end()).with_context(|| missing(self.end()))?;
+        Ok((before, table, behind))
+    }
+
+    /// Writes the table into the document.
+    pub(crate) fn write(self, table: &str) -> Result<()> {
+        let text = read()?;
+        let (before, _, behind) = self.parts(&text)?;
+        let text = format!("{before}{}{table}{}{behind}", self.begin(), self.end());
+        std::fs::write(path(), text).with_context(|| format!("cannot write {}", path().display()))
+    }
+
+    /// Fails if the document's table is another one, these columns left aside.
+    pub(crate) fn compare(self, table: &str, aside: &[usize]) -> Result<()> {
+        let text = read()?;
+        let (_, documented, _) = self.parts(&text)?;
+        if let Some(difference) = difference(documented, table, aside) {
+            bail!("docs/models.md is not up to date; run `{} --write`\n{difference}", self.command);
+        }
+        Ok(())
+    }
 }
 
 /// The first row that differs in a cell that counts.
@@ -188,8 +196,11 @@ mod tests {
 
     #[test]
     fn the_table_stands_between_its_two_lines() {
-        let text = format!("before\n{BEGIN}old\n{END}behind\n");
-        assert_eq!(parts(&text).ok(), Some(("before\n", "old\n", "behind\n")));
-        assert!(parts("nothing").is_err());
+        let text = format!("before\n{}old\n{}behind\n", MODELS.begin(), MODELS.end());
+        assert_eq!(MODELS.parts(&text).ok(), Some(("before\n", "old\n", "behind\n")));
+        assert_eq!(
+            MODELS.parts("nothing").expect_err("no line").to_string(),
+            "docs/models.md has no line \"<!-- written by cargo xtask loom --write -->\""
+        );
     }
 }

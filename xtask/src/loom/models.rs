@@ -1,11 +1,11 @@
-//! The program with the models: built under loom, and asked for its list.
+//! The program with the models, asked for its list.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::{process, workspace};
+use crate::process;
 
 /// A model, as the program lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,22 +15,6 @@ pub(crate) struct Model {
     pub(crate) bound: Option<usize>,
     pub(crate) variants: Vec<String>,
     pub(crate) property: String,
-}
-
-/// Builds the program in a target directory of its own, since everything is compiled anew with `--cfg loom`. With
-/// debug assertions, and without link-time optimization, which takes longer than all models.
-pub(crate) fn build() -> Result<PathBuf> {
-    let target = workspace::target_directory()?.join("loom");
-    let mut build = workspace::cargo();
-    build
-        .args(["build", "--release", "--package", "pgstrata-loom-tests", "--bin", "loom-models"])
-        .env("RUSTFLAGS", "--cfg loom")
-        .env("CARGO_TARGET_DIR", &target)
-        .env("CARGO_PROFILE_RELEASE_LTO", "off")
-        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
-        .env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
-    process::run_shown(&mut build)?;
-    Ok(target.join("release/loom-models"))
 }
 
 /// All models.

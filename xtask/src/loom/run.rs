@@ -1,4 +1,4 @@
-//! One run of one model: a process, with a limit of time.
+//! One run of one model or schedule: a process, with a limit of time.
 
 use std::io::{Read, Seek};
 use std::path::Path;
@@ -41,13 +41,6 @@ pub(crate) struct Outcome {
 
 /// Runs a job to its end, or to the limit.
 pub(crate) fn run(program: &Path, job: &Job, limit: Duration) -> Outcome {
-    let began = Instant::now();
-    let ended = run_process(program, job, limit)
-        .unwrap_or_else(|error| Ended::Broken(format!("{error:#}")));
-    Outcome { job: job.clone(), ended, took: began.elapsed() }
-}
-
-fn run_process(program: &Path, job: &Job, limit: Duration) -> Result<Ended> {
     let mut command = Command::new(program);
     command.args(["run", &job.model.name]);
     if let Some(bound) = job.model.bound {
@@ -56,9 +49,21 @@ fn run_process(program: &Path, job: &Job, limit: Duration) -> Result<Ended> {
     if let Some(variant) = &job.variant {
         command.args(["--alter", variant]);
     }
-    // Loom's own environment would change what is explored.
+    let began = Instant::now();
+    let ended = explore(command, limit);
+    Outcome { job: job.clone(), ended, took: began.elapsed() }
+}
+
+/// Runs a program that explores to its end, or to the limit.
+pub(crate) fn explore(command: Command, limit: Duration) -> Ended {
+    run_process(command, limit).unwrap_or_else(|error| Ended::Broken(format!("{error:#}")))
+}
+
+fn run_process(mut command: Command, limit: Duration) -> Result<Ended> {
+    // The explorers' own environment would change what is explored.
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("LOOM_") {
+        let name_text = name.to_string_lossy();
+        if name_text.starts_with("LOOM_") || name_text.starts_with("SHUTTLE_") {
             command.env_remove(name);
         }
     }
@@ -68,6 +73,7 @@ fn run_process(program: &Path, job: &Job, limit: Duration) -> Result<Ended> {
         .stdin(Stdio::null())
         .stdout(said.try_clone()?)
         .stderr(said.try_clone()?);
+    let program = command.get_program().to_os_string();
     let mut child = command.spawn().with_context(|| format!("cannot run {}", program.display()))?;
     let deadline = Instant::now() + limit;
     let status = loop {

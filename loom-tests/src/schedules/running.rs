@@ -1,21 +1,35 @@
-//! Many threads that begin, end, prepare and look: what each look may say is judged by the order in which
-//! the calls came and went.
+//! Many sessions that begin, end, prepare and look at who is running: what each look may say is judged by the
+//! order in which the calls came and went.
 //!
-//! A global ticket is drawn before each xid is asked for and after each end has come back. To a set of the
-//! running: whoever's end had come back before the taking has ended; whoever's end had not been called by
+//! A ticket is drawn before each xid is asked for, before each end is called and after it has come back. To a set
+//! of the running: whoever's end had come back before the taking has ended; whoever's end had not been called by
 //! the time the set was there runs; and if T2 has ended, so has every T1 whose end came back before T2 was
 //! begun.
 
-use base::sync::atomic::AtomicU64;
-use base::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
+
 use base::sync::{Arc, thread};
 use base::{FullXid, TimestampTz};
-use procarray::{Backend, GroupClear, ProcArray, ReservedSlot, RunningSet};
+use procarray::{Backend, Config, GroupClear, ProcArray, ReservedSlot, RunningSet};
 
-use crate::array;
-use crate::random::{Random, seeds};
+use super::random::Random;
+use super::{Schedule, Setup};
 
-const XIDS: usize = 4096;
+pub(super) const SCHEDULE: Schedule = Schedule {
+    name: "running",
+    property: "a set of the running lists who runs, and whoever ended before one that it does not list has ended",
+    wrong: &[
+        "end.clear-outside-lock",
+        "end.latest-after-lock",
+        "end.latest-first",
+        "group.pop-one",
+        "prepare.count-stands",
+        "prepare.own-entry-first",
+        "running.no-second-look",
+    ],
+    run,
+};
 
 /// Tickets by xid, 0 where none was drawn yet.
 struct Ledger {
@@ -27,8 +41,8 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn new(first: u64) -> Ledger {
-        let column = || (0..XIDS).map(|_| AtomicU64::new(0)).collect();
+    fn new(first: u64, xids: usize) -> Ledger {
+        let column = || (0..xids).map(|_| AtomicU64::new(0)).collect();
         Ledger {
             first,
             ticket: AtomicU64::new(1),
@@ -43,9 +57,7 @@ impl Ledger {
     }
 
     fn note(&self, column: &[AtomicU64], xid: FullXid, ticket: u64) {
-        if let Some(cell) = column.get((xid.0 - self.first) as usize) {
-            cell.store(ticket, SeqCst);
-        }
+        column[(xid.0 - self.first) as usize].store(ticket, SeqCst);
     }
 
     /// Takes a set and judges it.
@@ -56,22 +68,22 @@ impl Ledger {
         }
         let own = backend.xid();
         // Whoever has not called its end by now.
+        let used = (set.xmax.0 - self.first) as usize;
         let still =
             |at: usize| self.begun[at].load(SeqCst) != 0 && self.ending[at].load(SeqCst) == 0;
-        let running_after: Vec<bool> = (0..XIDS).map(still).collect();
+        let running_after: Vec<bool> = (0..used).map(still).collect();
         let mut newest_seen = 0;
         let sees = |at: usize| {
             let xid = FullXid(self.first + at as u64);
             own != Some(xid) && !set.is_running(xid)
         };
-        let used = XIDS.min((set.xmax.0 - self.first) as usize);
-        for (at, &still) in running_after.iter().enumerate().take(used) {
+        for (at, &still) in running_after.iter().enumerate() {
             if sees(at) {
                 assert!(!still, "{at} runs still: {set:?}");
                 newest_seen = newest_seen.max(self.begun[at].load(SeqCst));
             }
         }
-        for at in 0..XIDS {
+        for at in 0..self.ended.len() {
             let ended = self.ended[at].load(SeqCst);
             if ended != 0 && (ended < before || ended < newest_seen) {
                 assert!(sees(at), "{at} ended at {ended} of {before}, {newest_seen}: {set:?}");
@@ -114,7 +126,7 @@ fn session(array: &Arc<ProcArray>, ledger: &Ledger, seed: u64, rounds: usize) {
             ledger.look(&mut backend, &mut set, random.below(2) == 0);
             backend.end_transaction();
         }
-        if random.below(50) == 0 {
+        if random.below(20) == 0 {
             drop(backend);
             backend = Backend::connect(array, 1).expect("a free slot");
             set = RunningSet::default();
@@ -122,51 +134,28 @@ fn session(array: &Arc<ProcArray>, ledger: &Ledger, seed: u64, rounds: usize) {
     }
 }
 
-#[test]
-fn threads_see_only_what_the_order_of_calls_allows() {
-    for seed in seeds(6) {
-        for (threads, groups) in [(8, GroupClear::WhenContended), (24, GroupClear::Always)] {
-            // Across the end of an epoch, too.
-            let first = [FullXid(3), FullXid((6 << 32) - 500)][(seed % 2) as usize];
-            let array = array(threads, 4, first.0, groups);
-            let ledger = Arc::new(Ledger::new(first.0));
-            let running: Vec<_> = (0..u64::from(threads))
-                .map(|thread| {
-                    let (array, ledger) = (Arc::clone(&array), Arc::clone(&ledger));
-                    thread::spawn(move || session(&array, &ledger, seed << 8 | thread, 30))
-                })
-                .collect();
-            for thread in running {
-                thread.join().expect("a session keeps every rule");
-            }
-            array.check();
-            assert!(array.list().is_empty(), "everybody has gone");
-            assert_eq!(array.latest_completed().next(), array.next_xid(), "everything has ended");
+fn run(setup: &Setup) {
+    let mut random = Random::new(setup.seed);
+    let groups = [GroupClear::WhenContended, GroupClear::Always, GroupClear::Never];
+    // Across 2^31 and the end of an epoch, too.
+    let first = [3, (1 << 31) - 20, (1 << 32) - 20, (6 << 32) - 20].map(FullXid)[random.below(4)];
+    let config = Config {
+        sessions: setup.threads,
+        prepared: 4,
+        next_xid: first,
+        group_clear: groups[random.below(3)],
+    };
+    let array = Arc::new(ProcArray::new(config).expect("a legal size"));
+    // Three ids a round at most, and the special ids of a new epoch.
+    let ledger = Ledger::new(first.0, setup.threads as usize * setup.rounds * 3 + 4);
+    thread::scope(|scope| {
+        for thread in 0..u64::from(setup.threads) {
+            let (array, ledger) = (&array, &ledger);
+            let (seed, rounds) = (setup.seed << 8 | thread, setup.rounds);
+            scope.spawn(move || session(array, ledger, seed, rounds));
         }
-    }
-}
-
-/// 64 committers and nothing else: each is cleared once, and the last id counts.
-#[test]
-fn groups_clear_everyone_once() {
-    let array = array(64, 0, 3, GroupClear::Always);
-    let threads: Vec<_> = (0..64)
-        .map(|_| {
-            let array = Arc::clone(&array);
-            thread::spawn(move || {
-                let mut backend = Backend::connect(&array, 1).expect("a free slot");
-                for _ in 0..200 {
-                    let xid = backend.assign_xid();
-                    backend.end_transaction();
-                    assert!(array.latest_completed() >= xid);
-                    assert_eq!(backend.xid(), None);
-                }
-            })
-        })
-        .collect();
-    for thread in threads {
-        thread.join().expect("a committer comes back");
-    }
-    assert_eq!(array.completion_count(), 1 + 64 * 200);
-    assert_eq!(array.latest_completed(), FullXid(2 + 64 * 200));
+    });
+    array.check();
+    assert!(array.list().is_empty(), "everybody has gone");
+    assert_eq!(array.latest_completed().next(), array.next_xid(), "everything has ended");
 }
