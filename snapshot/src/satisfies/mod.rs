@@ -39,7 +39,7 @@ use crate::reason::Reason;
 use crate::stamp::{Hint, Hints, TupleStamp};
 use crate::status::TransactionStatus;
 
-pub use historic::{HistoricSnapshot, satisfies_historic};
+pub use historic::{CommittedBetween, HistoricSnapshot, satisfies_historic};
 pub use update::{UpdateVerdict, satisfies_update};
 pub use vacuum::{
     RemovalHorizon, VacuumVerdict, satisfies_non_vacuumable, satisfies_vacuum,

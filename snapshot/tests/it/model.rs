@@ -210,8 +210,8 @@ pub(crate) fn update(case: &Case) -> UpdateVerdict {
     if case.stamp.has_successor { UpdateVerdict::Updated } else { UpdateVerdict::Deleted }
 }
 
-/// `horizon`: ends by older transactions than this are seen by everyone.
-pub(crate) fn vacuum(case: &Case, horizon: u32) -> VacuumVerdict {
+/// `seen_by_all`: whether everyone sees what this transaction, which committed, ended.
+pub(crate) fn vacuum(case: &Case, seen_by_all: impl Fn(&Actor) -> bool) -> VacuumVerdict {
     if !known(case) {
         match case.xvac {
             Some(xvac) if xvac.running && is(case, Infomask::MOVED_OFF) => {
@@ -236,8 +236,7 @@ pub(crate) fn vacuum(case: &Case, horizon: u32) -> VacuumVerdict {
     match case.ender {
         Some(ender) if !no_ender(case) => {
             if ended(case, Eye::Now) && !ender.running || is(case, Infomask::XMAX_COMMITTED) {
-                // Special ids are older than every horizon.
-                if ender.xid < horizon { VacuumVerdict::Dead } else { VacuumVerdict::RecentlyDead }
+                if seen_by_all(ender) { VacuumVerdict::Dead } else { VacuumVerdict::RecentlyDead }
             } else if ender.running {
                 VacuumVerdict::DeleteInProgress
             } else {
