@@ -208,6 +208,13 @@ impl ProcArray {
         (0..shared.len()).map(|position| shared.info(position)).collect()
     }
 
+    /// The prepared transactions, each with its time (`pg_prepared_xacts`).
+    pub fn prepared(&self) -> Vec<ProcInfo> {
+        let mut slots = self.list();
+        slots.retain(|slot| slot.prepared_at.is_some());
+        slots
+    }
+
     /// Checks that the dense arrays and the slots agree.
     ///
     /// # Panics

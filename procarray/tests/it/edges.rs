@@ -45,7 +45,12 @@ fn taken_slots_are_a_clear_error_and_come_back() {
     drop(reserved);
     second.assign_xid();
     let reserved = ReservedSlot::take(&array).expect("a free slot");
-    second.prepare(reserved, TimestampTz(1)).finish();
+    let xid = second.xid();
+    let prepared = second.prepare(reserved, TimestampTz(1));
+    let listed = array.prepared();
+    assert_eq!((listed[0].xid, listed[0].prepared_at), (xid, Some(TimestampTz(1))));
+    prepared.finish();
+    assert!(array.prepared().is_empty());
     assert!(ReservedSlot::take(&array).is_ok());
 }
 

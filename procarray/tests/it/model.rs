@@ -1,11 +1,13 @@
 //! One thread, random operations, and after each the array equals a model that knows nothing of slots,
-//! dense arrays or locks: who runs, with which subtransactions, and what has ended.
+//! dense arrays or locks: who runs, with which subtransactions, what has ended, and how far back somebody looks, in two
+//! databases, with a standby's feedback and replication slots.
 
 use std::collections::BTreeMap;
 
 use base::{FullXid, TimestampTz};
 use procarray::{
-    Backend, GroupClear, Holder, MAX_CACHED_SUBXIDS, Prepared, ReservedSlot, RunningSet, Taken,
+    Backend, GlobalVisibility, GroupClear, Holder, HorizonKind, MAX_CACHED_SUBXIDS, Prepared,
+    ReplicationXmins, ReservedSlot, RunningSet, Taken,
 };
 
 use crate::array;
@@ -22,13 +24,25 @@ struct Running {
 struct Session {
     backend: Backend,
     set: RunningSet,
+    visibility: GlobalVisibility,
+}
+
+/// What a session shows.
+#[derive(Clone, Default)]
+struct Shown {
+    database: u32,
+    running: Option<Running>,
+    xmin: Option<FullXid>,
 }
 
 struct Model {
-    sessions: BTreeMap<u32, (Option<Running>, Option<FullXid>)>,
-    prepared: BTreeMap<u32, Running>,
+    sessions: BTreeMap<u32, Shown>,
+    /// With their databases.
+    prepared: BTreeMap<u32, (u32, Running)>,
     latest_completed: FullXid,
     completions: u64,
+    feedback: Option<FullXid>,
+    replication: ReplicationXmins,
 }
 
 impl Model {
@@ -39,10 +53,39 @@ impl Model {
 
     /// Everyone, by slot; sessions have lower numbers.
     fn running(&self) -> impl Iterator<Item = (u32, &Running)> {
-        let sessions = self.sessions.iter().filter_map(|(&number, (running, _))| {
-            running.as_ref().map(|running| (number, running))
-        });
-        sessions.chain(self.prepared.iter().map(|(&number, running)| (number, running)))
+        let sessions = self
+            .sessions
+            .iter()
+            .filter_map(|(&number, shown)| shown.running.as_ref().map(|running| (number, running)));
+        sessions.chain(self.prepared.iter().map(|(&number, (_, running))| (number, running)))
+    }
+
+    /// The oldest that anybody asks for who counts in a database, or in all of them; `None` if it is newer than what
+    /// comes next.
+    fn needed(&self, database: Option<u32>) -> Option<FullXid> {
+        let here = |of: u32| database.is_none_or(|database| database == of);
+        let sessions = self.sessions.values().filter(|shown| here(shown.database));
+        let sessions =
+            sessions.flat_map(|shown| [shown.running.as_ref().map(|it| it.xid), shown.xmin]);
+        let prepared = self.prepared.values().filter(|(database, _)| here(*database));
+        let prepared = prepared.map(|(_, running)| Some(running.xid));
+        let others = [self.feedback, self.replication.data];
+        let next = self.latest_completed.next();
+        sessions.chain(prepared).chain(others).flatten().min().filter(|oldest| *oldest <= next)
+    }
+
+    fn horizon(&self, kind: HorizonKind, database: u32, own: Option<FullXid>) -> FullXid {
+        let next = self.latest_completed.next();
+        let with_catalog = |needed: Option<FullXid>| {
+            let oldest = needed.unwrap_or(next);
+            self.replication.catalog.map_or(oldest, |slots| slots.min(oldest))
+        };
+        match kind {
+            HorizonKind::Shared => with_catalog(self.needed(None)),
+            HorizonKind::Catalog => with_catalog(self.needed(Some(database))),
+            HorizonKind::Data => self.needed(Some(database)).unwrap_or(next),
+            HorizonKind::Temporary => own.unwrap_or(next),
+        }
     }
 
     fn set(&self, owner: u32) -> RunningSet {
@@ -51,6 +94,7 @@ impl Model {
             xmin: xmax,
             xmax,
             completion_count: self.completions,
+            replication: self.replication,
             ..RunningSet::default()
         };
         for (number, running) in self.running() {
@@ -78,7 +122,11 @@ impl Model {
 fn play(seed: u64, first_xid: u64) {
     let mut random = Random::new(seed);
     let groups = [GroupClear::WhenContended, GroupClear::Always, GroupClear::Never];
-    let array = array(6, 3, first_xid, groups[random.below(3)]);
+    let array = array(7, 3, first_xid, groups[random.below(3)]);
+    let mut sender = Backend::connect(&array, 0).expect("a free slot");
+    let kinds = [HorizonKind::Shared, HorizonKind::Catalog, HorizonKind::Data];
+    // The newest horizon so far, for each kind and database: what it let go is gone.
+    let mut newest = [[FullXid(0); 2]; 3];
     let mut sessions: BTreeMap<u32, Session> = BTreeMap::new();
     let mut prepared: BTreeMap<u32, Prepared> = BTreeMap::new();
     let mut model = Model {
@@ -86,30 +134,39 @@ fn play(seed: u64, first_xid: u64) {
         prepared: BTreeMap::new(),
         latest_completed: array.latest_completed(),
         completions: 1,
+        feedback: None,
+        replication: ReplicationXmins::default(),
     };
     for _ in 0..400 {
         let pick = |random: &mut Random, keys: Vec<u32>| {
             (!keys.is_empty()).then(|| keys[random.below(keys.len())])
         };
         let session = pick(&mut random, sessions.keys().copied().collect());
-        match (random.below(12), session) {
-            (0, _) => match Backend::connect(&array, 1) {
+        // Something that is older than most.
+        let back = |random: &mut Random, model: &Model| {
+            let back = random.below(30) as u64;
+            (back > 0).then(|| FullXid(model.latest_completed.0.saturating_sub(back).max(3)))
+        };
+        match (random.below(14), session) {
+            (0, _) => match Backend::connect(&array, 1 + random.below(2) as u32) {
                 Ok(backend) => {
-                    let number = backend.number().0;
-                    model.sessions.insert(number, (None, None));
-                    sessions.insert(number, Session { backend, set: RunningSet::default() });
+                    let (number, database) = (backend.number().0, backend.database());
+                    model.sessions.insert(number, Shown { database, ..Shown::default() });
+                    let visibility = GlobalVisibility::new();
+                    let set = RunningSet::default();
+                    sessions.insert(number, Session { backend, set, visibility });
                 }
                 Err(_) => assert_eq!(sessions.len(), 6, "slots are left"),
             },
             (1, Some(number)) if random.below(3) == 0 => {
                 sessions.remove(&number);
-                if let Some((Some(running), _)) = model.sessions.remove(&number) {
+                if let Some(Shown { running: Some(running), .. }) = model.sessions.remove(&number) {
                     model.end(&running);
                 }
             }
             (2 | 3, Some(number)) => {
                 let backend = &mut sessions.get_mut(&number).expect("it is there").backend;
-                let state = &mut model.sessions.get_mut(&number).expect("it is there").0;
+                let state = &mut model.sessions.get_mut(&number).expect("it is there").running;
                 if state.is_none() {
                     let xid = backend.assign_xid();
                     *state = Some(Running { xid, latest: xid, ..Running::default() });
@@ -117,7 +174,8 @@ fn play(seed: u64, first_xid: u64) {
             }
             (4 | 5, Some(number)) => {
                 let backend = &mut sessions.get_mut(&number).expect("it is there").backend;
-                if let Some(running) = &mut model.sessions.get_mut(&number).expect("there").0 {
+                if let Some(running) = &mut model.sessions.get_mut(&number).expect("there").running
+                {
                     let many = if random.below(20) == 0 { 70 } else { 1 };
                     for _ in 0..many {
                         let subxid = backend.assign_subxid();
@@ -132,7 +190,7 @@ fn play(seed: u64, first_xid: u64) {
             }
             (6, Some(number)) => {
                 let backend = &mut sessions.get_mut(&number).expect("it is there").backend;
-                let running = &mut model.sessions.get_mut(&number).expect("there").0;
+                let running = &mut model.sessions.get_mut(&number).expect("there").running;
                 if let Some(running) = running
                     && !running.held.is_empty()
                 {
@@ -149,21 +207,22 @@ fn play(seed: u64, first_xid: u64) {
                 let backend = &mut sessions.get_mut(&number).expect("it is there").backend;
                 backend.end_transaction();
                 let state = model.sessions.get_mut(&number).expect("it is there");
-                state.1 = None;
-                if let Some(running) = state.0.take() {
+                state.xmin = None;
+                if let Some(running) = state.running.take() {
                     model.end(&running);
                 }
             }
             (9, Some(number)) => {
                 let backend = &mut sessions.get_mut(&number).expect("it is there").backend;
                 let state = model.sessions.get_mut(&number).expect("it is there");
-                if let Some(running) = state.0.clone() {
+                if let Some(running) = state.running.clone() {
                     match ReservedSlot::take(&array) {
                         Ok(reserved) => {
                             let dummy = backend.prepare(reserved, TimestampTz(seed as i64));
-                            *state = (None, None);
+                            let database = state.database;
+                            *state = Shown { database, ..Shown::default() };
                             model.completions += 1;
-                            model.prepared.insert(dummy.number().0, running);
+                            model.prepared.insert(dummy.number().0, (database, running));
                             prepared.insert(dummy.number().0, dummy);
                         }
                         Err(_) => assert_eq!(prepared.len(), 3, "slots are left"),
@@ -173,7 +232,7 @@ fn play(seed: u64, first_xid: u64) {
             (10, _) => {
                 if let Some(number) = pick(&mut random, prepared.keys().copied().collect()) {
                     prepared.remove(&number).expect("it is there").finish();
-                    let running = model.prepared.remove(&number).expect("it is there");
+                    let (_, running) = model.prepared.remove(&number).expect("it is there");
                     model.end(&running);
                 }
             }
@@ -191,30 +250,67 @@ fn play(seed: u64, first_xid: u64) {
                 if !reusable {
                     assert_eq!(set.overflowed, expected.overflowed);
                 }
-                // A set that is reused may know less of subtransactions at or above its xmax.
-                set.overflowed = expected.overflowed;
+                if reusable {
+                    // A set that is reused may know less of subtransactions at or above its xmax, and nothing of what
+                    // slots asked for meanwhile.
+                    set.overflowed = expected.overflowed;
+                    set.replication = expected.replication;
+                } else {
+                    session.visibility.take_in(&set, FullXid(first_xid));
+                }
                 if expected.overflowed {
                     set.subxids.clear();
                 }
                 assert_eq!(set, expected, "seed {seed}");
-                let state = &mut model.sessions.get_mut(&number).expect("it is there").1;
+                let state = &mut model.sessions.get_mut(&number).expect("it is there").xmin;
                 state.get_or_insert(session.set.xmin);
+            }
+            (12, Some(number)) => {
+                let Session { backend, visibility, .. } =
+                    sessions.get_mut(&number).expect("it is there");
+                let at = random.below(3);
+                let span = (array.next_xid().0 - first_xid + 2) as usize;
+                let ender = FullXid(first_xid + random.below(span) as u64);
+                if visibility.is_removable(backend, kinds[at], ender) {
+                    let let_go = newest[at][backend.database() as usize - 1];
+                    let known = FullXid(first_xid).max(let_go);
+                    assert!(ender < known, "seed {seed}: {ender:?} is needed, {let_go:?}");
+                }
+            }
+            (13, _) if random.below(2) == 0 => {
+                model.feedback = back(&mut random, &model);
+                sender.set_feedback_xmin(model.feedback);
+            }
+            (13, _) => {
+                let (data, catalog) = (back(&mut random, &model), back(&mut random, &model));
+                model.replication = ReplicationXmins { data, catalog };
+                array.set_replication_xmins(model.replication);
             }
             _ => {}
         }
         array.check();
         assert_eq!(array.latest_completed(), model.latest_completed, "seed {seed}");
         assert_eq!(array.completion_count(), model.completions, "seed {seed}");
-        let xmins = model.sessions.values().filter_map(|(_, xmin)| *xmin);
-        let next = model.latest_completed.next();
-        let held = model.running().map(|(_, running)| running.xid).chain(xmins).min();
-        let horizons = array.horizons(Some(1), None);
-        assert_eq!(horizons.data.xid, held.map_or(next, |held| held.min(next)), "seed {seed}");
-        assert_eq!(
-            horizons.data.holder == Holder::Nobody,
-            held.is_none_or(|held| held > next),
-            "seed {seed}: {horizons:?}"
-        );
+        for database in [1, 2] {
+            let horizons = array.horizons(Some(database), None);
+            for (kind, newest) in kinds.into_iter().zip(&mut newest) {
+                let expected = model.horizon(kind, database, None);
+                assert_eq!(horizons.of(kind).xid, expected, "seed {seed}: {kind:?} in {database}");
+                newest[database as usize - 1] = newest[database as usize - 1].max(expected);
+            }
+            let is_free = model.needed(Some(database)).is_none();
+            assert_eq!(
+                horizons.data.holder == Holder::Nobody,
+                is_free,
+                "seed {seed}: {horizons:?}"
+            );
+        }
+        for (number, Session { backend, .. }) in &sessions {
+            let shown = &model.sessions[number];
+            let own = shown.running.as_ref().map(|running| running.xid);
+            let expected = model.horizon(HorizonKind::Temporary, shown.database, own);
+            assert_eq!(backend.horizons().temporary.xid, expected, "seed {seed}");
+        }
     }
     for prepared in prepared.into_values() {
         prepared.finish();
