@@ -17,6 +17,32 @@
 //! - [`Horizons`] tell what nobody can see as running any more, and who holds them back;
 //!   [`GlobalVisibility`] answers most such questions from two bounds.
 //!
+//! ```
+//! use base::FullXid;
+//! use base::sync::Arc;
+//! use procarray::{Backend, Config, GroupClear, Holder, ProcArray, RunningSet};
+//!
+//! let next_xid = FullXid(700);
+//! let group_clear = GroupClear::WhenContended;
+//! let array = ProcArray::new(Config { sessions: 8, prepared: 2, next_xid, group_clear })?;
+//! let array = Arc::new(array);
+//! let mut writer = Backend::connect(&array, 1)?;
+//! let mut reader = Backend::connect(&array, 1)?;
+//!
+//! let xid = writer.assign_xid();
+//! let mut set = RunningSet::default();
+//! reader.take_running(&mut set);
+//! writer.end_transaction();
+//! assert!(set.is_running(xid), "the set is of an earlier moment");
+//! // What it sees as running is needed.
+//! let horizon = array.horizons(Some(1), None).data;
+//! assert_eq!((horizon.xid, horizon.holder), (xid, Holder::Xmin(reader.number())));
+//!
+//! reader.take_running(&mut set);
+//! assert!(!set.is_running(xid));
+//! # Ok::<(), procarray::Error>(())
+//! ```
+//!
 //! Xids are 64 bits wide here; the dense arrays alone hold the lower half. No I/O, no tuple, no commit log.
 //!
 //! Invariant: every ordering and fence that is more than relaxed has a site's name, and `loom-tests` shows
