@@ -15,6 +15,7 @@
 //!   that succeeded, and trying again proves nothing: the kernel may have dropped the pages and forgotten
 //!   the error.
 
+pub mod faulty;
 mod real;
 mod resume;
 
