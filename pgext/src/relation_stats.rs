@@ -12,7 +12,7 @@ use crate::range::Range;
 sql_functions!(wal_stats_by_relation);
 
 /// So many records are counted before it is looked whether there are too many relations to be kept apart.
-const STRETCH: u64 = 100_000;
+const STRETCH: u64 = 10_000;
 
 /// A row a relation, the largest first; then one for all that were too many to be kept apart, and one for records of no
 /// relation.

@@ -14,7 +14,7 @@ use crate::relation_stats::sums;
 sql_functions!(wal_stats_by_transaction);
 
 /// So many records are gathered before they are put to their transactions' accounts.
-const STRETCH: u64 = 100_000;
+const STRETCH: u64 = 10_000;
 /// The most rows that can be asked for: each is kept in memory until the end, at 1.5 kB if it touched 100 relations.
 const MOST_ROWS: i32 = 100_000;
 

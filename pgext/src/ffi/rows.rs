@@ -5,6 +5,7 @@ use pgrx::pg_sys::{self, Datum};
 
 use super::function::Call;
 use super::value::Value;
+use crate::server;
 
 /// The rows of a function's result, put in one by one.
 #[derive(Debug)]
@@ -45,9 +46,11 @@ impl Rows {
         }
     }
 
-    /// Adds a row, which must have a value for each column, of the column's type.
+    /// Adds a row, which must have a value for each column, of the column's type. Raises an error if the query is
+    /// cancelled.
     #[expect(unsafe_code)]
     pub(crate) fn put(&mut self, row: &[Value<'_>]) {
+        server::check_for_interrupts();
         // SAFETY: store, shape and context are those of `begin`, and live as long as the call; the arrays are as long as
         // the shape says.
         unsafe {
