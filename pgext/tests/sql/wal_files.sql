@@ -57,8 +57,19 @@ WHERE archive_status IS NOT NULL OR timeline_id > 1 ORDER BY name;
 
 -- Recycled: once the slot lets go, the full one becomes a later one.
 SELECT pg_drop_replication_slot('wal_files') IS NOT NULL AS dropped;
-SELECT pg_switch_wal() IS NOT NULL AS switched;
-CHECKPOINT;
+ALTER SYSTEM SET wal_keep_size = 0;
+SELECT pg_reload_conf();
+SELECT set_config('test.gone', :'switched_one', false) <> '' AS named;
+DO $$
+BEGIN
+    LOOP
+        PERFORM pg_logical_emit_message(false, '', ''), pg_switch_wal();
+        EXECUTE 'CHECKPOINT';
+        EXIT WHEN (SELECT min(name) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$') > current_setting('test.gone');
+    END LOOP;
+END $$;
+ALTER SYSTEM RESET wal_keep_size;
+SELECT pg_reload_conf();
 INSERT INTO t VALUES (0, 'into a recycled one, perhaps');
 CREATE TEMPORARY TABLE recycled AS SELECT * FROM strata.wal_segments();
 SELECT count(*) FILTER (WHERE name IN (:'full_one', :'switched_one')) AS still_there,

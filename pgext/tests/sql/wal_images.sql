@@ -167,6 +167,17 @@ DROP ROLE wal_images_reader, wal_images_monitor;
 
 -- A segment that is not there any more.
 SELECT pg_drop_replication_slot('wal_images') IS NOT NULL AS dropped;
-SELECT pg_switch_wal() IS NOT NULL AS switched;
-CHECKPOINT;
+ALTER SYSTEM SET wal_keep_size = 0;
+SELECT pg_reload_conf();
+SELECT set_config('test.gone', pg_walfile_name(:'lsn'), false) <> '' AS named;
+DO $$
+BEGIN
+    LOOP
+        PERFORM pg_logical_emit_message(false, '', ''), pg_switch_wal();
+        EXECUTE 'CHECKPOINT';
+        EXIT WHEN (SELECT min(name) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$') > current_setting('test.gone');
+    END LOOP;
+END $$;
+ALTER SYSTEM RESET wal_keep_size;
+SELECT pg_reload_conf();
 SELECT pg_temp.answer(format('wal_page_image(%L)', :'lsn')) AS answer;

@@ -288,7 +288,18 @@ DROP ROLE wal_stats_reader, wal_stats_monitor;
 -- A segment that is not there any more.
 ROLLBACK PREPARED 'wal_stats three';
 SELECT pg_drop_replication_slot('wal_stats') IS NOT NULL AS dropped;
-SELECT pg_switch_wal() IS NOT NULL AS switched;
-CHECKPOINT;
+ALTER SYSTEM SET wal_keep_size = 0;
+SELECT pg_reload_conf();
+SELECT set_config('test.gone', pg_walfile_name(:'start'), false) <> '' AS named;
+DO $$
+BEGIN
+    LOOP
+        PERFORM pg_logical_emit_message(false, '', ''), pg_switch_wal();
+        EXECUTE 'CHECKPOINT';
+        EXIT WHEN (SELECT min(name) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$') > current_setting('test.gone');
+    END LOOP;
+END $$;
+ALTER SYSTEM RESET wal_keep_size;
+SELECT pg_reload_conf();
 SELECT pg_temp.answer(format('wal_stats_by_relation(%L)', :'start')) AS answer;
 DROP DATABASE wal_stats_other;

@@ -107,7 +107,18 @@ DROP ROLE wal_verify_reader, wal_verify_granted;
 
 -- A segment that is not there any more.
 SELECT pg_drop_replication_slot('wal_verify') IS NOT NULL AS dropped;
-SELECT pg_switch_wal() IS NOT NULL AS switched;
-CHECKPOINT;
+ALTER SYSTEM SET wal_keep_size = 0;
+SELECT pg_reload_conf();
+SELECT set_config('test.gone', pg_walfile_name(:'start'), false) <> '' AS named;
+DO $$
+BEGIN
+    LOOP
+        PERFORM pg_logical_emit_message(false, '', ''), pg_switch_wal();
+        EXECUTE 'CHECKPOINT';
+        EXIT WHEN (SELECT min(name) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$') > current_setting('test.gone');
+    END LOOP;
+END $$;
+ALTER SYSTEM RESET wal_keep_size;
+SELECT pg_reload_conf();
 SELECT pg_temp.answer(format('wal_verify(%L)', :'start')) AS answer;
 COPY (SELECT 1) TO PROGRAM 'rm -r wal_verify';
