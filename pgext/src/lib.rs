@@ -13,6 +13,8 @@
 #![cfg(feature = "server")]
 
 mod as_of;
+#[cfg(feature = "test-functions")]
+mod comparison;
 mod control_file;
 mod error;
 mod explain_visibility;

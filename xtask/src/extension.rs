@@ -97,6 +97,11 @@ pub(crate) struct Extension {
 impl Extension {
     /// Builds it, and says what cargo says.
     pub(crate) fn build(pg_config: &PgConfig) -> Result<Self> {
+        Self::build_with(pg_config, &[])
+    }
+
+    /// Builds it with more features than a user has, for tests.
+    pub(crate) fn build_with(pg_config: &PgConfig, features: &[&str]) -> Result<Self> {
         pg_config.check_headers()?;
         let target = workspace::target_directory()?;
         let built = target.join("extension/libpgstrata.so");
@@ -110,7 +115,11 @@ impl Extension {
                 _ => {}
             }
         }
-        process::run_shown(Self::cargo(pg_config, "build").args(["--profile", "extension"]))?;
+        let mut cargo = Self::cargo(pg_config, "build");
+        for feature in features {
+            cargo.args(["--features", feature]);
+        }
+        process::run_shown(cargo.args(["--profile", "extension"]))?;
         let library = target.join(format!("pgstrata-{}.so", pg_config.major));
         fs::copy(&built, &library).with_context(|| format!("cannot copy {}", built.display()))?;
         Ok(Self { library, scripts: scripts()? })

@@ -22,6 +22,7 @@ mod server;
 mod session;
 mod setup;
 mod test;
+mod visibility;
 mod workspace;
 
 use std::process::ExitCode;
@@ -53,6 +54,8 @@ enum Task {
     Install(extension::Arguments),
     /// Run the extension's SQL tests in throwaway servers of each major; `test` does, too.
     Regress(regress::Arguments),
+    /// Compare the visibility rules with the servers' own functions under load; `test` does, for less long.
+    Visibility(visibility::Arguments),
     /// Measure against PostgreSQL's own tools and write docs/benchmarks.
     Bench(bench::Arguments),
     /// Run the models of the lock-free parts under loom, as they are and with every variant that they must notice.
@@ -84,6 +87,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Test(arguments) => test::test(arguments),
         Task::Install(arguments) => extension::install(arguments),
         Task::Regress(arguments) => regress::regress(arguments),
+        Task::Visibility(arguments) => visibility::visibility(arguments),
         Task::Bench(arguments) => bench::bench(arguments),
         Task::Loom(arguments) => loom::loom(arguments),
         Task::Schedules(arguments) => schedules::schedules(arguments),

@@ -15,10 +15,10 @@ use crate::extension::{Extension, PgConfig};
 use crate::installation::Installation;
 use crate::server::Cluster;
 use crate::setup::{self, Needs};
-use crate::{process, workspace};
+use crate::{process, visibility, workspace};
 
 /// Where the extension can be built and run; `docs/extension.md` says why not in 16.
-const INSTALLATIONS: [Installation; 3] =
+pub(crate) const INSTALLATIONS: [Installation; 3] =
     [Installation::Debian15, Installation::Debian17, Installation::Debian18];
 
 /// What the servers are told: much is logged, and kept; nothing happens by itself.
@@ -64,13 +64,18 @@ pub(crate) fn regress(arguments: &Arguments) -> Result<()> {
 /// The stage of `cargo xtask test`: lints of the extension, and all tests in all servers.
 pub(crate) fn all() -> Result<()> {
     let pg_config = pg_config(Installation::Debian15)?;
-    let mut clippy = Extension::cargo(&pg_config, "clippy");
-    process::run_shown(clippy.args(["--profile", "extension", "--", "--deny=warnings"]))?;
+    // As users have it, and with what is only for tests.
+    for features in ["", "test-functions"] {
+        let mut clippy = Extension::cargo(&pg_config, "clippy");
+        clippy.args(["--features", features, "--profile", "extension"]);
+        process::run_shown(clippy.args(["--", "--deny=warnings"]))?;
+    }
     let everything = Arguments { major: None, accept: false, tests: Vec::new() };
-    INSTALLATIONS.into_iter().try_for_each(|installation| run_in(installation, &everything))
+    INSTALLATIONS.into_iter().try_for_each(|installation| run_in(installation, &everything))?;
+    visibility::short()
 }
 
-fn pg_config(installation: Installation) -> Result<PgConfig> {
+pub(crate) fn pg_config(installation: Installation) -> Result<PgConfig> {
     let program = installation.pg_config()?.context("an installation without headers")?;
     PgConfig::ask(&program)
 }

@@ -152,6 +152,11 @@ impl Cluster {
         Ok(directory)
     }
 
+    /// Hands a file that was put into the data directory to the server's user.
+    pub(crate) fn give_to_server(&self, path: &Path) -> Result<()> {
+        identity::server_user().map_or(Ok(()), |user| user.own(path))
+    }
+
     /// Appends settings to postgresql.conf; a later one wins. They take effect at the next start or reload.
     pub(crate) fn configure(&self, settings: &[(&str, &str)]) -> Result<()> {
         let path = self.data_dir().join("postgresql.conf");

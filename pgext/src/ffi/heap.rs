@@ -122,11 +122,29 @@ impl HeapTable {
         if block >= self.blocks() {
             return Err(self.no_block(block));
         }
+        Ok(self.locked_page(block).1)
+    }
+
+    /// Copies a page that there is, and keeps it locked.
+    pub(crate) fn locked_page(&self, block: BlockNumber) -> (Buffer, Box<HeapPage>) {
         let mut copy = HeapPage::empty();
         let buffer = Buffer::share(self, block);
         copy.bytes_mut().copy_from_slice(buffer.bytes());
-        drop(buffer);
-        Ok(copy)
+        (buffer, copy)
+    }
+
+    /// Its oid.
+    #[cfg(feature = "test-functions")]
+    #[expect(unsafe_code)]
+    pub(crate) fn oid(&self) -> Oid {
+        // SAFETY: the relation is open.
+        unsafe { (*self.relation).rd_id }.to_u32()
+    }
+
+    /// The server's own name for it.
+    #[cfg(feature = "test-functions")]
+    pub(crate) fn relation(&self) -> pg_sys::Relation {
+        self.relation
     }
 }
 
@@ -172,6 +190,12 @@ impl Buffer {
             let page = pg_sys::BufferGetPage(self.number);
             std::slice::from_raw_parts(page.cast::<u8>(), HeapPage::SIZE)
         }
+    }
+
+    /// The server's own number of it.
+    #[cfg(feature = "test-functions")]
+    pub(crate) fn number(&self) -> pg_sys::Buffer {
+        self.number
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) mod owned;
 pub(crate) mod proc_array;
 pub(crate) mod row;
 pub(crate) mod rows;
+#[cfg(feature = "test-functions")]
+pub(crate) mod server_rules;
 pub(crate) mod slot;
 pub(crate) mod time;
 pub(crate) mod transactions;
