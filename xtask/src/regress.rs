@@ -21,13 +21,13 @@ use crate::{process, visibility, workspace};
 pub(crate) const INSTALLATIONS: [Installation; 3] =
     [Installation::Debian15, Installation::Debian17, Installation::Debian18];
 
-/// What the servers are told: much is logged, and kept; nothing happens by itself.
-const SETTINGS: [(&str, &str); 7] = [
+/// What the servers are told: much is logged, nothing happens by itself. A test that has a checkpoint and wants the log
+/// before it makes a replication slot.
+const SETTINGS: [(&str, &str); 6] = [
     ("wal_level", "logical"),
     ("autovacuum", "off"),
     ("checkpoint_timeout", "1h"),
     ("max_wal_size", "4GB"),
-    ("wal_keep_size", "4GB"),
     ("track_commit_timestamp", "on"),
     ("max_prepared_transactions", "4"),
 ];

@@ -1,5 +1,6 @@
 -- Conditions that reading decides: which they are, and that they let pass what SQL lets pass.
 CREATE EXTENSION pgstrata;
+SELECT pg_create_physical_replication_slot('wal_conditions', true) IS NOT NULL AS keeps_the_log;
 SET max_parallel_workers_per_gather = 0;
 
 -- Taken, in any order of sides and types.
@@ -142,3 +143,4 @@ SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off
 SELECT count(*) = (SELECT count(*) FROM sample_record WHERE fpi_length > 0) AS as_it_should_be
 FROM (SELECT * FROM sample_record WHERE fpi_length > 0 OFFSET 0) AS s
 JOIN strata.wal AS w USING (start_lsn, end_lsn, record_length);
+SELECT pg_drop_replication_slot('wal_conditions') IS NOT NULL AS dropped;

@@ -83,8 +83,6 @@ FROM strata.wal WHERE end_lsn <= :'end_lsn' ORDER BY description, start_lsn LIMI
 SELECT count(*) FROM (SELECT * FROM strata.wal WHERE start_lsn < :'end_lsn' LIMIT 5 FOR UPDATE) AS locked;
 
 -- Segments that are removed, or used again, while a scan stands in them.
-ALTER SYSTEM SET wal_keep_size = 0;
-SELECT pg_reload_conf();
 DO $$
 DECLARE
     oldest text := (SELECT min(name) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$');
@@ -104,7 +102,5 @@ EXCEPTION WHEN OTHERS THEN
     RAISE NOTICE E'%: %\n%\n%', SQLSTATE, regexp_replace(message, '[0-9A-F]{24}', 'NAME'),
         regexp_replace(detail, '[0-9A-F]+/[0-9A-F]+', 'LSN'), hint;
 END $$;
-ALTER SYSTEM RESET wal_keep_size;
-SELECT pg_reload_conf();
 -- What is left begins where the log is whole.
 SELECT count(*) > 0 AS some FROM strata.wal;

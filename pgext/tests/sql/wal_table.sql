@@ -1,5 +1,6 @@
 -- strata.wal and strata.wal_block against pg_walinspect, over the log of a varied workload: no row differs, either way.
 CREATE EXTENSION pgstrata;
+SELECT pg_create_physical_replication_slot('wal_table', true) IS NOT NULL AS keeps_the_log;
 CREATE EXTENSION pg_walinspect;
 
 -- The same times in both, and not UTC's.
@@ -99,3 +100,4 @@ SELECT count(*) > 10000 AS many_blocks, count(DISTINCT block_fpi_info) > 3 AS ma
 SELECT count(*) AS missing FROM (TABLE their_blocks EXCEPT ALL TABLE our_blocks) AS missing;
 SELECT count(*) AS wrong FROM (TABLE our_blocks EXCEPT ALL TABLE their_blocks) AS wrong;
 \endif
+SELECT pg_drop_replication_slot('wal_table') IS NOT NULL AS dropped;
