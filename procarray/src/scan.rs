@@ -3,7 +3,7 @@
 //!
 //! A position counts if it has an xid below xmax, is not the asker's own, and its status does not exempt it.
 //! With AVX2, eight positions a step: all three arrays are read where they lie, and what counts is moved
-//! together by a permutation, so that no branch depends on who runs. Elsewhere, and under loom, one by one.
+//! together by a permutation, so that no branch depends on who runs. Elsewhere, and under loom and shuttle, one by one.
 //! Measured: docs/benchmarks/snapshot.md.
 //!
 //! Invariant: both ways give the same; each word is read once. The words behind the last position are 0
@@ -30,7 +30,7 @@ pub(crate) fn running(
     own: Option<usize>,
     subxids: impl FnMut(usize, &mut Vec<Xid>) -> SubxidState,
 ) {
-    #[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+    #[cfg(all(target_arch = "x86_64", not(any(loom, shuttle, miri))))]
     if avx2::is_there() {
         return avx2::running(pass, dense, len, own, subxids);
     }
@@ -53,11 +53,12 @@ fn one_by_one(
     }
 }
 
-#[cfg(all(target_arch = "x86_64", not(loom), not(miri)))]
+#[cfg(all(target_arch = "x86_64", not(any(loom, shuttle, miri))))]
 mod avx2 {
     use std::arch::asm;
     use std::arch::x86_64::*;
 
+    use base::sync::atomic::{AtomicU8, AtomicU32};
     use base::{FullXid, Xid};
 
     use super::STEP;
@@ -222,6 +223,7 @@ mod avx2 {
     }
 
     const _: () = assert!(size_of::<Xid>() == 4 && align_of::<Xid>() == 4);
+    const _: () = assert!(size_of::<AtomicU32>() == 4 && size_of::<AtomicU8>() == 1);
 }
 
 #[cfg(all(test, not(loom)))]
