@@ -226,10 +226,10 @@ fn play<'w, M: Mode<'w>>(mode: &'w M, setup: &Setup) {
                 let mut backend = Backend::connect(&world.array, 1).expect("a free slot");
                 let mut registry = Registry::new();
                 for _ in 0..setup.rounds {
-                    // A session that has an xid cannot import.
-                    match thread % 6 {
-                        0 => world.mode.work(&mut backend),
-                        1 => world.compute_horizon(&backend),
+                    // A session that has an xid cannot import. What is short comes more often.
+                    match thread % 4 {
+                        0 => (0..3).for_each(|_| world.mode.work(&mut backend)),
+                        1 => (0..3).for_each(|_| world.compute_horizon(&backend)),
                         _ => world.transaction(&mut backend, &mut registry, &mut random),
                     }
                 }
@@ -244,7 +244,7 @@ fn classic(setup: &Setup) {
 }
 
 fn commit_ts(setup: &Setup) {
-    let ids = setup.threads as usize * setup.rounds;
+    let ids = setup.threads as usize * setup.rounds * 4;
     let timed = Timed {
         table: CommitTimestamps::new(ids as u64 + 4, FullXid(100)),
         publication: InOrder::new(HybridClock::new(Still, TimestampTz(10))),
