@@ -16,6 +16,7 @@ mod as_of;
 #[cfg(feature = "test-functions")]
 mod comparison;
 mod control_file;
+mod counted;
 mod error;
 mod explain_visibility;
 mod ffi;
@@ -28,6 +29,7 @@ mod log;
 mod pages;
 mod procs;
 mod range;
+mod read_ahead;
 mod relation_stats;
 mod rules;
 mod running;

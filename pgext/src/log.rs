@@ -16,6 +16,7 @@ use base::disk::RealDisk;
 use base::sync::Arc;
 use pgrx::pg_sys::errcodes::PgSqlErrorCode;
 use wal::read::damage::{Cause, cause_of};
+use wal::read::parallel::Gather;
 use wal::read::{Position, RecordReader, Stop};
 use wal::segment::Timeline;
 use wal::source::{Log, Options, Segments, SourceError, SystemIdentifier, TimelineChoice};
@@ -228,13 +229,27 @@ impl Records {
         &mut self,
         see: impl FnOnce(&Record<'_>) -> T,
     ) -> Result<Option<T>, SqlError> {
+        self.read(|reader| reader.next_record().map(|record| see(&record)))
+    }
+
+    /// Has the next record or more gathered; false at the end of the log. Raises an error if the query is cancelled.
+    #[inline]
+    pub(crate) fn gather(&mut self, gathered: &mut impl Gather) -> Result<bool, SqlError> {
+        Ok(self.read(|reader| gathered.read_from(reader))?.is_some())
+    }
+
+    #[inline]
+    fn read<T>(
+        &mut self,
+        read: impl FnOnce(&mut RecordReader) -> Result<T, Stop>,
+    ) -> Result<Option<T>, SqlError> {
         server::check_for_interrupts();
         if self.has_ended {
             return Ok(None);
         }
         let at = self.reader.position().next;
-        match self.reader.next_record() {
-            Ok(record) => Ok(Some(see(&record))),
+        match read(&mut self.reader) {
+            Ok(found) => Ok(Some(found)),
             Err(stop) => {
                 let torn = self.reader.aborted_record().is_some();
                 self.has_ended = self.log.is_end(&stop, torn);

@@ -10,6 +10,7 @@
 use base::{Lsn, PAGE_SIZE};
 use pgrx::pg_sys::errcodes::PgSqlErrorCode;
 use wal::line::push_full_references;
+use wal::read::parallel::Gather as _;
 use wal::read::{RecordReader, Stop};
 use wal::record::{BLOCK_HAS_DATA, IMAGE_APPLY, IMAGE_HAS_HOLE, IMAGE_LZ4, IMAGE_PGLZ, IMAGE_ZSTD};
 use wal::rmgr::{push_name, push_record_type};
@@ -18,6 +19,7 @@ use wal::stats::{Grouping, Statistics};
 use wal::text::Text;
 use wal::{BlockRef, Record, Version, image};
 
+use crate::counted::Counted;
 use crate::error::{SqlError, code_of_io};
 use crate::ffi::function::{Call, Outcome, sql_functions};
 use crate::ffi::row::row;
@@ -25,6 +27,7 @@ use crate::ffi::rows::Rows;
 use crate::ffi::time::description;
 use crate::ffi::value::Value;
 use crate::log::OpenLog;
+use crate::read_ahead::{self, Next, Part as _, ReadAhead, Task, WORTH_THREADS};
 use crate::server;
 
 sql_functions!(
@@ -236,8 +239,7 @@ impl Texts {
 fn stats(call: &Call, start: Lsn, end: Lsn, by_record_type: bool) -> Outcome {
     let mut rows = Rows::begin(call);
     let mut reader = Reader::open(start)?;
-    let mut statistics = Statistics::default();
-    reader.count(end, &mut statistics)?;
+    let statistics = reader.count(end)?;
     let grouping = if by_record_type { Grouping::RecordType } else { Grouping::ResourceManager };
     let total = statistics.total();
     for row in statistics.rows(grouping, reader.version()) {
@@ -330,6 +332,7 @@ fn beyond_current(which: &str, known: Lsn) -> SqlError {
 /// The server's log, read with pg_walinspect's errors.
 #[derive(Debug)]
 struct Reader {
+    log: OpenLog,
     reader: RecordReader,
     has_ended: bool,
 }
@@ -349,7 +352,7 @@ impl Reader {
         let mut reader = RecordReader::new(log.segments());
         reader.set_end(log.end());
         match reader.find_first(start) {
-            Ok(_) => Ok(Reader { reader, has_ended: false }),
+            Ok(_) => Ok(Reader { log, reader, has_ended: false }),
             Err(Stop::Source(error)) => Err(error_of_source(error)),
             Err(_) => Err(SqlError::new(
                 PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
@@ -395,23 +398,55 @@ impl Reader {
     }
 
     /// Counts all records that end at or before `end`.
-    fn count(&mut self, end: Lsn, statistics: &mut Statistics) -> Result<(), SqlError> {
+    fn count(&mut self, end: Lsn) -> Result<Statistics, SqlError> {
+        let mut counted = Counted::up_to(end);
+        let threads = read_ahead::threads();
+        if threads > 0 && end.bytes_since(self.position()) >= WORTH_THREADS {
+            let task = Task {
+                segments: self.log.segments(),
+                from: self.reader.position(),
+                end: self.log.end(),
+                like: counted.empty(),
+                threads,
+            };
+            // Where the system has no threads to give, reading goes on here.
+            if let Ok(read_ahead) = ReadAhead::start(task) {
+                return self.count_ahead(read_ahead);
+            }
+        }
         while !self.has_ended {
             server::check_for_interrupts();
             let at = self.position();
-            let mut is_beyond = false;
-            let read = self.reader.next_outlines(|outline| {
-                is_beyond |= outline.end > end;
-                if !is_beyond {
-                    statistics.add_outline(outline);
-                }
-            });
-            self.has_ended = is_beyond;
+            let read = counted.read_from(&mut self.reader);
+            self.has_ended = counted.is_beyond();
             if let Err(stop) = read {
                 self.stop(stop, at)?;
             }
         }
-        Ok(())
+        Ok(counted.statistics)
+    }
+
+    fn count_ahead(&mut self, mut threads: ReadAhead<Counted>) -> Result<Statistics, SqlError> {
+        let mut statistics = Statistics::default();
+        loop {
+            server::check_for_interrupts();
+            match threads.next() {
+                Next::Part(counted) => {
+                    statistics.merge(&counted.statistics);
+                    if counted.is_beyond() {
+                        return Ok(statistics);
+                    }
+                    threads.give_back(counted);
+                }
+                Next::Waiting => {}
+                Next::End(end) => {
+                    if let Some(stop) = end.stop {
+                        self.stop(stop, end.position.next)?;
+                    }
+                    return Ok(statistics);
+                }
+            }
+        }
     }
 
     /// What it means that the record at `at` cannot be read: the end, or an error.

@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: measurements against the tools of PostgreSQL, side by side in one run, written into
 //! docs/benchmarks.
 
+mod ext;
+mod ext_report;
 mod machine;
 mod measure;
 mod report;
@@ -24,6 +26,8 @@ enum Subject {
     Wal(wal::Arguments),
     /// Taking and asking snapshots, ending transactions: against PostgreSQL's GetSnapshotData.
     Snapshot(snapshot::Arguments),
+    /// The same log in SQL: the extension pgstrata against pg_walinspect.
+    Ext(ext::Arguments),
 }
 
 /// Runs one benchmark.
@@ -31,5 +35,6 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     match &arguments.subject {
         Subject::Wal(arguments) => wal::bench(arguments),
         Subject::Snapshot(arguments) => snapshot::bench(arguments),
+        Subject::Ext(arguments) => ext::bench(arguments),
     }
 }

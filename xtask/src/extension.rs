@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::installation::Installation;
+use crate::server::Cluster;
 use crate::{process, workspace};
 
 /// What `cargo xtask install` takes.
@@ -40,6 +41,12 @@ pub(crate) struct PgConfig {
 }
 
 impl PgConfig {
+    /// That of an installation with headers.
+    pub(crate) fn of(installation: Installation) -> Result<Self> {
+        let program = installation.pg_config()?;
+        Self::ask(&program.with_context(|| format!("{installation} has no headers"))?)
+    }
+
     /// Asks `program`, which must be a pg_config.
     pub(crate) fn ask(program: &Path) -> Result<Self> {
         let version = answer(program, "--version")?;
@@ -147,13 +154,17 @@ impl Extension {
         Ok(())
     }
 
+    /// Puts it where one throwaway cluster alone finds it, which must not run yet.
+    pub(crate) fn stage_for(&self, pg_config: &PgConfig, cluster: &Cluster) -> Result<()> {
+        let settings = self.stage(pg_config, &cluster.make_directory("extension")?)?;
+        let settings: Vec<(&str, &str)> =
+            settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        cluster.configure(&settings)
+    }
+
     /// Puts it below `directory` for one throwaway server alone; returns the settings with which that server finds it
     /// there. 18 has search paths of its own for this; before, Debian's packages have `extension_destdir`.
-    pub(crate) fn stage(
-        &self,
-        pg_config: &PgConfig,
-        directory: &Path,
-    ) -> Result<Vec<(&'static str, String)>> {
+    fn stage(&self, pg_config: &PgConfig, directory: &Path) -> Result<Vec<(&'static str, String)>> {
         self.install(pg_config, directory)?;
         let below = |path: &Path| directory.join(path.strip_prefix("/").unwrap_or(path));
         if pg_config.major < 18 {

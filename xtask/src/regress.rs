@@ -63,7 +63,7 @@ pub(crate) fn regress(arguments: &Arguments) -> Result<()> {
 
 /// The stage of `cargo xtask test`: lints of the extension, and all tests in all servers.
 pub(crate) fn all() -> Result<()> {
-    let pg_config = pg_config(Installation::Debian15)?;
+    let pg_config = PgConfig::of(Installation::Debian15)?;
     // As users have it, and with what is only for tests.
     for features in ["", "test-functions"] {
         let mut clippy = Extension::cargo(&pg_config, "clippy");
@@ -75,20 +75,12 @@ pub(crate) fn all() -> Result<()> {
     visibility::short()
 }
 
-pub(crate) fn pg_config(installation: Installation) -> Result<PgConfig> {
-    let program = installation.pg_config()?.context("an installation without headers")?;
-    PgConfig::ask(&program)
-}
-
 fn run_in(installation: Installation, arguments: &Arguments) -> Result<()> {
-    let pg_config = pg_config(installation)?;
+    let pg_config = PgConfig::of(installation)?;
     let extension = Extension::build(&pg_config)?;
     let tests = find_tests(&arguments.tests)?;
     let mut cluster = Cluster::create(installation, &["--data-checksums"], &SETTINGS)?;
-    let settings = extension.stage(&pg_config, &cluster.make_directory("extension")?)?;
-    let settings: Vec<(&str, &str)> =
-        settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    cluster.configure(&settings)?;
+    extension.stage_for(&pg_config, &cluster)?;
     cluster.start()?;
     let mut failed = Vec::new();
     for test in &tests {

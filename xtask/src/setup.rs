@@ -41,6 +41,19 @@ impl Needs {
         headers: false,
     };
 
+    /// PostgreSQL 15's server, and what builds the extension for it.
+    pub(crate) const EXTENSION: Self = Self {
+        packages: &[
+            "postgresql-15",
+            "postgresql-client-15",
+            "postgresql-server-dev-15",
+            "libclang-dev",
+        ],
+        components: &[],
+        installations: &[Installation::Debian15],
+        headers: true,
+    };
+
     /// Everything that the tests run or compare with, and what builds the extension.
     pub(crate) const TESTS: Self = Self {
         packages: &[

@@ -117,7 +117,7 @@ struct Comparable {
 
 impl Comparable {
     fn build(installation: Installation) -> Result<Self> {
-        let pg_config = regress::pg_config(installation)?;
+        let pg_config = PgConfig::of(installation)?;
         let extension = Extension::build_with(&pg_config, &["test-functions"])?;
         Ok(Self { installation, pg_config, extension })
     }
@@ -126,11 +126,7 @@ impl Comparable {
     fn compare(&self, start: Start, cases: u64) -> Result<Tally> {
         let began = Instant::now();
         let mut cluster = Cluster::create(self.installation, &["--data-checksums"], &SETTINGS)?;
-        let settings =
-            self.extension.stage(&self.pg_config, &cluster.make_directory("extension")?)?;
-        let settings: Vec<(&str, &str)> =
-            settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        cluster.configure(&settings)?;
+        self.extension.stage_for(&self.pg_config, &cluster)?;
         start.prepare(&mut cluster)?;
         cluster.configure(&[("track_commit_timestamp", "on")])?;
         cluster.start()?;

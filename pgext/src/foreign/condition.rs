@@ -4,6 +4,7 @@
 //! them again. A comparison with NULL is true for no row.
 
 use base::Lsn;
+use wal::record::Outline;
 use wal::rmgr::{push_name, push_record_type};
 use wal::text::Text;
 use wal::{BlockRef, Record, Version};
@@ -297,6 +298,32 @@ impl Filter {
             return false;
         }
         self.record.iter().all(|(column, allowed)| allowed.has(number_of(*column, record)))
+    }
+
+    /// Whether [`Filter::passes_outline`] decides: rows are records, and no condition is on what only decoding tells.
+    pub(crate) fn outlines_suffice(&self) -> bool {
+        self.form == Form::Record
+            && self.record.iter().all(|(column, _)| *column != Column::MainDataLength)
+    }
+
+    /// Whether a record passes.
+    #[inline]
+    pub(crate) fn passes_outline(&self, outline: &Outline) -> bool {
+        let header = &outline.header;
+        self.start.has(outline.start.0)
+            && self.record_types.as_ref().is_none_or(|types| {
+                types[usize::from(header.rmid) << 4 | usize::from(header.info >> 4)]
+            })
+            && self.record.iter().all(|(column, allowed)| {
+                allowed.has(match column {
+                    Column::EndLsn => outline.end.0,
+                    Column::PrevLsn => header.previous.0,
+                    Column::Xid => header.xid.0.into(),
+                    Column::RecordLength => header.total_length.into(),
+                    Column::FpiLength => outline.image_length.into(),
+                    _ => unreachable!("{} is not in an outline", column.name()),
+                })
+            })
     }
 
     /// Whether the row of one of the record's blocks passes, if the record does.

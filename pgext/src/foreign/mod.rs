@@ -9,6 +9,7 @@
 //! [`column`] and [`condition`] say what the columns are and what a condition on them means; [`options`] and [`table`], how
 //! a foreign table is defined; [`explain`], what EXPLAIN tells.
 
+mod arena;
 mod batch;
 mod clause;
 mod column;
@@ -20,7 +21,6 @@ mod explain;
 mod options;
 mod plan;
 mod private;
-mod read_ahead;
 mod row;
 mod scan;
 mod table;

@@ -1,17 +1,18 @@
 //! A row of a log: the columns that the query asks for, from a record (and a block reference) into the scan's slot.
 //!
-//! Invariant: what a row's values point to lives in this builder, or as long as the scan, and is overwritten by the next
-//! row: nothing is allocated for a row.
+//! Invariant: what a row's values point to lives in this builder, in the batch, or as long as the scan, and may be
+//! overwritten by the next row: nothing is allocated for a row.
 
 use base::PAGE_SIZE;
 use pgrx::pg_sys::{self, Datum};
 use wal::line::push_full_references;
-use wal::record::BLOCK_HAS_DATA;
+use wal::record::{BLOCK_HAS_DATA, Decoder};
 use wal::rmgr::{push_name, push_record_type};
 use wal::text::Text;
 use wal::{BlockRef, Record, Version, image};
-use zerocopy::IntoBytes as _;
 
+use super::arena::Arena;
+use super::batch::{RecordRow, is_null};
 use super::column::Column;
 use super::condition::{number_of, number_of_block};
 use crate::error::SqlError;
@@ -50,12 +51,45 @@ impl RowBuilder {
         self.columns.is_empty()
     }
 
-    /// Fills the slot, which the caller has begun and stores. `block` is the row's block where rows are of blocks.
+    /// Fills the slot, which the caller has begun and stores, with a row that is a record.
     #[inline]
     pub(crate) fn fill(
         &mut self,
+        row: RecordRow<'_>,
+        decoder: &mut Decoder,
+        slot: &mut Slot,
+    ) -> Result<(), SqlError> {
+        self.arena.clear();
+        self.in_arena.clear();
+        for index in 0..self.columns.len() {
+            let (place, column) = self.columns[index];
+            match column {
+                Column::ResourceManager => slot.set(place, Some(self.names.manager(row.rmid()))),
+                Column::RecordType => {
+                    let name = self.names.record_type(row.version(), row.rmid(), row.info());
+                    slot.set(place, Some(name));
+                }
+                Column::Description | Column::BlockRef => match row.text(column) {
+                    Some(text) => slot.set(place, text),
+                    None => {
+                        // Decoded once before, so this does not fail.
+                        let record = decoder.decode(row.record(), row.record().start)?;
+                        self.put_text(place, column, &record, slot)?;
+                    }
+                },
+                _ => slot.set(place, Some(Datum::from(row.number(column)))),
+            }
+        }
+        self.set_from_arena(slot);
+        Ok(())
+    }
+
+    /// As [`RowBuilder::fill`], with a row that is a block reference of a record.
+    #[inline]
+    pub(crate) fn fill_block(
+        &mut self,
         record: &Record<'_>,
-        block: Option<&BlockRef>,
+        block: &BlockRef,
         slot: &mut Slot,
     ) -> Result<(), SqlError> {
         self.arena.clear();
@@ -69,40 +103,49 @@ impl RowBuilder {
                 | Column::PrevLsn
                 | Column::Xid
                 | Column::RecordLength
-                | Column::MainDataLength
-                | Column::FpiLength => {
+                | Column::MainDataLength => {
                     slot.set(place, Some(Datum::from(number_of(column, record))));
                 }
                 Column::ResourceManager => slot.set(place, Some(self.names.manager(rmid))),
                 Column::RecordType => {
                     slot.set(place, Some(self.names.record_type(version, rmid, info)));
                 }
-                Column::Description | Column::BlockRef => {
-                    self.text.clear();
-                    if column == Column::Description {
-                        record.describe(&mut self.text);
-                    } else {
-                        push_full_references(record, &mut self.text);
-                    }
-                    // 15 gives an empty text where later versions give NULL.
-                    if self.text.is_empty() && version != Version::V15 {
-                        slot.set(place, None);
-                    } else {
-                        let at = value::with_valid_text(self.text.as_bytes(), |text| {
-                            self.arena.put(text)
-                        });
-                        self.in_arena.push((place, at?));
-                    }
-                }
-                _ => match block {
-                    Some(block) => self.block_column(place, column, record, block, slot)?,
-                    None => slot.set(place, None),
-                },
+                Column::Description => self.put_text(place, column, record, slot)?,
+                _ => self.block_column(place, column, record, block, slot)?,
             }
         }
+        self.set_from_arena(slot);
+        Ok(())
+    }
+
+    /// Sets the columns whose values have been put into the arena, which has all of the row now.
+    #[inline]
+    fn set_from_arena(&self, slot: &mut Slot) {
         for &(place, at) in &self.in_arena {
             slot.set(place, Some(self.arena.datum(at)));
         }
+    }
+
+    /// Makes a text column as only the backend can: with times in the session's zone, and bytes that are none of the
+    /// database's encoding escaped.
+    fn put_text(
+        &mut self,
+        place: usize,
+        column: Column,
+        record: &Record<'_>,
+        slot: &mut Slot,
+    ) -> Result<(), SqlError> {
+        self.text.clear();
+        match column {
+            Column::Description => record.describe(&mut self.text),
+            _ => push_full_references(record, &mut self.text),
+        }
+        if is_null(self.text.as_bytes(), record.version()) {
+            slot.set(place, None);
+            return Ok(());
+        }
+        let at = value::with_valid_text(self.text.as_bytes(), |text| self.arena.put(text))?;
+        self.in_arena.push((place, at));
         Ok(())
     }
 
@@ -145,48 +188,6 @@ const IMAGE_FLAGS: [(u8, &std::ffi::CStr); 5] = [
     (wal::record::IMAGE_LZ4, c"COMPRESS_LZ4"),
     (wal::record::IMAGE_ZSTD, c"COMPRESS_ZSTD"),
 ];
-
-/// Texts and byte strings of one row, as the server has them: each with its length before it, aligned.
-///
-/// The length is `SET_VARSIZE`'s: of the whole, shifted by two, in the four bytes before the data.
-#[derive(Debug, Default)]
-struct Arena {
-    /// Only grows.
-    words: Vec<u64>,
-    /// How many words are in use.
-    used: usize,
-}
-
-const LENGTH_SIZE: usize = 4;
-/// The longest value of a variable length that the server has, its length included (`MaxAllocSize`).
-const MAX_SIZE: usize = 0x3FFF_FFFF;
-
-impl Arena {
-    fn clear(&mut self) {
-        self.used = 0;
-    }
-
-    /// Puts a value in; returns where.
-    fn put(&mut self, bytes: &[u8]) -> Result<usize, SqlError> {
-        let size = LENGTH_SIZE + bytes.len();
-        if size > MAX_SIZE {
-            return Err(value::too_long(bytes.len()));
-        }
-        let at = self.used;
-        self.used += size.div_ceil(size_of::<u64>());
-        if self.words.len() < self.used {
-            self.words.resize(self.used.next_power_of_two().max(64), 0);
-        }
-        let place = &mut self.words[at..self.used].as_mut_bytes()[..size];
-        place[..LENGTH_SIZE].copy_from_slice(&((size as u32) << 2).to_le_bytes());
-        place[LENGTH_SIZE..].copy_from_slice(bytes);
-        Ok(at)
-    }
-
-    fn datum(&self, at: usize) -> Datum {
-        Datum::from(self.words[at..].as_ptr())
-    }
-}
 
 /// Names of resource managers and record types, each made once.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A scan starts by reading in the backend itself, a few records at first: who wants ten rows gets them without a thread.
-//! When it has read [`HERE_AT_MOST`] bytes and is not near its end, other threads read on ([`super::read_ahead`]), as many as
+//! When it has read [`HERE_AT_MOST`] bytes and is not near its end, other threads read on ([`crate::read_ahead`]), as many as
 //! `max_parallel_workers_per_gather` allows. The records, their order, and where the scan ends do not depend on that.
 //!
 //! Invariants: the log's end is that of the first time it was opened, also for rescans, so that one query sees one log; what
@@ -24,18 +24,16 @@ use super::batch::{Batch, Kept};
 use super::column::{Column, Form};
 use super::condition::{Comparand, Filter, Operator};
 use super::options::check_may_read_files;
-use super::read_ahead::{Next, ReadAhead, Task};
 use super::row::RowBuilder;
 use super::table::Table;
 use crate::error::SqlError;
 use crate::ffi::slot::Slot;
 use crate::log::{OpenLog, Records};
+use crate::read_ahead::{self, Next, Part as _, ReadAhead, Task, WORTH_THREADS};
 use crate::server;
 
 /// Bytes of log after which other threads read on.
 const HERE_AT_MOST: u64 = 2 * 1024 * 1024;
-/// No threads for less than this.
-const WORTH_THREADS: u64 = 4 * 1024 * 1024;
 /// Bytes of log after which a batch is handed on, however few rows it has: some milliseconds at most.
 const BATCH_BYTES: u64 = 512 * 1024;
 /// Rows of the first batch, and of the largest.
@@ -68,6 +66,7 @@ pub(crate) struct Counters {
 #[derive(Debug)]
 pub(crate) struct Scan {
     asked: Asked,
+    kept: Kept,
     log: Option<OpenLog>,
     reading: Reading,
     /// The records that rows are made of.
@@ -90,7 +89,7 @@ enum Reading {
     /// Read in the backend itself.
     Here(Box<Here>),
     /// Read on other threads.
-    Ahead(ReadAhead),
+    Ahead(ReadAhead<Batch>),
     /// No more are wanted, or there.
     Over,
 }
@@ -109,8 +108,10 @@ impl Scan {
     /// Begins; nothing is opened yet. `context` lives as long as the scan.
     pub(crate) fn new(asked: Asked, slot: Slot, context: pg_sys::MemoryContext) -> Scan {
         let row = RowBuilder::new(asked.columns.clone(), context);
+        let kept = Kept::of(asked.table.options.form, &asked.columns);
         Scan {
             asked,
+            kept,
             log: None,
             reading: Reading::ToBegin,
             batch: None,
@@ -126,6 +127,8 @@ impl Scan {
     /// Back to before the first row; the values of conditions may be others.
     pub(crate) fn restart(&mut self) {
         self.reading = Reading::ToBegin;
+        // Its values may be the batch's.
+        self.slot.clear();
         self.batch = None;
         self.next = 0;
         self.next_block = 0;
@@ -164,29 +167,25 @@ impl Scan {
     fn fill_next(&mut self) -> Result<bool, SqlError> {
         let Some(batch) = &self.batch else { return Ok(false) };
         while (self.next as usize) < batch.records() {
-            let raw = batch.record(self.next as usize);
+            let row = batch.row(self.next as usize);
+            if batch.filter().form() == Form::Record {
+                self.next += 1;
+                self.slot.begin();
+                self.row.fill(row, &mut self.decoder, &mut self.slot)?;
+                return Ok(true);
+            }
             // Decoded once before, so this does not fail.
-            let record = self.decoder.decode(raw, raw.start)?;
-            match batch.filter().form() {
-                Form::Record => {
-                    self.next += 1;
+            let record = self.decoder.decode(row.record(), row.record().start)?;
+            while let Some(block) = record.blocks().get(self.next_block) {
+                self.next_block += 1;
+                if batch.filter().passes_block(block) {
                     self.slot.begin();
-                    self.row.fill(&record, None, &mut self.slot)?;
+                    self.row.fill_block(&record, block, &mut self.slot)?;
                     return Ok(true);
                 }
-                Form::Block => {
-                    while let Some(block) = record.blocks().get(self.next_block) {
-                        self.next_block += 1;
-                        if batch.filter().passes_block(block) {
-                            self.slot.begin();
-                            self.row.fill(&record, Some(block), &mut self.slot)?;
-                            return Ok(true);
-                        }
-                    }
-                    self.next += 1;
-                    self.next_block = 0;
-                }
             }
+            self.next += 1;
+            self.next_block = 0;
         }
         Ok(false)
     }
@@ -200,16 +199,15 @@ impl Scan {
         match &mut self.reading {
             Reading::ToBegin | Reading::Over => return Ok(false),
             Reading::Here(here) => {
-                let kept = if self.row.is_empty() { Kept::Count } else { Kept::Records };
                 let mut batch =
-                    worked_off.unwrap_or_else(|| Batch::new(Arc::clone(&here.filter), kept));
+                    worked_off.unwrap_or_else(|| Batch::new(Arc::clone(&here.filter), self.kept));
                 batch.clear();
                 let is_over = here.read(&mut batch)?;
                 self.counters.count(&batch);
                 if is_over {
                     self.reading = Reading::Over;
                 } else if here.records.position().next.bytes_since(here.from) >= HERE_AT_MOST {
-                    self.hand_to_threads(kept);
+                    self.hand_to_threads();
                 }
                 self.batch = Some(batch);
             }
@@ -218,7 +216,7 @@ impl Scan {
                     threads.give_back(batch);
                 }
                 match threads.next() {
-                    Next::Batch(batch) => {
+                    Next::Part(batch) => {
                         self.counters.count(&batch);
                         self.batch = Some(batch);
                     }
@@ -279,16 +277,17 @@ impl Scan {
     }
 
     /// Lets other threads read on, where that is worth it and possible.
-    fn hand_to_threads(&mut self, kept: Kept) {
+    fn hand_to_threads(&mut self) {
         let (Reading::Here(here), Some(log)) = (&self.reading, &self.log) else { return };
         let from = here.records.position();
         let filter = Arc::clone(&here.filter);
-        let threads = server::parallel_workers_per_gather().min(available_threads());
+        let threads = read_ahead::threads();
         let last = log.end().unwrap_or(Lsn(u64::MAX)).min(filter.highest_start());
         if threads == 0 || last.bytes_since(from.next) < WORTH_THREADS {
             return;
         }
-        let task = Task { segments: log.segments(), from, end: log.end(), filter, kept, threads };
+        let like = Batch::new(filter, self.kept);
+        let task = Task { segments: log.segments(), from, end: log.end(), like, threads };
         // Where the system has no more threads to give, reading goes on here.
         if let Ok(read_ahead) = ReadAhead::start(task) {
             self.counters.threads = self.counters.threads.max(threads);
@@ -303,8 +302,7 @@ impl Here {
         let until = self.records.position().next.0.saturating_add(BATCH_BYTES);
         let highest = self.filter.highest_start();
         while batch.rows() < self.rows_wanted && self.records.position().next.0 < until {
-            if self.records.next(|record| batch.record(record))?.is_none() || batch.last() > highest
-            {
+            if !self.records.gather(batch)? || batch.is_last() {
                 return Ok(true);
             }
         }
@@ -338,8 +336,4 @@ fn before_end(log: &OpenLog, end: Lsn, lowest: Lsn) -> Result<Lsn, SqlError> {
         at = Lsn(at.0.saturating_sub(step)).max(lowest);
         step = step.saturating_mul(2);
     }
-}
-
-fn available_threads() -> usize {
-    base::sync::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -9,7 +9,7 @@
 //! Invariant: what is handed on, and the reason for stopping, is what one [`RecordReader`] would have found;
 //! guessing where records start decides only how fast it goes.
 //!
-//! Memory: at most [`AHEAD`] results wait for each thread, and [`MOST_AHEAD`] in all.
+//! Memory: at most [`Gather::AHEAD`] results wait for each thread, and [`MOST_AHEAD`] in all.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -24,13 +24,14 @@ use crate::source::Segments;
 
 /// Length of a stretch in bytes.
 const STRETCH: u64 = 2 * 1024 * 1024;
-/// Results that may be made ahead of the one that is handed on next, for each thread.
-const AHEAD: u64 = 3;
-/// And for all threads together: a stretch of small records is 14 MB of JSON.
+/// Results that may be made ahead for all threads together: a stretch of small records is 14 MB of JSON.
 const MOST_AHEAD: u64 = 12;
 
 /// What a worker gathers from the records of a stretch.
 pub trait Gather: Send {
+    /// Results that may be made ahead of the one that is handed on next, for each thread.
+    const AHEAD: u64 = 3;
+
     /// Takes a record in. Records of a stretch come in order.
     fn record(&mut self, record: &Record<'_>);
     /// Reads one record or more, and takes them in; gives the prev-link of the first. Who only counts reads
@@ -82,7 +83,7 @@ pub fn scan<G: Gather>(
     // The first stretch is read in order: its first prev-link cannot be checked against a record before,
     // and where it stops no threads are needed.
     joiner.reader.resume(start);
-    let ahead = (AHEAD * threads as u64).min(MOST_AHEAD);
+    let ahead = (G::AHEAD * threads as u64).min(MOST_AHEAD);
     let ahead = segments.read_span().map_or(ahead, |span| ahead.min(span / STRETCH).max(1));
     let plan = Plan { segments, end, first: start.next, ahead };
     if let ControlFlow::Break(stop) = joiner.read_to(plan.start_of(1), &mut sink) {

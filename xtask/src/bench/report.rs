@@ -25,14 +25,15 @@ pub(crate) fn write(
     text += "Written by `cargo xtask bench wal`; run it again on your machine, since absolute figures drift from one \
              to another. Both programs read the same segments in one run, page cache warm, output to /dev/null, taking \
              turns. Where both print the same, the outputs were compared first, byte by byte.\n\n";
-    text += &conditions(machine, peer, facts, runs);
+    text += &conditions(machine, &format!("pg_waldump {peer}"), facts, runs);
     text += &ratios(all);
     text += &costs(facts, all);
     text += &judgement(facts, copy, all);
     text
 }
 
-fn conditions(machine: &Machine, peer: &str, facts: &Facts, runs: u32) -> String {
+/// What was measured on what, as a table.
+pub(super) fn conditions(machine: &Machine, peer: &str, facts: &Facts, runs: u32) -> String {
     let log = format!(
         "{:.2} GB, {:.1} million records, {:.0} bytes a record, written by PostgreSQL {} (pgbench, COPY, row by row \
          inserts, index builds; wal_level replica, full_page_writes on)",
@@ -53,7 +54,7 @@ fn conditions(machine: &Machine, peer: &str, facts: &Facts, runs: u32) -> String
         ),
         ("compiler", machine.compiler.clone()),
         ("commit", machine.commit.clone()),
-        ("peer", format!("pg_waldump {peer}")),
+        ("peer", peer.to_owned()),
         ("log", log),
         ("runs", format!("{runs} of each; seconds are medians")),
     ];
@@ -65,7 +66,8 @@ fn conditions(machine: &Machine, peer: &str, facts: &Facts, runs: u32) -> String
     text
 }
 
-fn ratio(peer: &Runs, ours: &Runs) -> f64 {
+/// How many times as fast.
+pub(super) fn ratio(peer: &Runs, ours: &Runs) -> f64 {
     peer.median() / ours.median()
 }
 
@@ -129,7 +131,8 @@ fn costs(facts: &Facts, all: &[Measured]) -> String {
     text
 }
 
-fn nanoseconds_a_record(runs: &Runs, facts: &Facts) -> f64 {
+/// Processor time.
+pub(super) fn nanoseconds_a_record(runs: &Runs, facts: &Facts) -> f64 {
     runs.processor() * 1e9 / facts.records as f64
 }
 

@@ -65,22 +65,10 @@ fn make(directory: &Path) -> Result<()> {
         "xtask: writing more than 1.5 GB of WAL with PostgreSQL 15 into the cache; this takes minutes"
     );
     let installation = Installation::Debian15;
-    let settings = [
-        ("wal_level", "replica"),
-        ("full_page_writes", "on"),
-        ("shared_buffers", "1GB"),
-        ("max_wal_size", "64GB"),
-        ("checkpoint_timeout", "1d"),
-        ("wal_keep_size", "64GB"),
-        ("autovacuum", "off"),
-    ];
-    let mut cluster = Cluster::create(installation, &[], &settings)?;
+    let mut cluster = Cluster::create(installation, &[], &SETTINGS)?;
     cluster.start()?;
-    let start = cluster.query_value("SELECT redo_lsn FROM pg_control_checkpoint()")?;
-    write(&cluster)?;
-    let end = cluster.query_value("SELECT pg_current_wal_insert_lsn()")?;
-    let bytes = cluster.query_value(&format!("SELECT pg_wal_lsn_diff('{end}', '{start}')"))?;
-    let last_segment = cluster.query_value(&format!("SELECT pg_walfile_name('{end}')"))?;
+    let facts = write_into(&cluster, &installation.version()?)?;
+    let last_segment = cluster.query_value(&format!("SELECT pg_walfile_name('{}')", facts.end))?;
     cluster.stop(Shutdown::Fast)?;
 
     let segments = directory.join("pg_wal");
@@ -93,12 +81,31 @@ fn make(directory: &Path) -> Result<()> {
             fs::copy(entry.path(), segments.join(&name))?;
         }
     }
-    let records = count_records(&segments, &start, &end)?;
-    let bytes = bytes.parse().context("a length that is no number")?;
-    ensure!(bytes >= LEAST_BYTES, "the recipe gave {bytes} bytes of WAL alone");
-    let facts = Facts { start, end, bytes, records, server: installation.version()? };
     fs::write(directory.join(FACTS), serde_json::to_string_pretty(&facts)?)?;
     Ok(())
+}
+
+/// What a server is told that writes the log.
+pub(crate) const SETTINGS: [(&str, &str); 7] = [
+    ("wal_level", "replica"),
+    ("full_page_writes", "on"),
+    ("shared_buffers", "1GB"),
+    ("max_wal_size", "64GB"),
+    ("checkpoint_timeout", "1d"),
+    ("wal_keep_size", "64GB"),
+    ("autovacuum", "off"),
+];
+
+/// Has a running server write the log, and says what is in it.
+pub(crate) fn write_into(cluster: &Cluster, server: &str) -> Result<Facts> {
+    let start = cluster.query_value("SELECT redo_lsn FROM pg_control_checkpoint()")?;
+    write(cluster)?;
+    let end = cluster.query_value("SELECT pg_current_wal_insert_lsn()")?;
+    let bytes = cluster.query_value(&format!("SELECT pg_wal_lsn_diff('{end}', '{start}')"))?;
+    let bytes = bytes.parse().context("a length that is no number")?;
+    ensure!(bytes >= LEAST_BYTES, "the recipe gave {bytes} bytes of WAL alone");
+    let records = count_records(&cluster.wal_dir(), &start, &end)?;
+    Ok(Facts { start, end, bytes, records, server: server.to_owned() })
 }
 
 fn write(cluster: &Cluster) -> Result<()> {

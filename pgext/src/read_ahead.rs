@@ -3,15 +3,15 @@
 //! ```text
 //! workers   |stretch 2|stretch 4|...     parallel::scan: walk the log, check, filter, copy what passes
 //!           |stretch 3|stretch 5|...
-//! feeder    joins them in log order and hands batches on, at most [`MOST_READY`] ahead
-//! backend   takes batches, and looks for cancellation while it waits
+//! feeder    joins them in log order and hands them on, at most [`MOST_READY`] ahead
+//! backend   takes parts,   and looks for cancellation while it waits
 //! ```
 //!
 //! Invariants:
 //! - every signal is blocked in these threads, which are the server's to handle, and they call no function of the
 //!   server;
 //! - when the [`ReadAhead`] is dropped, however that comes about, they have ended;
-//! - memory is bounded by the batches in flight.
+//! - memory is bounded by the parts in flight.
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,21 +23,38 @@ use base::sync::atomic::{AtomicBool, Ordering};
 use base::sync::thread::{self, JoinHandle};
 use base::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use wal::read::Position;
-use wal::read::parallel::{ScanEnd, scan};
+use wal::read::parallel::{Gather, ScanEnd, scan};
 use wal::source::Segments;
 
-use super::batch::{Batch, Kept};
-use super::condition::Filter;
+use crate::server;
 
-/// Batches that wait for the backend.
-const MOST_READY: usize = 2;
+/// What is gathered of a stretch of log, and handed to the backend.
+pub(crate) trait Part: Gather + Sync + 'static {
+    /// An empty one, for the same.
+    fn empty(&self) -> Self;
+    /// Whether nothing that lies behind it is wanted.
+    fn is_last(&self) -> bool;
+}
+
+/// Bytes of log for which it is worth starting threads.
+pub(crate) const WORTH_THREADS: u64 = 4 * 1024 * 1024;
+
+/// How many threads a query may have: as many as the processor runs, and not more than
+/// `max_parallel_workers_per_gather`.
+pub(crate) fn threads() -> usize {
+    let available = thread::available_parallelism().map_or(1, usize::from);
+    server::parallel_workers_per_gather().min(available)
+}
+
+/// Parts that wait for the backend.
+const MOST_READY: usize = 1;
 
 /// What the backend gets.
 #[derive(Debug)]
-pub(crate) enum Next {
-    /// The next batch.
-    Batch(Batch),
-    /// All batches were taken; this is why there are no more.
+pub(crate) enum Next<P> {
+    /// The next part.
+    Part(P),
+    /// All parts were taken; this is why there are no more.
     End(ScanEnd),
     /// Nothing yet: time to look whether the query is cancelled.
     Waiting,
@@ -45,25 +62,25 @@ pub(crate) enum Next {
 
 /// Threads that read on.
 #[derive(Debug)]
-pub(crate) struct ReadAhead {
-    shared: Arc<Shared>,
+pub(crate) struct ReadAhead<P> {
+    shared: Arc<Shared<P>>,
     feeder: Option<JoinHandle<()>>,
 }
 
 /// What the feeder and the backend share.
-#[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
+#[derive(Debug)]
+struct Shared<P> {
+    state: Mutex<State<P>>,
     changed: Condvar,
     /// No more is wanted. Relaxed: it carries nothing, and who sleeps is woken under the lock.
     cancelled: AtomicBool,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    ready: VecDeque<Batch>,
+#[derive(Debug)]
+struct State<P> {
+    ready: VecDeque<P>,
     /// Taken and worked off, to be filled again.
-    spare: Vec<Batch>,
+    spare: Vec<P>,
     end: Option<ScanEnd>,
     /// The feeder is gone.
     over: bool,
@@ -71,26 +88,35 @@ struct State {
 
 /// What is read.
 #[derive(Debug, Clone)]
-pub(crate) struct Task {
+pub(crate) struct Task<P> {
     pub(crate) segments: Arc<dyn Segments>,
     /// Where the next record starts.
     pub(crate) from: Position,
     /// Nothing at or beyond this is read.
     pub(crate) end: Option<Lsn>,
-    pub(crate) filter: Arc<Filter>,
-    pub(crate) kept: Kept,
+    /// What is gathered: an empty part.
+    pub(crate) like: P,
     /// Beside the feeder.
     pub(crate) threads: usize,
 }
 
-impl Shared {
+impl<P: Part> Shared<P> {
+    fn new() -> Shared<P> {
+        let (ready, spare) = (VecDeque::new(), Vec::new());
+        Shared {
+            state: Mutex::new(State { ready, spare, end: None, over: false }),
+            changed: Condvar::new(),
+            cancelled: AtomicBool::new(false),
+        }
+    }
+
     /// A panic elsewhere leaves the state whole: it is changed in single steps.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<P>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a batch on, when there is room, and leaves an empty one in its place.
-    fn hand_on(&self, batch: &mut Batch, task: &Task) -> ControlFlow<()> {
+    /// Hands a part on, when there is room, and leaves an empty one in its place.
+    fn hand_on(&self, part: &mut P) -> ControlFlow<()> {
         let mut state = self.lock();
         loop {
             if self.cancelled.load(Ordering::Relaxed) {
@@ -101,45 +127,38 @@ impl Shared {
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let is_past = batch.last() > task.filter.highest_start();
-        let spare = state.spare.pop();
-        let empty = spare.unwrap_or_else(|| Batch::new(Arc::clone(&task.filter), task.kept));
-        state.ready.push_back(std::mem::replace(batch, empty));
+        let is_last = part.is_last();
+        let empty = state.spare.pop().unwrap_or_else(|| part.empty());
+        state.ready.push_back(std::mem::replace(part, empty));
         drop(state);
         self.changed.notify_all();
-        if is_past { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if is_last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
 /// Tells the backend that the feeder is gone, also after a panic.
-struct OverOnDrop<'a>(&'a Shared);
+struct OverOnDrop<'a, P: Part>(&'a Shared<P>);
 
-impl Drop for OverOnDrop<'_> {
+impl<P: Part> Drop for OverOnDrop<'_, P> {
     fn drop(&mut self) {
         self.0.lock().over = true;
         self.0.changed.notify_all();
     }
 }
 
-impl ReadAhead {
+impl<P: Part> ReadAhead<P> {
     /// Starts the threads.
     ///
     /// # Errors
     /// If the operating system has none to give.
-    pub(crate) fn start(task: Task) -> io::Result<ReadAhead> {
-        let shared = Arc::<Shared>::default();
+    pub(crate) fn start(task: Task<P>) -> io::Result<ReadAhead<P>> {
+        let shared = Arc::new(Shared::new());
         let theirs = Arc::clone(&shared);
         let feed = move || {
             let _over = OverOnDrop(&theirs);
-            let Task { segments, from, end, filter, kept, threads } = &task;
-            let end = scan(
-                segments,
-                *from,
-                *end,
-                *threads,
-                || Batch::new(Arc::clone(filter), *kept),
-                |batch| theirs.hand_on(batch, &task),
-            );
+            let Task { segments, from, end, like, threads } = &task;
+            let end =
+                scan(segments, *from, *end, *threads, || like.empty(), |part| theirs.hand_on(part));
             theirs.lock().end = Some(end);
         };
         let name = "pgstrata read".to_owned();
@@ -147,18 +166,18 @@ impl ReadAhead {
         Ok(ReadAhead { shared, feeder: Some(feeder) })
     }
 
-    /// Waits for the next batch, some milliseconds at most.
-    pub(crate) fn next(&mut self) -> Next {
+    /// Waits for the next part, some milliseconds at most.
+    pub(crate) fn next(&mut self) -> Next<P> {
         const PATIENCE: Duration = Duration::from_millis(10);
         let mut state = self.shared.lock();
         if state.ready.is_empty() && !state.over {
             let waited = self.shared.changed.wait_timeout(state, PATIENCE);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        if let Some(batch) = state.ready.pop_front() {
+        if let Some(part) = state.ready.pop_front() {
             drop(state);
             self.shared.changed.notify_all();
-            return Next::Batch(batch);
+            return Next::Part(part);
         }
         if !state.over {
             return Next::Waiting;
@@ -172,17 +191,16 @@ impl ReadAhead {
         }
     }
 
-    /// Gives a batch back that has been worked off.
-    pub(crate) fn give_back(&self, mut batch: Batch) {
-        use wal::read::parallel::Gather as _;
-        batch.clear();
-        self.shared.lock().spare.push(batch);
+    /// Gives a part back that has been worked off.
+    pub(crate) fn give_back(&self, mut part: P) {
+        part.clear();
+        self.shared.lock().spare.push(part);
     }
 }
 
-impl Drop for ReadAhead {
+impl<P> Drop for ReadAhead<P> {
     fn drop(&mut self) {
-        let state = self.shared.lock();
+        let state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.cancelled.store(true, Ordering::Relaxed);
         drop(state);
         self.shared.changed.notify_all();
