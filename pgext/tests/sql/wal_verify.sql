@@ -29,7 +29,10 @@ SELECT pg_walfile_name(:'start') AS first_one, strata.walfile_name('0/0'::pg_lsn
     s.end_lsn AS second_start, s.end_lsn + 5 * 8192 AS page
 FROM strata.split_walfile_name(pg_walfile_name(:'start')) AS s \gset
 SELECT current_setting('data_directory') || '/wal_verify' AS base \gset
-COPY (SELECT 1) TO PROGRAM 'mkdir wal_verify; for kind in whole zeroed changed missing short; do mkdir wal_verify/$kind; for f in pg_wal/????????????????????????; do cp $f wal_verify/$kind; done; done';
+SELECT format('COPY (SELECT 1) TO PROGRAM %L', 'mkdir wal_verify; for kind in whole zeroed changed missing short; do mkdir wal_verify/$kind; cp '
+    || string_agg('pg_wal/' || name, ' ') || ' wal_verify/$kind; done') AS copy
+FROM pg_ls_waldir() WHERE name BETWEEN :'first_one' AND pg_walfile_name(:'stop') \gset
+:copy;
 SELECT format('COPY (SELECT 1) TO PROGRAM %L', format('cd wal_verify; dd if=/dev/zero of=zeroed/%1$s bs=8192 seek=5 count=1 conv=notrunc 2>&1; printf x | dd of=changed/%1$s bs=1 seek=41500 conv=notrunc 2>&1; rm missing/%1$s; truncate -s 40960 short/%1$s',
     :'second_one')) AS damage \gset
 :damage;
