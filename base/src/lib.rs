@@ -4,9 +4,11 @@
 //! Nothing here has policy: a type knows its format, its text form and its arithmetic, and no more.
 //! `Display` always prints PostgreSQL's own text form.
 
+pub mod checksum;
 pub mod disk;
 pub mod ids;
 pub mod lsn;
+pub mod page;
 pub mod sync;
 pub mod time;
 pub mod time_input;
@@ -16,6 +18,7 @@ pub mod xid;
 
 pub use ids::{BlockNumber, ForkNumber, OffsetNumber, Oid, RelFileLocator, Tid};
 pub use lsn::Lsn;
+pub use page::{Page, PageHeader, PageMut, RawPage};
 pub use time::TimestampTz;
 pub use tuple::{CommandId, HeapTupleHeader, Infomask, Infomask2, MultiXactId};
 pub use unix_time::UnixTime;

@@ -36,6 +36,9 @@ const SPECULATIVE_OFFSET: u16 = 0xFFFE;
 /// `ctid`'s offset number, with an invalid block, of a row that went to another partition
 /// (`MovedPartitionsOffsetNumber`).
 const MOVED_PARTITIONS_OFFSET: u16 = 0xFFFD;
+/// The `ctid` of a row that an UPDATE took to another partition.
+pub const MOVED_PARTITIONS: Tid =
+    Tid { block: crate::ids::INVALID_BLOCK, offset: MOVED_PARTITIONS_OFFSET };
 
 bitflags::bitflags! {
     /// `t_infomask`: the names are PostgreSQL's, without `HEAP_`.
