@@ -11,6 +11,7 @@
 #[cfg(test)]
 mod any_bytes;
 mod array_text;
+mod encode;
 mod flags;
 mod payload;
 #[cfg(test)]

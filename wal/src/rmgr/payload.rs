@@ -287,7 +287,21 @@ pub struct Array<'a, T> {
     element: PhantomData<T>,
 }
 
+impl<'a, T> Array<'a, T> {
+    /// Its bytes as they lie in the record.
+    #[inline]
+    pub fn raw(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
 impl<'a, T: Element> Array<'a, T> {
+    /// Over the bytes of whole elements; `None` where some are left over.
+    #[inline]
+    pub fn of(bytes: &'a [u8]) -> Option<Array<'a, T>> {
+        bytes.len().is_multiple_of(T::SIZE).then_some(Array { bytes, element: PhantomData })
+    }
+
     /// An array of nothing.
     pub const EMPTY: Array<'static, T> = Array { bytes: &[], element: PhantomData };
 

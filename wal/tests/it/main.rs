@@ -6,6 +6,7 @@ mod flips;
 mod flips_repaired;
 mod flips_targets;
 mod flips_waldump;
+mod heap_encode;
 mod image;
 mod inspect;
 mod reader;

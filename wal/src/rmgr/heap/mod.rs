@@ -9,6 +9,7 @@
 //! logical decoding needs it.
 
 mod describe;
+mod encode;
 mod flags;
 mod tuple;
 

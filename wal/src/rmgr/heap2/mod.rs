@@ -14,6 +14,7 @@
 //! visibility map as block 1 if they clear its bits.
 
 mod describe;
+mod encode;
 pub mod prune;
 
 use base::ids::OffsetNumber;

@@ -209,6 +209,16 @@ impl<'a> FreezePlans<'a> {
         self.plans.is_empty()
     }
 
+    /// The plans as they lie in the record.
+    pub(super) fn raw_plans(&self) -> &'a [u8] {
+        self.plans.raw()
+    }
+
+    /// The line pointers as they lie in the record, plan by plan.
+    pub(super) fn raw_offsets(&self) -> &'a [u8] {
+        self.offsets.raw()
+    }
+
     /// The plans in order, with their line pointers.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (FreezePlan, Array<'a, OffsetNumber>)> + use<'a> {
