@@ -9,6 +9,7 @@ mod demo;
 mod deny;
 mod extension;
 mod fuzz;
+mod heap;
 mod identity;
 mod installation;
 mod loom;
@@ -69,6 +70,8 @@ enum Task {
     Deny,
     /// Run the fuzz targets with cargo-fuzz, which is built into the cache the first time; needs nightly.
     Fuzz(fuzz::Arguments),
+    /// Let a PostgreSQL 15 server judge the engine's pages and rows, and redo its log with the engine.
+    Heap,
     /// Make the corpus: WAL of real servers of every major version, and what PostgreSQL's own tools say about it.
     Corpus {
         /// The major version: 15, 16, 17, 18 or all.
@@ -93,6 +96,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Schedules(arguments) => schedules::schedules(arguments),
         Task::Deny => deny::deny(),
         Task::Fuzz(arguments) => fuzz::fuzz(arguments),
+        Task::Heap => heap::heap(),
         Task::Corpus { major, force } => corpus::run(*major, *force),
     }
 }

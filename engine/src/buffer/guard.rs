@@ -1,0 +1,178 @@
+//! Pins and content locks as values: what was taken is given back when the value goes.
+//!
+//! Invariants: a lock borrows its pin, so that it cannot outlive it. Whoever gets at the content to change it has made the
+//! page dirty before ([`PageWrite::bytes_mut`]).
+
+use std::ops::Deref;
+
+use base::page::{PageBytes, PageError};
+use base::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use base::{Page, PageMut, RawPage};
+
+use super::desc::{CLEANUP_WAITER, DIRTY};
+use super::pool::{BufferError, BufferPool, Frame};
+use super::{LogFlush, PageName, PageStore};
+
+/// A page that stays in memory as long as this lives. Cloning pins once more.
+#[derive(Debug)]
+pub struct Pinned<'p, S: PageStore, L: LogFlush> {
+    pool: &'p BufferPool<S, L>,
+    frame: usize,
+    name: PageName,
+}
+
+impl<'p, S: PageStore, L: LogFlush> Pinned<'p, S, L> {
+    /// Takes over a pin that the caller has taken.
+    pub(super) fn over(
+        pool: &'p BufferPool<S, L>,
+        frame: usize,
+        name: PageName,
+    ) -> Pinned<'p, S, L> {
+        Pinned { pool, frame, name }
+    }
+
+    /// The page's name.
+    pub fn name(&self) -> PageName {
+        self.name
+    }
+
+    pub(super) fn frame(&self) -> &'p Frame {
+        self.pool.frame(self.frame)
+    }
+
+    /// Locks the content to read it. Waits for who changes it.
+    pub fn read(&self) -> PageRead<'_> {
+        PageRead { content: self.frame().content.read().unwrap_or_else(PoisonError::into_inner) }
+    }
+
+    /// Locks the content to change it. Waits for everyone who reads or changes it.
+    pub fn write(&self) -> PageWrite<'_> {
+        let frame = self.frame();
+        PageWrite { frame, content: frame.content.write().unwrap_or_else(PoisonError::into_inner) }
+    }
+
+    /// Locks the content to change it if that needs no waiting.
+    pub fn try_write(&self) -> Option<PageWrite<'_>> {
+        let frame = self.frame();
+        match frame.content.try_write() {
+            Ok(content) => Some(PageWrite { frame, content }),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                Some(PageWrite { frame, content: poisoned.into_inner() })
+            }
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Locks the content to change it, and to move what is on the page, if nobody else has the page pinned or
+    /// locked (`ConditionalLockBufferForCleanup`).
+    pub fn try_cleanup(&self) -> Option<PageWrite<'_>> {
+        let guard = self.try_write()?;
+        (self.frame().word.load().pins() == 1).then_some(guard)
+    }
+
+    /// The same, waiting until everyone else has given his pin back (`LockBufferForCleanup`). The caller holds one pin.
+    ///
+    /// # Errors
+    /// [`BufferError::CleanupWaiter`] where somebody waits for this already: the two would wait for each other.
+    pub fn cleanup(&self) -> Result<PageWrite<'_>, BufferError> {
+        let frame = self.frame();
+        loop {
+            let guard = self.write();
+            let before = frame.word.load();
+            if before.pins() == 1 {
+                return Ok(guard);
+            }
+            let before = frame.word.set(CLEANUP_WAITER);
+            if before.has(CLEANUP_WAITER) {
+                return Err(BufferError::CleanupWaiter { name: self.name });
+            }
+            // Who gave the last other pin back before the bit stood has not seen it.
+            if before.pins() == 1 && !base::variant!("buffer.no-second-look") {
+                frame.word.clear(CLEANUP_WAITER);
+                return Ok(guard);
+            }
+            drop(guard);
+            let mut waiting = frame.cleanup.lock().unwrap_or_else(PoisonError::into_inner);
+            while frame.word.load().has(CLEANUP_WAITER) {
+                waiting = frame.unpinned.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+}
+
+impl<S: PageStore, L: LogFlush> Clone for Pinned<'_, S, L> {
+    fn clone(&self) -> Self {
+        self.frame().word.pin_again();
+        Pinned { pool: self.pool, frame: self.frame, name: self.name }
+    }
+}
+
+impl<S: PageStore, L: LogFlush> Drop for Pinned<'_, S, L> {
+    fn drop(&mut self) {
+        self.frame().unpin();
+    }
+}
+
+/// A page's content, locked to be read.
+#[derive(Debug)]
+pub struct PageRead<'a> {
+    content: RwLockReadGuard<'a, Box<PageBytes>>,
+}
+
+impl Deref for PageRead<'_> {
+    type Target = PageBytes;
+
+    #[inline]
+    fn deref(&self) -> &PageBytes {
+        &self.content
+    }
+}
+
+impl PageRead<'_> {
+    /// The page, once header and line pointers are seen to fit.
+    ///
+    /// # Errors
+    /// As [`RawPage::validate`].
+    pub fn page(&self) -> Result<Page<'_>, PageError> {
+        RawPage::new(&self.content).validate()
+    }
+}
+
+/// A page's content, locked to be changed.
+#[derive(Debug)]
+pub struct PageWrite<'a> {
+    pub(super) frame: &'a Frame,
+    pub(super) content: RwLockWriteGuard<'a, Box<PageBytes>>,
+}
+
+impl Deref for PageWrite<'_> {
+    type Target = PageBytes;
+
+    #[inline]
+    fn deref(&self) -> &PageBytes {
+        &self.content
+    }
+}
+
+impl PageWrite<'_> {
+    /// The bytes, to be changed: the page is dirty from here on. Done before the change is logged, so that a
+    /// checkpoint whose redo point lies behind the record writes the page.
+    #[inline]
+    pub fn bytes_mut(&mut self) -> &mut PageBytes {
+        self.frame.word.set(DIRTY);
+        &mut self.content
+    }
+
+    /// The page, to be changed, once header and line pointers are seen to fit.
+    ///
+    /// # Errors
+    /// As [`RawPage::validate`]; the page is dirty then too.
+    pub fn page_mut(&mut self) -> Result<PageMut<'_>, PageError> {
+        PageMut::validate(self.bytes_mut())
+    }
+
+    /// Makes it an empty page with so many bytes at the end for an index.
+    pub fn init(&mut self, special: usize) -> PageMut<'_> {
+        PageMut::init(self.bytes_mut(), special)
+    }
+}

@@ -1,0 +1,75 @@
+//! The buffer pool: pages of relations in memory, a fixed number of them.
+//!
+//! ```text
+//! who wants a page ──► table: page's name to frame ──hit──► pin
+//!                          │ miss
+//!                          └──► clock: a frame that nobody pins ──► written if dirty ──► unmapped ──► mapped anew ──► read
+//! ```
+//!
+//! | part | keeps | touched by |
+//! |---|---|---|
+//! | [`desc`] | a frame's word: pins, usage, flags | everyone, with one atomic operation |
+//! | [`table`] | which frame holds which page, in partitions | who looks a page up, and who takes a frame for another |
+//! | [`clock`] | where the search for a frame goes on | who takes a frame |
+//! | [`guard`] | a pin, a shared or exclusive lock on the content, as values that give them back | the holder |
+//! | [`pool`] | all of it together | |
+//! | [`store`], `files` | the files | who reads, writes, extends |
+//!
+//! # Access rules
+//!
+//! 1. Whoever uses a frame holds a pin on it. While it is pinned, a frame holds the same page.
+//! 2. A pin by name is taken with the name's partition of the table locked. A pin by number (for writing back) is
+//!    taken only of a frame that holds a page, in the same atomic step that sees that it does.
+//! 3. The content is read under the shared lock of the frame, and changed under the exclusive one. A tuple may be
+//!    looked at under the pin alone only by who has seen, under the lock, that it is visible to him: it stays where it is
+//!    until somebody holds the page [for cleanup](guard::Pinned::try_cleanup), with the only pin.
+//! 4. A frame is given to another page by who holds its only pin, with the old name's partition locked, and only if it
+//!    is clean: the step from "one pin, clean" to "no page" is one atomic operation.
+//! 5. Dirty is set under the exclusive lock, and cleared under the shared one together with setting "being written":
+//!    what is copied to be written is what was dirty, and a checkpoint that sees neither bit has nothing to wait for.
+//! 6. The log is flushed up to a page's LSN before the page is written ([`LogFlush`]). The checksum is set in the copy
+//!    that is written: the page in the frame may be read meanwhile.
+//!
+//! The orderings of the frames' words are relaxed: mutexes order names, the content's lock orders content, and the word
+//! itself is changed by atomic operations alone, so that each sees the one before. Wrong orders stand
+//! in `variant!`, for a model of pins against eviction.
+//!
+//! Source of the design: PostgreSQL's `storage/buffer/README`.
+
+pub mod clock;
+pub mod desc;
+#[cfg(not(any(loom, shuttle)))]
+pub mod files;
+pub mod guard;
+pub mod pool;
+pub mod store;
+pub mod table;
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests;
+
+pub use clock::Ring;
+#[cfg(not(any(loom, shuttle)))]
+pub use files::RelationFiles;
+pub use guard::{PageRead, PageWrite, Pinned};
+pub use pool::{BufferError, BufferPool, LogFlush};
+pub use store::PageStore;
+
+use base::{BlockNumber, ForkNumber, RelFileLocator};
+
+/// A page's name (`BufferTag`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PageName {
+    /// The relation's file.
+    pub locator: RelFileLocator,
+    /// Its fork.
+    pub fork: ForkNumber,
+    /// The page's number.
+    pub block: BlockNumber,
+}
+
+/// `block 3 of 1663/5/16384 (main)`
+impl std::fmt::Display for PageName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "block {} of {} ({})", self.block, self.locator, self.fork)
+    }
+}

@@ -1,0 +1,56 @@
+//! Ending a tuple: `heap_delete`.
+//!
+//! Source: `heapam.c` of PostgreSQL 15. Invariant: the caller has seen that the version may be ended, has waited for
+//! whoever held it, and has worked out the new `xmax`.
+
+use base::page::PageFlags;
+use base::{BlockNumber, Infomask2, OffsetNumber, PageMut, Tid, Xid};
+use wal::rmgr::heap::{Delete, DeleteFlags};
+
+use super::change::{self, Change, CommandStamp, HeapError, NewXmax, RM_HEAP};
+
+/// `XLOG_HEAP_DELETE`
+const DELETE: u8 = 0x10;
+
+/// Ends the tuple at this line pointer. `xid` is the transaction that ends it: `xmax` may be a multixact that it
+/// is one of. Logged as `DELETE`.
+///
+/// # Errors
+/// Where there is no tuple.
+pub fn delete(
+    page: &mut PageMut<'_>,
+    tid: Tid,
+    xid: Xid,
+    new: NewXmax,
+    command: CommandStamp,
+    change: &mut Change,
+) -> Result<(), HeapError> {
+    let offset = tid.offset;
+    end(page, tid.block, offset, new, command)?;
+    page.set_prunable(xid);
+    let mut flags = DeleteFlags::empty();
+    if page.header().flags.contains(PageFlags::ALL_VISIBLE) {
+        page.set_flags(PageFlags::ALL_VISIBLE, false);
+        flags |= DeleteFlags::ALL_VISIBLE_CLEARED;
+    }
+    change.begin(RM_HEAP, DELETE, false);
+    let payload = Delete { xmax: new.xmax, offset, info_bits: new.bits, flags, old_tuple: None };
+    payload.encode(&mut change.main);
+    Ok(())
+}
+
+/// Marks the tuple ended, with nothing behind it.
+fn end(
+    page: &mut PageMut<'_>,
+    block: BlockNumber,
+    offset: OffsetNumber,
+    new: NewXmax,
+    command: CommandStamp,
+) -> Result<(), HeapError> {
+    change::change_header(page, offset, |header| {
+        change::set_xmax(header, new);
+        header.infomask2.remove(Infomask2::HOT_UPDATED);
+        change::set_cmax(header, command);
+        header.ctid = Tid { block, offset };
+    })
+}

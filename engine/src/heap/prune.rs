@@ -1,0 +1,305 @@
+//! Removing what nobody sees any more from a page: `heap_page_prune`.
+//!
+//! ```text
+//! before   1 ──► v1 (dead) ──► v2 (dead) ──► v3 (live)        before   1 ──► v1 (dead) ──► v2 (dead)
+//! after    1 ─redirect─► 3: v3;  2 unused                     after    1 dead;  2 unused
+//! ```
+//!
+//! A chain of heap-only versions is followed from its root, the line pointer that indexes know. Its dead versions at
+//! the beginning go; the root stays, as a redirect to the first that remains, or dead if none does. A heap-only
+//! version that no chain leads to any more, left behind by an abort, goes by itself.
+//!
+//! Source: `pruneheap.c` of PostgreSQL 15. Invariants: fates are asked once for every tuple, before anything is decided;
+//! no line pointer that an index may know becomes unused here; the lists are in the order in which PostgreSQL would
+//! have made them, so that the record is the same.
+
+use base::page::{LinePointerState, MAX_HEAP_TUPLES_PER_PAGE, PageFlags};
+use base::{HeapTupleHeader, Infomask, Infomask2, OffsetNumber, PageMut, Xid};
+use wal::rmgr::Array;
+use wal::rmgr::heap2::Prune;
+use wal::rmgr::heap2::prune::{PruneItems, Redirect};
+
+use super::change::{self, Change, HeapError, RM_HEAP2};
+
+/// `XLOG_HEAP2_PRUNE`
+const PRUNE: u8 = 0x10;
+
+/// What is to become of a tuple (`HTSV_Result`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Nobody sees it, ever.
+    Dead,
+    /// It has ended, and someone may still see it.
+    RecentlyDead,
+    /// It stands.
+    Live,
+    /// Its inserter still runs.
+    InsertInProgress,
+    /// Who ends it still runs.
+    DeleteInProgress,
+}
+
+/// Who knows what became of transactions.
+pub trait Fates {
+    /// What is to become of this tuple.
+    fn fate(&mut self, offset: OffsetNumber, header: &HeapTupleHeader) -> Fate;
+
+    /// Who ended the tuple, where `xmax` is a multixact (`HeapTupleGetUpdateXid`).
+    fn updater(&mut self, header: &HeapTupleHeader) -> Xid;
+
+    /// Whether this transaction has committed; asked only about the inserters of dead tuples.
+    fn has_committed(&mut self, xid: Xid) -> bool;
+}
+
+/// What pruning found to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Line pointers that become redirects.
+    pub redirected: Vec<(OffsetNumber, OffsetNumber)>,
+    /// Line pointers that become dead.
+    pub dead: Vec<OffsetNumber>,
+    /// Line pointers that become unused.
+    pub unused: Vec<OffsetNumber>,
+    /// The newest transaction whose doing is removed; standbys wait for who may still see it.
+    pub latest_removed: Xid,
+    /// The oldest transaction that may soon leave something to prune.
+    pub prune_xid: Xid,
+    /// How many tuples go.
+    pub removed: usize,
+}
+
+impl Pruned {
+    /// Whether the page changes, hints aside.
+    pub fn is_empty(&self) -> bool {
+        self.redirected.is_empty() && self.dead.is_empty() && self.unused.is_empty()
+    }
+}
+
+/// Prunes the page. Where the result [is empty](Pruned::is_empty), nothing is to be logged, and at most hints have
+/// changed. Otherwise logged as `PRUNE`. The caller holds the page for cleanup: nobody else has a tuple of it in use.
+///
+/// # Errors
+/// Where a tuple's header is damaged; the page is then as before.
+pub fn prune(
+    page: &mut PageMut<'_>,
+    fates: &mut impl Fates,
+    change: &mut Change,
+) -> Result<Pruned, HeapError> {
+    let pruned = Plan::of(page, fates)?;
+    if !pruned.is_empty() {
+        execute(page, &pruned.redirected, &pruned.dead, &pruned.unused);
+        log(&pruned, change);
+    }
+    page.set_prune_xid(pruned.prune_xid);
+    page.set_flags(PageFlags::PAGE_FULL, false);
+    Ok(pruned)
+}
+
+/// Makes line pointers what was decided, and moves the tuples together (`heap_page_prune_execute`). Numbers that
+/// the page does not have are passed over.
+pub(super) fn execute(
+    page: &mut PageMut<'_>,
+    redirected: &[(OffsetNumber, OffsetNumber)],
+    dead: &[OffsetNumber],
+    unused: &[OffsetNumber],
+) {
+    for &(from, to) in redirected {
+        page.set_redirect(from, to);
+    }
+    for &offset in dead {
+        page.set_dead(offset);
+    }
+    for &offset in unused {
+        page.set_unused(offset);
+    }
+    page.compact();
+}
+
+fn log(pruned: &Pruned, change: &mut Change) {
+    let bytes = |offsets: &[OffsetNumber]| -> Vec<u8> {
+        offsets.iter().flat_map(|offset| offset.to_le_bytes()).collect()
+    };
+    let pairs: Vec<_> = pruned.redirected.iter().flat_map(|(from, to)| [*from, *to]).collect();
+    let (pairs, dead, unused) = (bytes(&pairs), bytes(&pruned.dead), bytes(&pruned.unused));
+    change.begin(RM_HEAP2, PRUNE, false);
+    let payload = Prune {
+        snapshot_conflict_horizon: pruned.latest_removed,
+        redirected_count: pruned.redirected.len() as u16,
+        dead_count: pruned.dead.len() as u16,
+        is_catalog_relation: None,
+        items: Some(PruneItems {
+            redirected: Array::<Redirect>::of(&pairs).unwrap_or(Array::EMPTY),
+            dead: Array::of(&dead).unwrap_or(Array::EMPTY),
+            unused: Array::of(&unused).unwrap_or(Array::EMPTY),
+        }),
+    };
+    payload.encode(&mut change.main, &mut change.block_data);
+}
+
+const PLACES: usize = MAX_HEAP_TUPLES_PER_PAGE as usize + 1;
+
+/// The page's tuples, and what was decided so far.
+struct Plan<'f, F> {
+    fates: &'f mut F,
+    tuples: Vec<Option<(HeapTupleHeader, Fate)>>,
+    states: Vec<(LinePointerState, OffsetNumber)>,
+    decided: Vec<bool>,
+    pruned: Pruned,
+}
+
+impl<F: Fates> Plan<'_, F> {
+    fn of(page: &PageMut<'_>, fates: &mut F) -> Result<Pruned, HeapError> {
+        let page = page.as_page();
+        let places = usize::from(page.last_offset()) + 1;
+        let mut plan = Plan {
+            fates,
+            tuples: vec![None; places],
+            states: Vec::with_capacity(PLACES),
+            decided: vec![false; places],
+            pruned: Pruned::default(),
+        };
+        plan.states.push((LinePointerState::Unused, 0));
+        for (offset, pointer) in page.line_pointers() {
+            plan.states.push((pointer.state(), pointer.target().unwrap_or(0)));
+            if let Some(tuple) = page.item(offset) {
+                let header = change::header(tuple, offset)?;
+                let fate = plan.fates.fate(offset, &header);
+                plan.tuples[usize::from(offset)] = Some((header, fate));
+            }
+        }
+        for root in 1..=page.last_offset() {
+            let state = plan.states[usize::from(root)].0;
+            let is_root = matches!(state, LinePointerState::Normal | LinePointerState::Redirect);
+            if is_root && !plan.decided[usize::from(root)] {
+                plan.follow(root);
+            }
+        }
+        Ok(plan.pruned)
+    }
+
+    fn updater(&mut self, header: &HeapTupleHeader) -> Xid {
+        let names_itself = !header.infomask.contains(Infomask::XMAX_IS_MULTI)
+            || header.infomask.xmax_locked_only();
+        if names_itself { header.xmax } else { self.fates.updater(header) }
+    }
+
+    /// Follows the chain that begins at `root`, and decides what becomes of it.
+    fn follow(&mut self, root: OffsetNumber) {
+        if let Some((header, fate)) = self.tuples[usize::from(root)]
+            && header.infomask2.contains(Infomask2::ONLY_TUPLE)
+        {
+            // Not a root. If it is dead and leads nowhere, its chain may have lost it.
+            if fate == Fate::Dead && !change::is_hot_updated(&header) {
+                self.unused(root);
+                self.note_removed(&header);
+                self.pruned.removed += 1;
+            }
+            return;
+        }
+        let mut chain: Vec<OffsetNumber> = Vec::new();
+        let mut last_dead = None;
+        let (mut offset, mut expected_xmin) = (root, Xid::INVALID);
+        // A chain that runs in a circle ends where it has more members than the page line pointers.
+        while chain.len() < self.states.len() {
+            let place = usize::from(offset);
+            if offset == 0 || place >= self.states.len() || self.decided[place] {
+                break;
+            }
+            match self.states[place] {
+                (LinePointerState::Redirect, target) if chain.is_empty() => {
+                    chain.push(offset);
+                    offset = target;
+                    continue;
+                }
+                (LinePointerState::Normal, _) => {}
+                _ => break,
+            }
+            let Some((header, fate)) = self.tuples[place] else { break };
+            if !expected_xmin.is_invalid() && xmin_of(&header) != expected_xmin {
+                break;
+            }
+            chain.push(offset);
+            match fate {
+                Fate::Dead => {
+                    last_dead = Some(offset);
+                    self.note_removed(&header);
+                }
+                Fate::RecentlyDead | Fate::DeleteInProgress => {
+                    let ender = self.updater(&header);
+                    self.note_prunable(ender);
+                }
+                Fate::Live | Fate::InsertInProgress => {}
+            }
+            // Behind a recently dead version there may be a dead one; behind others, none.
+            let goes_on = matches!(fate, Fate::Dead | Fate::RecentlyDead);
+            if !goes_on || !change::is_hot_updated(&header) {
+                break;
+            }
+            offset = header.ctid.offset;
+            expected_xmin = self.updater(&header);
+        }
+        let root_state = self.states[usize::from(root)].0;
+        let Some(last_dead) = last_dead else {
+            // A redirect to what was removed by itself.
+            if chain.len() < 2 && root_state == LinePointerState::Redirect {
+                self.dead(root);
+            }
+            return;
+        };
+        let kept = chain.iter().position(|offset| *offset == last_dead).map_or(0, |at| at + 1);
+        for &offset in chain.get(1..kept).unwrap_or_default() {
+            self.unused(offset);
+            self.pruned.removed += 1;
+        }
+        if root_state == LinePointerState::Normal {
+            self.pruned.removed += 1;
+        }
+        match chain.get(kept) {
+            Some(&first_kept) => {
+                self.pruned.redirected.push((root, first_kept));
+                self.decided[usize::from(root)] = true;
+                self.decided[usize::from(first_kept)] = true;
+            }
+            None => self.dead(root),
+        }
+    }
+
+    fn unused(&mut self, offset: OffsetNumber) {
+        self.pruned.unused.push(offset);
+        self.decided[usize::from(offset)] = true;
+    }
+
+    fn dead(&mut self, offset: OffsetNumber) {
+        self.pruned.dead.push(offset);
+        self.decided[usize::from(offset)] = true;
+    }
+
+    /// `heap_prune_record_prunable`
+    fn note_prunable(&mut self, xid: Xid) {
+        let noted = &mut self.pruned.prune_xid;
+        if xid.is_normal() && (noted.is_invalid() || xid.precedes(*noted)) {
+            *noted = xid;
+        }
+    }
+
+    /// `HeapTupleHeaderAdvanceLatestRemovedXid`: a version that was never seen by others holds nobody up.
+    fn note_removed(&mut self, header: &HeapTupleHeader) {
+        if let Some(xvac) = header.xvac()
+            && self.pruned.latest_removed.precedes(xvac)
+        {
+            self.pruned.latest_removed = xvac;
+        }
+        let xmin = xmin_of(header);
+        let was_seen = header.infomask.xmin_committed()
+            || !header.infomask.xmin_aborted() && self.fates.has_committed(xmin);
+        let xmax = self.updater(header);
+        if was_seen && xmax != xmin && self.pruned.latest_removed.precedes(xmax) {
+            self.pruned.latest_removed = xmax;
+        }
+    }
+}
+
+/// Who inserted; [`Xid::FROZEN`] of a frozen version (`HeapTupleHeaderGetXmin`).
+fn xmin_of(header: &HeapTupleHeader) -> Xid {
+    if header.infomask.xmin_frozen() { Xid::FROZEN } else { header.xmin }
+}

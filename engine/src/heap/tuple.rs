@@ -1,0 +1,346 @@
+//! Rows made tuples, and read from them again: `heap_form_tuple`, `heap_deform_tuple`.
+//!
+//! ```text
+//! | header (23) | null bitmap, if any | padding to 8 | values, each aligned |
+//! varlena:  length < 127:  one byte, (length + 1) * 2 + 1, not aligned, then the bytes
+//!           else:          four bytes, (length + 4) * 4, aligned to 4, then the bytes
+//! ```
+//!
+//! A null takes no room. A byte that is not 0 where a varlena may begin is a short header: padding is always 0,
+//! and a long header that needs padding before it is never reached with another byte.
+//!
+//! Invariants: what is formed here is, byte for byte, what PostgreSQL forms of the same row, as long as that does
+//! not compress values or move them to a TOAST table, which it does with rows above 2 kB and this engine never does
+//! (`docs/deviations.md`). What is read is not believed: [`FormError`] names the column.
+
+use base::page::MAX_HEAP_TUPLE_SIZE;
+use base::tuple::{MAX_TUPLE_COLUMNS, TUPLE_HEADER_SIZE, TupleError};
+use base::{HeapTupleHeader, Infomask, Infomask2, TimestampTz, max_align};
+
+use super::value::{ColumnType, Value};
+
+/// The longest varlena with a short header, without that header (`VARATT_CAN_MAKE_SHORT`).
+const SHORT_MAX: usize = 126;
+
+/// Why a row is no tuple, or a tuple no row.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormError {
+    /// Not as many values as columns.
+    #[error("{values} values for {columns} columns")]
+    Count {
+        /// Values given.
+        values: usize,
+        /// Columns of the table.
+        columns: usize,
+    },
+    /// More columns than a tuple can have.
+    #[error("{columns} columns are more than the {MAX_TUPLE_COLUMNS} that a tuple can have")]
+    Columns {
+        /// Columns of the table.
+        columns: usize,
+    },
+    /// A value of another type than its column.
+    #[error("column {column} is of type {wanted}, and the value is {got}")]
+    Type {
+        /// Number of the column, from 1.
+        column: usize,
+        /// Its type.
+        wanted: &'static str,
+        /// The value's.
+        got: &'static str,
+    },
+    /// Text with a zero byte, which PostgreSQL does not store.
+    #[error("the text of column {column} has a zero byte at {at}; text cannot, use bytea")]
+    ZeroByte {
+        /// Number of the column, from 1.
+        column: usize,
+        /// Where, in bytes.
+        at: usize,
+    },
+    /// The row does not fit a page.
+    #[error("row is too big: size {length}, maximum size {MAX_HEAP_TUPLE_SIZE}")]
+    TooBig {
+        /// Bytes of the tuple.
+        length: usize,
+    },
+    /// Lengths in the header contradict each other.
+    #[error(transparent)]
+    Header(#[from] TupleError),
+    /// A value goes on behind the tuple's end.
+    #[error(
+        "the value of column {column}, at byte {at} of the tuple, needs {wanted} bytes, and {got} are there"
+    )]
+    Short {
+        /// Number of the column, from 1.
+        column: usize,
+        /// Where it begins, in bytes from the tuple's start.
+        at: usize,
+        /// Bytes it needs.
+        wanted: usize,
+        /// Bytes that are there.
+        got: usize,
+    },
+    /// A value that lies in a TOAST table, or is compressed.
+    #[error(
+        "the value of column {column}, at byte {at} of the tuple, is {how}, which this engine does not read"
+    )]
+    Toasted {
+        /// Number of the column, from 1.
+        column: usize,
+        /// Where it begins, in bytes from the tuple's start.
+        at: usize,
+        /// `compressed` or `stored in a TOAST table`.
+        how: &'static str,
+    },
+    /// A varlena whose length does not cover its own header.
+    #[error(
+        "the value of column {column}, at byte {at} of the tuple, has length {length}, less than its header"
+    )]
+    Length {
+        /// Number of the column, from 1.
+        column: usize,
+        /// Where it begins, in bytes from the tuple's start.
+        at: usize,
+        /// The length, header included.
+        length: usize,
+    },
+    /// Text that is not UTF-8.
+    #[error("the text of column {column}, at byte {at} of the tuple, is not UTF-8")]
+    NotUtf8 {
+        /// Number of the column, from 1.
+        column: usize,
+        /// Where the first wrong byte is, in bytes from the tuple's start.
+        at: usize,
+    },
+    /// A boolean that is neither 0 nor 1.
+    #[error(
+        "the boolean of column {column}, at byte {at} of the tuple, is {byte}, neither 0 nor 1"
+    )]
+    NotBoolean {
+        /// Number of the column, from 1.
+        column: usize,
+        /// Where, in bytes from the tuple's start.
+        at: usize,
+        /// What is there.
+        byte: u8,
+    },
+}
+
+/// Makes a tuple of a row, in place of what `tuple` held: the whole of it, with a header that says how many columns
+/// there are and where the values begin, and whose other fields are 0 (`heap_form_tuple`).
+///
+/// # Errors
+/// [`FormError`]; `tuple` then holds nothing of use.
+pub fn form_tuple(
+    columns: &[ColumnType],
+    values: &[Value<'_>],
+    tuple: &mut Vec<u8>,
+) -> Result<(), FormError> {
+    if values.len() != columns.len() {
+        return Err(FormError::Count { values: values.len(), columns: columns.len() });
+    }
+    if columns.len() > usize::from(MAX_TUPLE_COLUMNS) {
+        return Err(FormError::Columns { columns: columns.len() });
+    }
+    let has_null = values.iter().any(|value| matches!(value, Value::Null));
+    let bitmap_size = if has_null { columns.len().div_ceil(8) } else { 0 };
+    let hoff = max_align((TUPLE_HEADER_SIZE + bitmap_size) as u64) as usize;
+    let mut infomask = if has_null { Infomask::HASNULL } else { Infomask::empty() };
+    tuple.clear();
+    tuple.resize(hoff, 0);
+    for (index, (column, value)) in columns.iter().zip(values).enumerate() {
+        let Some(got) = value.column_type() else { continue };
+        if got != *column {
+            let (wanted, got) = (column.name(), got.name());
+            return Err(FormError::Type { column: index + 1, wanted, got });
+        }
+        if has_null {
+            tuple[TUPLE_HEADER_SIZE + index / 8] |= 1 << (index % 8);
+        }
+        match value {
+            Value::Text(text) => {
+                if let Some(at) = text.bytes().position(|byte| byte == 0) {
+                    return Err(FormError::ZeroByte { column: index + 1, at });
+                }
+                push_varlena(tuple, text.as_bytes())?;
+                infomask |= Infomask::HASVARWIDTH;
+            }
+            Value::Bytea(bytes) => {
+                push_varlena(tuple, bytes)?;
+                infomask |= Infomask::HASVARWIDTH;
+            }
+            fixed => {
+                // The data begins at a multiple of 8, so that offsets within the tuple are aligned alike.
+                tuple.resize(tuple.len().next_multiple_of(column.alignment()), 0);
+                push_fixed(tuple, fixed);
+            }
+        }
+    }
+    if tuple.len() > MAX_HEAP_TUPLE_SIZE {
+        return Err(FormError::TooBig { length: tuple.len() });
+    }
+    let header = HeapTupleHeader {
+        infomask2: Infomask2::from_bits_retain(columns.len() as u16),
+        infomask,
+        hoff: hoff as u8,
+        ..HeapTupleHeader::default()
+    };
+    tuple[..TUPLE_HEADER_SIZE].copy_from_slice(&header.to_bytes());
+    Ok(())
+}
+
+fn push_varlena(tuple: &mut Vec<u8>, bytes: &[u8]) -> Result<(), FormError> {
+    if bytes.len() <= SHORT_MAX {
+        tuple.push((bytes.len() as u8 + 1) << 1 | 1);
+    } else {
+        // Refused before it is copied: a header can say no more than 1 GB.
+        if bytes.len() > MAX_HEAP_TUPLE_SIZE {
+            return Err(FormError::TooBig { length: tuple.len() + bytes.len() });
+        }
+        tuple.resize(tuple.len().next_multiple_of(4), 0);
+        tuple.extend_from_slice(&((bytes.len() as u32 + 4) << 2).to_le_bytes());
+    }
+    tuple.extend_from_slice(bytes);
+    Ok(())
+}
+
+fn push_fixed(tuple: &mut Vec<u8>, value: &Value<'_>) {
+    match value {
+        Value::Bool(value) => tuple.push(u8::from(*value)),
+        Value::Int2(value) => tuple.extend_from_slice(&value.to_le_bytes()),
+        Value::Int4(value) => tuple.extend_from_slice(&value.to_le_bytes()),
+        Value::Int8(value) => tuple.extend_from_slice(&value.to_le_bytes()),
+        Value::Float8(value) => tuple.extend_from_slice(&value.to_le_bytes()),
+        Value::TimestampTz(value) => tuple.extend_from_slice(&value.0.to_le_bytes()),
+        Value::Uuid(value) => tuple.extend_from_slice(value),
+        Value::Null | Value::Text(_) | Value::Bytea(_) => {}
+    }
+}
+
+/// The values of a tuple, column by column (`heap_deform_tuple`). A column that the tuple does not have yet, since it
+/// was added to the table later, is null.
+#[derive(Debug, Clone)]
+pub struct TupleValues<'a> {
+    tuple: &'a [u8],
+    null_bitmap: &'a [u8],
+    columns: &'a [ColumnType],
+    /// How many the tuple has.
+    stored: usize,
+    next: usize,
+    at: usize,
+}
+
+impl<'a> TupleValues<'a> {
+    /// Of a whole tuple, header and all.
+    ///
+    /// # Errors
+    /// Where lengths in the header contradict each other.
+    pub fn of(columns: &'a [ColumnType], tuple: &'a [u8]) -> Result<TupleValues<'a>, FormError> {
+        let (header, parts) = HeapTupleHeader::read(tuple)?;
+        Ok(TupleValues {
+            tuple,
+            null_bitmap: &tuple[parts.null_bitmap],
+            columns,
+            stored: usize::from(header.infomask2.columns()),
+            next: 0,
+            at: parts.data.start,
+        })
+    }
+
+    fn is_null(&self, index: usize) -> bool {
+        let bit = self.null_bitmap.get(index / 8).map(|byte| byte >> (index % 8) & 1);
+        index >= self.stored || bit == Some(0)
+    }
+
+    /// The next `wanted` bytes.
+    fn take(&mut self, wanted: usize) -> Result<&'a [u8], FormError> {
+        let (at, column) = (self.at, self.next);
+        let got = self.tuple.len().saturating_sub(at);
+        if wanted > got {
+            return Err(FormError::Short { column, at, wanted, got });
+        }
+        self.at += wanted;
+        Ok(&self.tuple[at..at + wanted])
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], FormError> {
+        let mut bytes = [0; N];
+        bytes.copy_from_slice(self.take(N)?);
+        Ok(bytes)
+    }
+
+    fn varlena(&mut self) -> Result<&'a [u8], FormError> {
+        let column = self.next;
+        if self.tuple.get(self.at).is_none_or(|byte| *byte == 0) {
+            self.at = self.at.next_multiple_of(4);
+        }
+        let at = self.at;
+        let first = self.take(1)?[0];
+        match first & 3 {
+            1 | 3 if first == 1 => {
+                Err(FormError::Toasted { column, at, how: "stored in a TOAST table" })
+            }
+            1 | 3 => self.take(usize::from(first >> 1) - 1),
+            2 => Err(FormError::Toasted { column, at, how: "compressed" }),
+            _ => {
+                let rest: [u8; 3] = self.array()?;
+                let header = u32::from_le_bytes([first, rest[0], rest[1], rest[2]]);
+                let length = (header >> 2) as usize;
+                let bytes = length.checked_sub(4);
+                self.take(bytes.ok_or(FormError::Length { column, at, length })?)
+            }
+        }
+    }
+
+    fn read(&mut self, column: ColumnType) -> Result<Value<'a>, FormError> {
+        if column.length().is_some() {
+            self.at = self.at.next_multiple_of(column.alignment());
+        }
+        let at = self.at;
+        Ok(match column {
+            ColumnType::Bool => match self.array::<1>()? {
+                [byte @ (0 | 1)] => Value::Bool(byte == 1),
+                [byte] => return Err(FormError::NotBoolean { column: self.next, at, byte }),
+            },
+            ColumnType::Int2 => Value::Int2(i16::from_le_bytes(self.array()?)),
+            ColumnType::Int4 => Value::Int4(i32::from_le_bytes(self.array()?)),
+            ColumnType::Int8 => Value::Int8(i64::from_le_bytes(self.array()?)),
+            ColumnType::Float8 => Value::Float8(f64::from_le_bytes(self.array()?)),
+            ColumnType::TimestampTz => {
+                Value::TimestampTz(TimestampTz(i64::from_le_bytes(self.array()?)))
+            }
+            ColumnType::Uuid => Value::Uuid(self.array()?),
+            ColumnType::Bytea => Value::Bytea(self.varlena()?),
+            ColumnType::Text => {
+                let bytes = self.varlena()?;
+                let start = self.at - bytes.len();
+                Value::Text(std::str::from_utf8(bytes).map_err(|error| FormError::NotUtf8 {
+                    column: self.next,
+                    at: start + error.valid_up_to(),
+                })?)
+            }
+        })
+    }
+}
+
+/// Ends with the first error.
+impl<'a> Iterator for TupleValues<'a> {
+    type Item = Result<Value<'a>, FormError>;
+
+    fn next(&mut self) -> Option<Result<Value<'a>, FormError>> {
+        let index = self.next;
+        let column = *self.columns.get(index)?;
+        self.next += 1;
+        if self.is_null(index) {
+            return Some(Ok(Value::Null));
+        }
+        let value = self.read(column);
+        if value.is_err() {
+            self.next = self.columns.len();
+        }
+        Some(value)
+    }
+}
+
+#[cfg(test)]
+mod tests;

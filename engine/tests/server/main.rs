@@ -1,0 +1,11 @@
+//! What a PostgreSQL 15 server made, against what the engine makes; and what the engine makes, for the server to judge.
+//! Run by `cargo xtask heap`, which starts the server and says where everything is.
+
+mod evidence;
+mod pages;
+mod redo;
+mod tuples;
+mod written;
+
+#[path = "../it/random.rs"]
+mod random;
