@@ -1,16 +1,11 @@
 //! A copy of a heap page: its line pointers, and the tuples behind them.
 //!
-//! ```text
-//! byte 0                24                    lower          upper        special   8192
-//!      | page header    | line pointers, 4 each | free space | tuples     | none    |
-//! line pointer, 32 bits from the lowest:  offset (15)  state (2)  length (15)
-//! ```
-//!
-//! Invariant: nothing of a page is believed: a line pointer that points out of it is one without a tuple.
-//! Source: `storage/bufpage.h`, `storage/itemid.h`.
+//! Invariant: nothing of a page is believed ([`RawPage`]): a line pointer that points out of it, or at what is
+//! shorter than a tuple's header, is one without a tuple.
 
+use base::page::LinePointerState;
 use base::tuple::TUPLE_HEADER_SIZE;
-use base::{HeapTupleHeader, OffsetNumber};
+use base::{HeapTupleHeader, OffsetNumber, PAGE_SIZE, RawPage};
 
 /// The bytes, aligned as the server aligns a page.
 #[repr(C, align(8))]
@@ -36,8 +31,7 @@ pub(crate) enum LinePointer<'p> {
 
 impl HeapPage {
     /// Bytes of a page: no other size is built.
-    pub(crate) const SIZE: usize = 8192;
-    const HEADER_SIZE: usize = 24;
+    pub(crate) const SIZE: usize = PAGE_SIZE;
 
     /// A page of zeros.
     pub(crate) fn empty() -> Box<HeapPage> {
@@ -48,27 +42,24 @@ impl HeapPage {
         &mut self.bytes
     }
 
+    fn raw(&self) -> RawPage<'_> {
+        RawPage::new(&self.bytes)
+    }
+
     /// The number of line pointers; their numbers are from 1 to this.
     pub(crate) fn line_pointers(&self) -> OffsetNumber {
-        let lower = usize::from(u16::from_le_bytes([self.bytes[12], self.bytes[13]]));
-        let bytes = lower.min(HeapPage::SIZE).saturating_sub(HeapPage::HEADER_SIZE);
-        (bytes / 4) as OffsetNumber
+        self.raw().header().line_pointers()
     }
 
     /// A line pointer; one behind the last is unused.
     pub(crate) fn line_pointer(&self, number: OffsetNumber) -> LinePointer<'_> {
-        if number == 0 || number > self.line_pointers() {
-            return LinePointer::Unused;
-        }
-        let at = HeapPage::HEADER_SIZE + (usize::from(number) - 1) * 4;
-        let word = self.bytes[at..at + 4].iter().rev().fold(0, |word, b| word << 8 | u32::from(*b));
-        let (offset, length) = ((word & 0x7FFF) as usize, (word >> 17) as usize);
-        match word >> 15 & 3 {
-            0 => LinePointer::Unused,
-            2 => LinePointer::Redirect(offset as OffsetNumber),
-            3 => LinePointer::Dead,
-            _ => match self.bytes.get(offset..offset + length) {
-                Some(tuple) if length >= TUPLE_HEADER_SIZE && offset % 8 == 0 => {
+        let Some(pointer) = self.raw().line_pointer(number) else { return LinePointer::Unused };
+        match pointer.state() {
+            LinePointerState::Unused => LinePointer::Unused,
+            LinePointerState::Redirect => LinePointer::Redirect(pointer.offset()),
+            LinePointerState::Dead => LinePointer::Dead,
+            LinePointerState::Normal => match self.raw().item(pointer) {
+                Some(tuple) if tuple.len() >= TUPLE_HEADER_SIZE && pointer.offset() % 8 == 0 => {
                     LinePointer::Normal(tuple)
                 }
                 _ => LinePointer::Damaged,
