@@ -658,7 +658,7 @@ REVOKE ALL ON FUNCTION @extschema@.horizons() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION @extschema@.horizons() TO pg_monitor;
 
 --
--- Who sees which version (pgext/src/explain_visibility.rs)
+-- Who sees which version (pgext/src/explain_visibility.rs, heap_as_of.rs)
 --
 
 GRANT USAGE ON SCHEMA @extschema@ TO pg_stat_scan_tables;
@@ -726,6 +726,27 @@ COMMENT ON FUNCTION @extschema@.explain_block_visibility(regclass, int8, timesta
 
 REVOKE ALL ON FUNCTION @extschema@.explain_block_visibility(regclass, int8, timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION @extschema@.explain_block_visibility(regclass, int8, timestamptz) TO pg_stat_scan_tables;
+
+-- The caller's own privileges on the table count as well.
+CREATE FUNCTION @extschema@.heap_as_of(
+    relation regclass,
+    as_of timestamptz,
+    OUT ctid tid,
+    OUT xmin xid,
+    OUT inserted_at timestamptz,
+    OUT xmax xid,
+    OUT ended_at timestamptz,
+    OUT contents json
+)
+RETURNS SETOF record
+LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'strata_heap_as_of';
+
+COMMENT ON FUNCTION @extschema@.heap_as_of(regclass, timestamptz) IS
+    'the rows of a table as of a time in the past, as far as vacuum has not removed them';
+
+REVOKE ALL ON FUNCTION @extschema@.heap_as_of(regclass, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION @extschema@.heap_as_of(regclass, timestamptz) TO pg_stat_scan_tables;
 
 --
 -- The log as a table (pgext/src/foreign)

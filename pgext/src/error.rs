@@ -39,8 +39,18 @@ impl SqlError {
         SqlError { hint: Some(hint.into()), ..self }
     }
 
+    /// Gives it to the client as a warning.
+    pub(crate) fn warn(self) {
+        self.report().report(PgLogLevel::WARNING);
+    }
+
     /// Raises it, by unwinding to the function's entry point, which hands it to the server.
     pub(crate) fn raise(self) -> ! {
+        self.report().report(PgLogLevel::ERROR);
+        unreachable!("an ERROR does not return")
+    }
+
+    fn report(self) -> ErrorReport {
         let mut report = ErrorReport::new(self.code, self.message, "pgstrata");
         if let Some(detail) = self.detail {
             report = report.set_detail(detail);
@@ -48,8 +58,7 @@ impl SqlError {
         if let Some(hint) = self.hint {
             report = report.set_hint(hint);
         }
-        report.report(PgLogLevel::ERROR);
-        unreachable!("an ERROR does not return")
+        report
     }
 }
 

@@ -21,6 +21,7 @@ mod error;
 mod explain_visibility;
 mod ffi;
 mod foreign;
+mod heap_as_of;
 mod heap_page;
 mod horizons;
 mod images;

@@ -6,6 +6,7 @@
 
 use std::ffi::{CStr, c_int};
 
+use base::tuple::TUPLE_HEADER_SIZE;
 use base::{BlockNumber, Oid};
 use pgrx::pg_sys;
 use pgrx::pg_sys::errcodes::PgSqlErrorCode;
@@ -21,6 +22,8 @@ const ACCESS_SHARE: pg_sys::LOCKMODE = pg_sys::AccessShareLock as pg_sys::LOCKMO
 #[derive(Debug)]
 pub(crate) struct HeapTable {
     relation: pg_sys::Relation,
+    /// Null, or the few buffers that a reader of the whole table keeps to.
+    strategy: pg_sys::BufferAccessStrategy,
 }
 
 impl HeapTable {
@@ -40,7 +43,12 @@ impl HeapTable {
             let class = (*relation).rd_rel;
             let is_temporary = (*class).relpersistence as u8 == b't';
             let is_others = is_temporary && pg_sys::isOtherTempNamespace((*class).relnamespace);
-            (HeapTable { relation }, (*class).relkind as u8, (*class).relam, is_others)
+            (
+                HeapTable { relation, strategy: std::ptr::null_mut() },
+                (*class).relkind as u8,
+                (*class).relam,
+                is_others,
+            )
         };
         if !matches!(kind, b'r' | b't' | b'm') || method != pg_sys::HEAP_TABLE_AM_OID {
             return Err(SqlError::new(
@@ -93,6 +101,32 @@ impl HeapTable {
         }
     }
 
+    /// The transaction that gave it its present entry in `pg_class`; `None` if that cannot be told. VACUUM and ANALYZE change
+    /// the entry without one.
+    #[expect(unsafe_code)]
+    pub(crate) fn defined_by(&self) -> Option<base::Xid> {
+        // SAFETY: the catalog's row, if it is there, stays until it is released; its header is the stored one.
+        unsafe {
+            let oid = pg_sys::Datum::from(self.oid());
+            let row = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::RELOID as c_int, oid);
+            if row.is_null() {
+                return None;
+            }
+            let header = std::slice::from_raw_parts((*row).t_data.cast::<u8>(), TUPLE_HEADER_SIZE);
+            let xmin = crate::heap_page::header_of(header).xmin;
+            pg_sys::ReleaseSysCache(row);
+            Some(xmin)
+        }
+    }
+
+    /// From now on reads with few buffers, as whoever reads the whole table should.
+    #[expect(unsafe_code)]
+    pub(crate) fn read_in_bulk(&mut self) {
+        // SAFETY: it allocates in the current memory context, which outlives the call.
+        self.strategy =
+            unsafe { pg_sys::GetAccessStrategy(pg_sys::BufferAccessStrategyType::BAS_BULKREAD) };
+    }
+
     /// The number of its pages.
     #[expect(unsafe_code)]
     pub(crate) fn blocks(&self) -> BlockNumber {
@@ -134,7 +168,6 @@ impl HeapTable {
     }
 
     /// Its oid.
-    #[cfg(feature = "test-functions")]
     #[expect(unsafe_code)]
     pub(crate) fn oid(&self) -> Oid {
         // SAFETY: the relation is open.
@@ -142,7 +175,6 @@ impl HeapTable {
     }
 
     /// The server's own name for it.
-    #[cfg(feature = "test-functions")]
     pub(crate) fn relation(&self) -> pg_sys::Relation {
         self.relation
     }
@@ -175,7 +207,7 @@ impl Buffer {
                 pg_sys::ForkNumber::MAIN_FORKNUM,
                 block,
                 pg_sys::ReadBufferMode::RBM_NORMAL,
-                std::ptr::null_mut(),
+                table.strategy,
             );
             pg_sys::LockBuffer(number, SHARE);
             Buffer { number }

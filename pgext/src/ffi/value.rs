@@ -244,6 +244,21 @@ pub(crate) fn text_of(datum: Datum) -> String {
     }
 }
 
+/// The bytes of a `text` or `json` that the server gave.
+///
+/// # Safety
+/// It is one.
+#[expect(unsafe_code)]
+pub(super) unsafe fn bytes_of(datum: Datum) -> Vec<u8> {
+    // SAFETY: as the caller's; text_to_cstring gives a copy that ends in a zero.
+    unsafe {
+        let copy = pg_sys::text_to_cstring(datum.cast_mut_ptr());
+        let bytes = CStr::from_ptr(copy).to_bytes().to_vec();
+        pg_sys::pfree(copy.cast());
+        bytes
+    }
+}
+
 #[expect(unsafe_code)]
 fn is_valid_text(bytes: &[u8]) -> bool {
     if bytes.is_ascii() {
