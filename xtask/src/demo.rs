@@ -1,5 +1,5 @@
 //! `cargo xtask demo`: a throwaway PostgreSQL writes, and `strata` says what its log holds: who wrote it, what it cost,
-//! and up to where it is sound.
+//! and up to where it is sound. Then the same server is asked in SQL, with the extension loaded.
 //!
 //! The workload is the same every time (one session, no autovacuum), so what is printed differs between runs in times
 //! and little else.
@@ -10,6 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::extension::{Extension, PgConfig};
 use crate::installation::Installation;
 use crate::server::{Cluster, Shutdown};
 use crate::setup::{self, Needs};
@@ -70,15 +71,57 @@ const WORKLOAD: [Step; 4] = [
     },
 ];
 
+/// A question in SQL: what is asked, and the query; `{start}` and `{end}` are the positions that are looked at.
+#[derive(Debug)]
+struct Question {
+    asked: &'static str,
+    sql: &'static str,
+}
+
+const QUESTIONS: [Question; 5] = [
+    Question {
+        asked: "Which table makes the log grow, with its indexes?",
+        sql: "SELECT \"table\", records, table_size, index_size, fpi_size, combined_size\n\
+              FROM strata.wal_stats_by_table('{start}', '{end}') LIMIT 3;",
+    },
+    Question {
+        asked: "What did each transaction cost, what did it touch, and how did it end?",
+        sql: "SELECT xid, outcome, records, combined_size, relations\n\
+              FROM strata.wal_stats_by_transaction('{start}', '{end}', 3);",
+    },
+    Question {
+        asked: "Why were whole pages logged?",
+        sql: "SELECT relation, fpi_count, first_touch_fpis, hint_bit_fpis, forced_fpis, fpi_size\n\
+              FROM strata.wal_stats_by_relation('{start}', '{end}') WHERE fpi_count > 0 LIMIT 3;",
+    },
+    Question {
+        asked: "Who deleted from the table account? (The conditions are decided while reading.)",
+        sql: "SELECT start_lsn, xid, relblocknumber, record_type, description FROM strata.wal_block\n\
+              WHERE start_lsn >= '{start}' AND end_lsn <= '{end}' AND record_type = 'DELETE'\n    \
+                  AND relfilenode = pg_relation_filenode('account');",
+    },
+    Question {
+        asked: "And who still sees that row version?",
+        sql: "SELECT ctid, rule, verdict, because FROM strata.explain_visibility('account', (\n    \
+                  SELECT format('(%s,%s)', relblocknumber, substring(description FROM 'off (\\d+)'))::tid\n    \
+                  FROM strata.wal_block WHERE start_lsn >= '{start}' AND record_type = 'DELETE'\n        \
+                      AND relfilenode = pg_relation_filenode('account')))\n\
+              WHERE rule IN ('mvcc', 'dirty', 'any', 'vacuum');",
+    },
+];
+
 /// Runs the demonstration.
 pub(crate) fn demo() -> Result<()> {
-    setup::ensure_installed(&Needs::SERVER)?;
+    setup::ensure_installed(&Needs::EXTENSION)?;
     let strata = workspace::build_strata()?;
     let installation = Installation::Debian15;
+    let pg_config = PgConfig::of(installation)?;
+    let extension = Extension::build(&pg_config)?;
 
     title("A throwaway PostgreSQL works; WAL written by each step:");
     let settings = [("autovacuum", "off"), ("wal_keep_size", "1GB"), ("checkpoint_timeout", "1h")];
     let mut cluster = Cluster::create(installation, &["--data-checksums"], &settings)?;
+    extension.stage_for(&pg_config, &cluster)?;
     cluster.start()?;
     println!("  PostgreSQL {}, in {}", installation.version()?, cluster.data_dir().display());
     run_steps(&cluster, &PREPARATION)?;
@@ -104,6 +147,13 @@ pub(crate) fn demo() -> Result<()> {
     wal.show(&by_transaction, Shown::Columns(7, &[1..30, 48..66, 93..112, 112..136]))?;
     title("Up to where is it sound?");
     wal.show(&["verify", "pg_wal"], Shown::First(20))?;
+    title("Inside SQL: the server runs again, with the extension loaded:");
+    cluster.start()?;
+    ask(&cluster, "CREATE EXTENSION pgstrata;")?;
+    for question in &QUESTIONS {
+        title(question.asked);
+        ask(&cluster, &question.sql.replace("{start}", &start).replace("{end}", &end))?;
+    }
     drop(cluster);
     println!("\nThe server is stopped and its directory removed. Next: cargo xtask test");
     Ok(())
@@ -192,6 +242,18 @@ impl Strata<'_> {
         }
         Ok(())
     }
+}
+
+/// Shows a query as one can type it, and the answer as psql prints it.
+fn ask(cluster: &Cluster, sql: &str) -> Result<()> {
+    for (number, line) in sql.lines().enumerate() {
+        println!("  {} {line}", if number == 0 { "=#" } else { "-#" });
+    }
+    let mut psql = cluster.client("psql")?;
+    psql.args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--command", sql]);
+    let output = process::run(&mut psql)?;
+    print_lines(String::from_utf8_lossy(&output.stdout).trim_end().lines().map(str::trim_end));
+    Ok(())
 }
 
 fn print_lines<'a>(lines: impl Iterator<Item = &'a str>) {

@@ -10,6 +10,7 @@ mod deny;
 mod extension;
 mod fuzz;
 mod heap;
+mod hostile;
 mod identity;
 mod installation;
 mod loom;

@@ -15,7 +15,7 @@ use crate::extension::{Extension, PgConfig};
 use crate::installation::Installation;
 use crate::server::Cluster;
 use crate::setup::{self, Needs};
-use crate::{process, visibility, workspace};
+use crate::{hostile, process, visibility, workspace};
 
 /// Where the extension can be built and run; `docs/extension.md` says why not in 16.
 pub(crate) const INSTALLATIONS: [Installation; 3] =
@@ -43,8 +43,23 @@ pub(crate) struct Arguments {
     #[arg(long)]
     accept: bool,
 
+    #[command(flatten)]
+    hostile: Hostile,
+
     /// The tests to run, without `.sql`; all without one.
     tests: Vec<String>,
+}
+
+/// How much hostile use ([`crate::hostile`]) follows the SQL tests in each server.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Hostile {
+    /// Hostile calls of the extension's functions and tables in each server; 0: none. The long form is 100000.
+    #[arg(long, value_name = "COUNT", default_value_t = 2000)]
+    pub(crate) hostile_calls: u64,
+
+    /// The seed of their arguments.
+    #[arg(long, value_name = "SEED", default_value_t = 15)]
+    pub(crate) hostile_seed: u64,
 }
 
 /// `cargo xtask regress`
@@ -62,7 +77,7 @@ pub(crate) fn regress(arguments: &Arguments) -> Result<()> {
 }
 
 /// The stage of `cargo xtask test`: lints of the extension, and all tests in all servers.
-pub(crate) fn all() -> Result<()> {
+pub(crate) fn all(hostile: Hostile) -> Result<()> {
     let pg_config = PgConfig::of(Installation::Debian15)?;
     // As users have it, and with what is only for tests.
     for features in ["", "test-functions"] {
@@ -70,8 +85,15 @@ pub(crate) fn all() -> Result<()> {
         clippy.args(["--features", features, "--profile", "extension"]);
         process::run_shown(clippy.args(["--", "--deny=warnings"]))?;
     }
-    let everything = Arguments { major: None, accept: false, tests: Vec::new() };
-    INSTALLATIONS.into_iter().try_for_each(|installation| run_in(installation, &everything))?;
+    for installation in INSTALLATIONS {
+        // One server is enough of it for every change; `regress` does it in all.
+        let is_used = installation == Installation::Debian15;
+        let hostile = if is_used { hostile } else { Hostile { hostile_calls: 0, ..hostile } };
+        run_in(
+            installation,
+            &Arguments { major: None, accept: false, hostile, tests: Vec::new() },
+        )?;
+    }
     visibility::short()
 }
 
@@ -98,6 +120,11 @@ fn run_in(installation: Installation, arguments: &Arguments) -> Result<()> {
         "in {installation} failed: {}; if the new output is right, `cargo xtask regress --accept`",
         failed.join(", ")
     );
+    let Hostile { hostile_calls, hostile_seed } = arguments.hostile;
+    if hostile_calls > 0 && arguments.tests.is_empty() {
+        hostile::run(&cluster, hostile_calls, hostile_seed)
+            .with_context(|| format!("hostile use in {installation}, seed {hostile_seed}"))?;
+    }
     Ok(())
 }
 

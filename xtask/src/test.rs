@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SEED", default_value_t = 15)]
     seed: u64,
 
+    #[command(flatten)]
+    hostile: regress::Hostile,
+
     /// Arguments for `cargo test`, such as `-p pgstrata-wal` or the name of a test.
     #[arg(last = true)]
     cargo_test: Vec<String>,
@@ -115,7 +118,7 @@ fn run_stage(stage: Stage, arguments: &Arguments) -> Result<()> {
             cargo.args(&arguments.cargo_test)
         }
         Stage::Heap => return heap::heap(),
-        Stage::Extension => return regress::all(),
+        Stage::Extension => return regress::all(arguments.hostile),
         Stage::Models => return loom::short(),
         Stage::Schedules => return schedules::short(),
         Stage::Docs => cargo.env("RUSTDOCFLAGS", RUSTDOC_FLAGS).args([
