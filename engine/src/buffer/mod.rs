@@ -31,8 +31,8 @@
 //!    that is written: the page in the frame may be read meanwhile.
 //!
 //! The orderings of the frames' words are relaxed: mutexes order names, the content's lock orders content, and the word
-//! itself is changed by atomic operations alone, so that each sees the one before. Wrong orders stand
-//! in `variant!`, for a model of pins against eviction.
+//! itself is changed by atomic operations alone, so that each sees the one before. The models
+//! `buffer` in loom-tests follow pins against eviction, and show that each wrong order in a `variant!` is noticed.
 //!
 //! Source of the design: PostgreSQL's `storage/buffer/README`.
 

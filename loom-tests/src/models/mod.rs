@@ -1,6 +1,7 @@
 //! The models, one file a protocol.
 
 mod arrays;
+mod buffer;
 mod cache;
 mod clog_group;
 mod commit_ts;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Model> {
         in_doubt::MODELS,
         truncation::MODELS,
         cache::MODELS,
+        buffer::MODELS,
     ]
     .concat()
 }
