@@ -1,6 +1,7 @@
 //! What the benchmarks share: process arrays with so many running transactions, and the numbers of them that are
 //! measured.
 
+pub mod log;
 pub mod report;
 pub mod transaction_end;
 

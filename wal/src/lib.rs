@@ -11,22 +11,27 @@
 
 pub mod checkpoint;
 mod codec;
+#[cfg(not(loom))]
 pub mod control;
 pub mod crc;
 pub mod csv;
 pub mod error;
 pub mod filter;
+#[cfg(not(loom))]
 pub mod filter_time;
 pub mod image;
 pub mod json;
 pub mod line;
 pub mod page;
+#[cfg(not(loom))]
 pub mod read;
 pub mod record;
 pub mod relation_path;
 pub mod rmgr;
 pub mod segment;
+#[cfg(not(loom))]
 pub mod segment_use;
+#[cfg(not(loom))]
 pub mod source;
 pub mod stats;
 pub mod text;

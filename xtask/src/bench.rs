@@ -3,6 +3,7 @@
 
 mod ext;
 mod ext_report;
+mod log;
 mod machine;
 mod measure;
 mod report;
@@ -24,6 +25,8 @@ pub(crate) struct Arguments {
 enum Subject {
     /// Reading a log of more than 1.5 GB: `strata waldump` against pg_waldump.
     Wal(wal::Arguments),
+    /// Writing the log: insertion against memcpy, durable commits against fdatasync.
+    Log(log::Arguments),
     /// Taking and asking snapshots, ending transactions: against PostgreSQL's GetSnapshotData.
     Snapshot(snapshot::Arguments),
     /// The same log in SQL: the extension pgstrata against pg_walinspect.
@@ -34,6 +37,7 @@ enum Subject {
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     match &arguments.subject {
         Subject::Wal(arguments) => wal::bench(arguments),
+        Subject::Log(arguments) => log::bench(arguments),
         Subject::Snapshot(arguments) => snapshot::bench(arguments),
         Subject::Ext(arguments) => ext::bench(arguments),
     }

@@ -11,19 +11,19 @@ use crate::record::Record;
 use crate::text::Text;
 use crate::version::Version;
 
-const CHECKPOINT_SHUTDOWN: u8 = 0x00;
+pub(crate) const CHECKPOINT_SHUTDOWN: u8 = 0x00;
 const CHECKPOINT_ONLINE: u8 = 0x10;
 const NOOP: u8 = 0x20;
 const NEXTOID: u8 = 0x30;
-const SWITCH: u8 = 0x40;
+pub(crate) const SWITCH: u8 = 0x40;
 const BACKUP_END: u8 = 0x50;
 const PARAMETER_CHANGE: u8 = 0x60;
 const RESTORE_POINT: u8 = 0x70;
-const FPW_CHANGE: u8 = 0x80;
+pub(crate) const FPW_CHANGE: u8 = 0x80;
 const END_OF_RECOVERY: u8 = 0x90;
 const FPI_FOR_HINT: u8 = 0xA0;
 const FPI: u8 = 0xB0;
-const OVERWRITE_CONTRECORD: u8 = 0xD0;
+pub(crate) const OVERWRITE_CONTRECORD: u8 = 0xD0;
 const CHECKPOINT_REDO: u8 = 0xE0;
 
 /// `MAXFNAMELEN`: the space for the name of a restore point, its closing 0 included.

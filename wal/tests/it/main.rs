@@ -13,3 +13,4 @@ mod reader;
 mod reader_damage;
 mod source;
 mod synthetic;
+mod write;
