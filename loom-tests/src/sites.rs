@@ -34,7 +34,7 @@ fn names(folder: &Path, names_into: &mut BTreeSet<String>) {
 pub fn in_sources() -> BTreeSet<String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut sites = BTreeSet::new();
-    for folder in ["../procarray/src", "../snapshot/src", "../engine/src"] {
+    for folder in ["../procarray/src", "../snapshot/src", "../engine/src", "../wal/src/write"] {
         names(&here.join(folder), &mut sites);
     }
     sites

@@ -8,6 +8,9 @@ mod commit_ts;
 mod group_clear;
 mod horizon;
 mod in_doubt;
+mod log_flush;
+mod log_insert;
+mod log_pages;
 mod prepare;
 mod reuse;
 mod running;
@@ -29,6 +32,9 @@ pub fn all() -> Vec<Model> {
         truncation::MODELS,
         cache::MODELS,
         buffer::MODELS,
+        log_insert::MODELS,
+        log_pages::MODELS,
+        log_flush::MODELS,
     ]
     .concat()
 }
