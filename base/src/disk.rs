@@ -60,6 +60,16 @@ pub trait Disk: Debug + Send + Sync {
         }
     }
 
+    /// Whether the file or directory belongs to the user that this process runs as, who alone may write what
+    /// has mode 0600 or 0700. A disk without users has only this one.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn belongs_to_us(&self, path: &Path) -> io::Result<bool> {
+        let _ = path;
+        Ok(true)
+    }
+
     /// An empty file without a name, for temporary data; it is gone when dropped.
     ///
     /// # Errors
@@ -245,6 +255,16 @@ pub trait WritableFile: DiskFile {
             done += piece;
         }
         Ok(())
+    }
+
+    /// Takes the file's advisory lock (`flock`) for this open file, unless another open file has it, in this
+    /// process or another. It goes with the open file, also when the process is killed.
+    ///
+    /// # Errors
+    /// As the operating system says; that another has it is none. [`io::ErrorKind::Unsupported`] from a disk
+    /// without locks.
+    fn try_lock(&self) -> io::Result<bool> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Makes the bytes written so far durable, and of the rest what is needed to read them, such as the

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base::disk::RealDisk;
 use clap::{Args, ValueEnum};
@@ -42,7 +42,11 @@ enum Format {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let directory = directory(arguments, std::env::var_os("PGDATA"))?;
+    let directory = directory(
+        arguments.pgdata.as_deref(),
+        arguments.datadir.as_deref(),
+        std::env::var_os("PGDATA"),
+    )?;
     let control = control::load(&RealDisk, &directory)
         .map_err(|error| Failure::new(format_args!("{error}{}", hint(&error))))?;
     let mut messages = Text::default();
@@ -79,15 +83,19 @@ fn hint(error: &LoadError) -> &'static str {
     }
 }
 
-/// The data directory that is meant.
-fn directory(arguments: &Arguments, pgdata: Option<OsString>) -> Result<PathBuf, Failure> {
-    match (&arguments.pgdata, &arguments.datadir) {
+/// The data directory that is meant: the option's, the argument's, or that of the environment.
+pub(crate) fn directory(
+    option: Option<&Path>,
+    argument: Option<&Path>,
+    environment: Option<OsString>,
+) -> Result<PathBuf, Failure> {
+    match (option, argument) {
         (Some(_), Some(second)) => Err(Failure::of_usage(format_args!(
             "too many command-line arguments (first is \"{}\")",
             second.display()
         ))),
-        (Some(directory), None) | (None, Some(directory)) => Ok(directory.clone()),
-        (None, None) => match pgdata {
+        (Some(directory), None) | (None, Some(directory)) => Ok(directory.to_owned()),
+        (None, None) => match environment {
             Some(directory) if !directory.is_empty() => Ok(PathBuf::from(directory)),
             _ => Err(Failure::of_usage(format_args!("no data directory specified"))),
         },

@@ -8,7 +8,7 @@ use std::fmt;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// What stands behind `strata` on a right command line.
-const COMMANDS: [&str; 3] = ["waldump", "verify", "controldata"];
+const COMMANDS: [&str; 4] = ["waldump", "verify", "controldata", "init"];
 
 /// A failure, in words for the user.
 #[derive(Debug)]

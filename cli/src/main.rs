@@ -1,5 +1,5 @@
 //! The command `strata`: what PostgreSQL's own tools say about a log and a control file, faster, and what
-//! they do not say.
+//! they do not say; and the making of a data directory.
 //!
 //! Invariants: stdout has what was asked for and nothing else, byte for byte that of the PostgreSQL tool
 //! where there is one; everything else goes to stderr, a failure as one line that says what to do. The
@@ -7,6 +7,7 @@
 
 mod controldata;
 mod failure;
+mod init;
 mod memory;
 mod output;
 mod progress;
@@ -21,7 +22,7 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::failure::Failure;
 
-/// Looks into PostgreSQL's write-ahead log and control file, versions 15 to 18.
+/// Looks into PostgreSQL's write-ahead log and control file, versions 15 to 18; makes data directories.
 #[derive(Debug, Parser)]
 #[command(
     name = "strata",
@@ -47,6 +48,7 @@ enum Command {
     Waldump(Box<waldump::Arguments>),
     Verify(verify::Arguments),
     Controldata(controldata::Arguments),
+    Init(init::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Waldump(arguments) => waldump::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Controldata(arguments) => controldata::run(&arguments),
+        Command::Init(arguments) => init::run(&arguments),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

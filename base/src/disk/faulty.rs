@@ -49,6 +49,9 @@ struct State {
     /// The files; a node that is none of them is a directory.
     files: BTreeMap<Node, Content>,
     open: BTreeMap<Node, usize>,
+    /// Which open file has a file's advisory lock.
+    locks: BTreeMap<Node, u64>,
+    files_opened: u64,
     next_node: Node,
     /// Number of the latest change.
     sequence: u64,
@@ -81,6 +84,8 @@ impl FaultyDisk {
             names,
             files,
             open: BTreeMap::new(),
+            locks: BTreeMap::new(),
+            files_opened: 0,
             next_node,
             sequence: 0,
             random: Random::new(seed),
@@ -166,9 +171,19 @@ impl FaultyDisk {
         state.names.is_durable() && state.files.values().all(Content::is_durable)
     }
 
-    /// An open file, which has been counted as one.
-    fn file(&self, node: Node, place: String, synchronous: bool) -> Box<FaultyFile> {
-        Box::new(FaultyFile { disk: self.clone(), node, place, synchronous })
+    /// Opens a file.
+    fn file(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        node: Node,
+        place: String,
+        synchronous: bool,
+    ) -> Box<FaultyFile> {
+        *state.open.entry(node).or_default() += 1;
+        state.files_opened += 1;
+        let number = state.files_opened;
+        drop(state);
+        Box::new(FaultyFile { disk: self.clone(), node, place, synchronous, number })
     }
 }
 
@@ -269,9 +284,7 @@ impl Disk for FaultyDisk {
         let site = Site::new(Operation::Open, path);
         state.begin_whole(site.clone())?;
         let node = state.find_file(path)?;
-        *state.open.entry(node).or_default() += 1;
-        drop(state);
-        Ok(self.file(node, site.place, false))
+        Ok(self.file(state, node, site.place, false))
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<DirectoryEntry>> {
@@ -312,9 +325,7 @@ impl Disk for FaultyDisk {
         }
         let node = state.new_node();
         state.content(node);
-        state.open.insert(node, 1);
-        drop(state);
-        Ok(self.file(node, site.place, false))
+        Ok(self.file(state, node, site.place, false))
     }
 
     fn open_for_writing(&self, path: &Path, how: Opening) -> io::Result<Box<dyn WritableFile>> {
@@ -338,9 +349,7 @@ impl Disk for FaultyDisk {
             Err(error) => return Err(error),
         };
         state.end()?;
-        *state.open.entry(node).or_default() += 1;
-        drop(state);
-        Ok(self.file(node, site.place, how.synchronous))
+        Ok(self.file(state, node, site.place, how.synchronous))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

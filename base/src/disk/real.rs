@@ -1,8 +1,8 @@
 //! The operating system's files.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice};
-use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::FallocateFlags;
@@ -45,6 +45,10 @@ impl Disk for RealDisk {
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         path.try_exists()
+    }
+
+    fn belongs_to_us(&self, path: &Path) -> io::Result<bool> {
+        Ok(std::fs::metadata(path)?.uid() == rustix::process::geteuid().as_raw())
     }
 
     fn scratch(&self) -> io::Result<Box<dyn WritableFile>> {
@@ -147,6 +151,14 @@ impl WritableFile for RealFile {
             }
             outcome => outcome,
         }
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        resume::uninterrupted(|| match self.0.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        })
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -48,6 +48,14 @@ pub(super) fn keeps_its_promises(disk: &dyn Disk, place: &Path) -> io::Result<()
 
     disk.rename(&path, &other)?;
     assert!(!disk.exists(&path)?);
+    let second = disk.open_for_writing(&other, Opening::EXISTING)?;
+    assert!(file.try_lock()? && file.try_lock()?);
+    assert!(!second.try_lock()?, "another open file has it");
+    drop(file);
+    assert!(second.try_lock()?);
+    let file = second;
+    assert!(disk.belongs_to_us(&other)?);
+
     let synchronous = disk.open_for_writing(&other, Opening::CREATE.synchronous())?;
     synchronous.write_at(b"H", 0)?;
     assert_eq!(content(&*file)?[0], b'H', "the same file under its new name");

@@ -7,6 +7,7 @@ mod ending;
 mod follow;
 mod formats;
 mod goldens;
+mod init;
 mod sources;
 mod statistics;
 mod verify;

@@ -1,5 +1,6 @@
 //! The integration tests of `wal`: one binary, a module for each thing that is tested.
 
+mod control_files;
 mod corpus;
 mod exercise;
 mod flips;

@@ -17,6 +17,8 @@ pub(super) struct FaultyFile {
     /// Its path when it was opened, without numbers.
     pub(super) place: String,
     pub(super) synchronous: bool,
+    /// Tells this open file from others.
+    pub(super) number: u64,
 }
 
 impl FaultyFile {
@@ -138,6 +140,14 @@ impl WritableFile for FaultyFile {
         state.end()
     }
 
+    fn try_lock(&self) -> io::Result<bool> {
+        let mut state = self.disk.state();
+        if state.crashed {
+            return Err(power_is_off());
+        }
+        Ok(*state.locks.entry(self.node).or_insert(self.number) == self.number)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.sync(Operation::SyncData)
     }
@@ -150,6 +160,9 @@ impl WritableFile for FaultyFile {
 impl Drop for FaultyFile {
     fn drop(&mut self) {
         let mut state = self.disk.state();
+        if state.locks.get(&self.node) == Some(&self.number) {
+            state.locks.remove(&self.node);
+        }
         if let Some(count) = state.open.get_mut(&self.node) {
             *count -= 1;
             if *count == 0 {
