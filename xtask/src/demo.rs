@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::extension::{Extension, PgConfig, Profile};
+use crate::extension::{Extension, PgConfig};
 use crate::installation::Installation;
 use crate::server::{Cluster, Shutdown};
 use crate::setup::{self, Needs};
@@ -116,7 +116,7 @@ pub(crate) fn demo() -> Result<()> {
     let strata = workspace::build_strata()?;
     let installation = Installation::Debian15;
     let pg_config = PgConfig::of(installation)?;
-    let extension = Extension::build(&pg_config, Profile::Extension)?;
+    let extension = Extension::build(&pg_config)?;
 
     title("A throwaway PostgreSQL works; WAL written by each step:");
     let settings = [("autovacuum", "off"), ("wal_keep_size", "1GB"), ("checkpoint_timeout", "1h")];

@@ -101,42 +101,19 @@ pub(crate) struct Extension {
     scripts: Vec<PathBuf>,
 }
 
-/// How it is built: the profile's name.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Profile {
-    /// As users get it, and as it is measured: with the long link, across crates.
-    Release,
-    /// Without it, for tests.
-    Extension,
-}
-
-impl Profile {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Release => "release",
-            Self::Extension => "extension",
-        }
-    }
-}
-
 impl Extension {
     /// Builds it, and says what cargo says.
-    pub(crate) fn build(pg_config: &PgConfig, profile: Profile) -> Result<Self> {
-        Self::build_with(pg_config, profile, &[])
+    pub(crate) fn build(pg_config: &PgConfig) -> Result<Self> {
+        Self::build_with(pg_config, &[])
     }
 
     /// Builds it with more features than a user has, for tests.
-    pub(crate) fn build_with(
-        pg_config: &PgConfig,
-        profile: Profile,
-        features: &[&str],
-    ) -> Result<Self> {
+    pub(crate) fn build_with(pg_config: &PgConfig, features: &[&str]) -> Result<Self> {
         pg_config.check_headers()?;
         let target = workspace::target_directory()?;
-        let directory = target.join(profile.name());
-        let built = directory.join("libpgstrata.so");
+        let built = target.join("extension/libpgstrata.so");
         // Another major's library has the same name here, and cargo would take it for this one's.
-        for left_over in [directory.join("deps/libpgstrata.so"), built.clone()] {
+        for left_over in [target.join("extension/deps/libpgstrata.so"), built.clone()] {
             match fs::remove_file(&left_over) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(error)
@@ -149,7 +126,7 @@ impl Extension {
         for feature in features {
             cargo.args(["--features", feature]);
         }
-        process::run_shown(cargo.args(["--profile", profile.name()]))?;
+        process::run_shown(cargo.args(["--profile", "extension"]))?;
         let library = target.join(format!("pgstrata-{}.so", pg_config.major));
         fs::copy(&built, &library).with_context(|| format!("cannot copy {}", built.display()))?;
         Ok(Self { library, scripts: scripts()? })
@@ -235,7 +212,7 @@ fn copy_into(directory: &Path, file: &Path, name: &str) -> Result<()> {
 /// `cargo xtask install`.
 pub(crate) fn install(arguments: &Arguments) -> Result<()> {
     let pg_config = PgConfig::ask(&find_pg_config(arguments)?)?;
-    let extension = Extension::build(&pg_config, Profile::Release)?;
+    let extension = Extension::build(&pg_config)?;
     let root = arguments.destdir.clone().unwrap_or_else(|| PathBuf::from("/"));
     extension.install(&pg_config, &root)?;
     println!(

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::extension::{Extension, PgConfig, Profile};
+use crate::extension::{Extension, PgConfig};
 use crate::installation::Installation;
 use crate::server::Cluster;
 use crate::setup::{self, Needs};
@@ -99,7 +99,7 @@ pub(crate) fn all(hostile: Hostile) -> Result<()> {
 
 fn run_in(installation: Installation, arguments: &Arguments) -> Result<()> {
     let pg_config = PgConfig::of(installation)?;
-    let extension = Extension::build(&pg_config, Profile::Extension)?;
+    let extension = Extension::build(&pg_config)?;
     let tests = find_tests(&arguments.tests)?;
     let mut cluster = Cluster::create(installation, &["--data-checksums"], &SETTINGS)?;
     extension.stage_for(&pg_config, &cluster)?;

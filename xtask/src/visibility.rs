@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 
-use crate::extension::{Extension, PgConfig, Profile};
+use crate::extension::{Extension, PgConfig};
 use crate::installation::Installation;
 use crate::server::{Cluster, Shutdown};
 use crate::setup::{self, Needs};
@@ -118,7 +118,7 @@ struct Comparable {
 impl Comparable {
     fn build(installation: Installation) -> Result<Self> {
         let pg_config = PgConfig::of(installation)?;
-        let extension = Extension::build_with(&pg_config, Profile::Extension, &["test-functions"])?;
+        let extension = Extension::build_with(&pg_config, &["test-functions"])?;
         Ok(Self { installation, pg_config, extension })
     }
 

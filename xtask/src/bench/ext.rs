@@ -14,7 +14,7 @@ use crate::bench::ext_report;
 use crate::bench::machine::Machine;
 use crate::bench::measure::{Run, Runs};
 use crate::bench::wal_input::{self, Facts, SETTINGS};
-use crate::extension::{Extension, PgConfig, Profile};
+use crate::extension::{Extension, PgConfig};
 use crate::installation::Installation;
 use crate::server::Cluster;
 use crate::session::Session;
@@ -193,7 +193,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     }
     let installation = Installation::Debian15;
     let pg_config = PgConfig::of(installation)?;
-    let extension = Extension::build(&pg_config, Profile::Release)?;
+    let extension = Extension::build(&pg_config)?;
     let mut cluster = Cluster::create(installation, &[], &SETTINGS)?;
     extension.stage_for(&pg_config, &cluster)?;
     cluster.start()?;
