@@ -1,3 +1,5 @@
+//! What every disk must do, asked of the operating system's; the disk in memory is asked the same.
+
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;

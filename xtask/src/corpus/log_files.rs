@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::manifest::Timeline;
 
-/// A segment's name: `TTTTTTTTXXXXXXXXYYYYYYYY`, timeline and number of the segment, all in hexadecimal digits.
+/// A segment's name: timeline, then the high and the low half of the segment's number, eight hexadecimal digits each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SegmentName {
     pub(crate) timeline: u32,

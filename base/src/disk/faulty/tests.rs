@@ -1,3 +1,6 @@
+//! Each fault that the disk in memory may make is shown once, without faults it does what a real one does, and a protocol
+//! that leaves out a sync is found out.
+
 use std::ops::Range;
 use std::path::PathBuf;
 

@@ -1,3 +1,5 @@
+//! Which records and blocks a filter lets pass: what SQL would, for every operator, at the ends of each type's range and with NULL.
+
 use super::*;
 
 fn filter(conditions: &[(Column, Operator, Comparand)]) -> Filter {
