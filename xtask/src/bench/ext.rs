@@ -184,13 +184,7 @@ pub(crate) struct Measured {
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     setup::ensure_installed(&Needs::EXTENSION)?;
     // Looked at before the build and the making of the log, which load the machine themselves.
-    let machine = Machine::inspect();
-    if machine.is_busy() {
-        println!(
-            "xtask: the machine is busy (load {:.2}); the figures will not be good",
-            machine.load
-        );
-    }
+    let machine = Machine::before_measuring();
     let installation = Installation::Debian15;
     let pg_config = PgConfig::of(installation)?;
     let extension = Extension::build(&pg_config)?;

@@ -36,13 +36,7 @@ enum Measured {
 
 /// Measures, and writes the report.
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
-    let machine = Machine::inspect();
-    if machine.is_busy() {
-        println!(
-            "xtask: the machine is busy (load {:.2}); the figures will not be good",
-            machine.load
-        );
-    }
+    let machine = Machine::before_measuring();
     let build = ["build", "--release", "--package", "pgstrata-bench", "--bin", "log"];
     process::run_shown(workspace::cargo().args(build))?;
     let directory = workspace::directory().join(&arguments.directory);
@@ -70,13 +64,7 @@ fn report(machine: &Machine, all: &[Measured]) -> String {
     let mut text = String::from("# Writing the log\n\n");
     text += "Written by `cargo xtask bench log`; run it again on your machine, since absolute figures drift from one to \
              another. The log alone: no pages, no transactions.\n\n| | |\n|---|---|\n";
-    let load = if machine.is_busy() { ", **busy: do not trust these figures**" } else { "" };
-    for (name, value) in [
-        ("machine", format!("{}, {}, {}", machine.processor, machine.memory, machine.kernel)),
-        ("load before the run", format!("{:.2}{load}", machine.load)),
-        ("compiler", machine.compiler.clone()),
-        ("commit", machine.commit.clone()),
-    ] {
+    for (name, value) in machine.rows() {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "| {name} | {value} |");
     }

@@ -22,8 +22,31 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Looks at this machine; what cannot be found out is called unknown.
-    pub(crate) fn inspect() -> Self {
+    /// Looks at this machine, and warns if it has other work to do.
+    pub(crate) fn before_measuring() -> Self {
+        let machine = Self::inspect();
+        if machine.is_busy() {
+            println!(
+                "xtask: the machine is busy (load {:.2}); the figures will not be good",
+                machine.load
+            );
+        }
+        machine
+    }
+
+    /// What a report says of it: a name and a value each.
+    pub(crate) fn rows(&self) -> [(&'static str, String); 4] {
+        let load = if self.is_busy() { ", **busy: do not trust these figures**" } else { "" };
+        [
+            ("machine", format!("{}, {}, {}", self.processor, self.memory, self.kernel)),
+            ("load before the run", format!("{:.2}{load}", self.load)),
+            ("compiler", self.compiler.clone()),
+            ("commit", self.commit.clone()),
+        ]
+    }
+
+    /// What cannot be found out is called unknown.
+    fn inspect() -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -44,7 +67,7 @@ impl Machine {
 
 impl Machine {
     /// True if other processes compete with the measured ones.
-    pub(crate) fn is_busy(&self) -> bool {
+    fn is_busy(&self) -> bool {
         self.load > 1.0
     }
 }

@@ -42,24 +42,13 @@ pub(super) fn conditions(machine: &Machine, peer: &str, facts: &Facts, runs: u32
         facts.bytes as f64 / facts.records as f64,
         facts.server
     );
-    let rows = [
-        ("machine", format!("{}, {}, {}", machine.processor, machine.memory, machine.kernel)),
-        (
-            "load before the run",
-            format!(
-                "{:.2}{}",
-                machine.load,
-                if machine.is_busy() { ", **busy: do not trust these figures**" } else { "" }
-            ),
-        ),
-        ("compiler", machine.compiler.clone()),
-        ("commit", machine.commit.clone()),
+    let of_the_run = [
         ("peer", peer.to_owned()),
         ("log", log),
         ("runs", format!("{runs} of each; seconds are medians")),
     ];
     let mut text = String::from("| | |\n|---|---|\n");
-    for (name, value) in rows {
+    for (name, value) in machine.rows().into_iter().chain(of_the_run) {
         let _ = writeln!(text, "| {name} | {value} |");
     }
     text.push('\n');

@@ -45,13 +45,7 @@ struct PeerRow {
 /// Measures, and writes the report.
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     setup::ensure_installed(&Needs::SNAPSHOT_BENCH)?;
-    let machine = Machine::inspect();
-    if machine.is_busy() {
-        println!(
-            "xtask: the machine is busy (load {:.2}); the figures will not be good",
-            machine.load
-        );
-    }
+    let machine = Machine::before_measuring();
     let directory = workspace::target_directory()?.join("bench-snapshot");
     fs::create_dir_all(&directory)?;
     // Everything is built before anything is measured.
@@ -92,15 +86,9 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
 }
 
 fn conditions(machine: &Machine) -> Result<Vec<[String; 2]>> {
-    let load = if machine.is_busy() { ", **busy: do not trust these figures**" } else { "" };
-    let rows = [
-        ("machine", format!("{}, {}, {}", machine.processor, machine.memory, machine.kernel)),
-        ("load before the run", format!("{:.2}{load}", machine.load)),
-        ("compiler", machine.compiler.clone()),
-        ("commit", machine.commit.clone()),
-        ("peer", format!("PostgreSQL {}", Installation::Debian15.version()?)),
-    ];
-    Ok(rows.map(|(name, value)| [name.to_owned(), value]).into())
+    let peer = ("peer", format!("PostgreSQL {}", Installation::Debian15.version()?));
+    let rows = machine.rows().into_iter().chain([peer]);
+    Ok(rows.map(|(name, value)| [name.to_owned(), value]).collect())
 }
 
 fn measure_peer() -> Result<Vec<PeerRow>> {

@@ -104,13 +104,7 @@ pub(crate) struct Measured {
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     setup::ensure_installed(&Needs::SERVER)?;
     // Looked at before the build and the making of the log, which load the machine themselves.
-    let machine = Machine::inspect();
-    if machine.is_busy() {
-        println!(
-            "xtask: the machine is busy (load {:.2}); the figures will not be good",
-            machine.load
-        );
-    }
+    let machine = Machine::before_measuring();
     let strata = workspace::build_strata()?;
     let input = wal_input::find_or_make()?;
     warm_page_cache(&input.directory)?;
