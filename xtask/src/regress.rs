@@ -76,7 +76,7 @@ pub(crate) fn regress(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The stage of `cargo xtask test`: lints of the extension, and all tests in all servers.
+/// The stage of `cargo xtask test`: lints of the extension, its tests that need no server, and all tests in all servers.
 pub(crate) fn all(hostile: Hostile) -> Result<()> {
     let pg_config = PgConfig::of(Installation::Debian15)?;
     // As users have it, and with what is only for tests.
@@ -85,6 +85,9 @@ pub(crate) fn all(hostile: Hostile) -> Result<()> {
         clippy.args(["--features", features, "--profile", "extension"]);
         process::run_shown(clippy.args(["--", "--deny=warnings"]))?;
     }
+    // Without a server's feature the crate is empty: the tests of all crates run none of these.
+    let mut unit_tests = Extension::cargo(&pg_config, "test");
+    process::run_shown(unit_tests.args(["--lib", "--profile", "extension"]))?;
     for installation in INSTALLATIONS {
         // One server is enough of it for every change; `regress` does it in all.
         let is_used = installation == Installation::Debian15;
