@@ -125,21 +125,29 @@ pub(super) fn sees(
     outcome == Outcome::Committed
 }
 
+/// Commits [`PARENT`] with these subtransactions on another thread, which passes the gate between drawing and publishing.
+fn commit_past<P: Publication + 'static>(
+    drawn: &Arc<Gate>,
+    publication: &Arc<P>,
+    table: &Arc<CommitTimestamps>,
+    children: &'static [FullXid],
+) -> thread::JoinHandle<()> {
+    let (drawn, publication, table) =
+        (Arc::clone(drawn), Arc::clone(publication), Arc::clone(table));
+    thread::spawn(move || {
+        let timestamp = publication.draw(&table, PARENT);
+        drawn.pass();
+        publication.publish(&table, PARENT, children, timestamp);
+    })
+}
+
 /// A transaction with a subtransaction commits while a reader begins.
 fn all_or_none<P: Publication + 'static>(publication: P) {
     let publication = Arc::new(publication);
     let table = Arc::new(table());
     let drawn = Gate::new();
     table.begin_child(CHILD, PARENT).expect("a slot");
-    let committer = {
-        let (publication, table) = (Arc::clone(&publication), Arc::clone(&table));
-        let drawn = Arc::clone(&drawn);
-        thread::spawn(move || {
-            let timestamp = publication.draw(&table, PARENT);
-            drawn.pass();
-            publication.publish(&table, PARENT, &[CHILD], timestamp);
-        })
-    };
+    let committer = commit_past(&drawn, &publication, &table, &[CHILD]);
     drawn.look();
     let start = publication.start_ts();
     let child = sees(&table, start, CHILD, false);
@@ -231,15 +239,7 @@ fn prepared() {
     table.begin_child(CHILD, PARENT).expect("a slot");
     table.prepare(PARENT, TimestampTz(9));
     let before = publication.start_ts();
-    let committer = {
-        let (publication, table) = (Arc::clone(&publication), Arc::clone(&table));
-        let drawn = Arc::clone(&drawn);
-        thread::spawn(move || {
-            let timestamp = publication.draw(&table, PARENT);
-            drawn.pass();
-            publication.publish(&table, PARENT, &[CHILD], timestamp);
-        })
-    };
+    let committer = commit_past(&drawn, &publication, &table, &[CHILD]);
     drawn.look();
     let start = publication.start_ts();
     assert!(!sees(&table, before, CHILD, false), "it was prepared at the start");
@@ -259,15 +259,7 @@ fn bound_by_marker() {
     // Another commit on the same page, which the reader sees.
     commit(&*publication, &table, CHILD, &[]);
     let start = publication.start_ts();
-    let committer = {
-        let (publication, table) = (Arc::clone(&publication), Arc::clone(&table));
-        let drawn = Arc::clone(&drawn);
-        thread::spawn(move || {
-            let timestamp = publication.draw(&table, PARENT);
-            drawn.pass();
-            publication.publish(&table, PARENT, &[], timestamp);
-        })
-    };
+    let committer = commit_past(&drawn, &publication, &table, &[]);
     drawn.look();
     let later = publication.start_ts();
     if sees(&table, later, PARENT, false) {

@@ -56,7 +56,11 @@ fn take(backend: &mut Backend) -> RunningSet {
 
 /// T1 ends, then T2, which saw T1. A third, newer than both, ended before: only the array tells.
 fn predecessor() {
-    let array = array(4, 0, GroupClear::WhenContended);
+    one_after_the_other(GroupClear::WhenContended);
+}
+
+fn one_after_the_other(group_clear: GroupClear) {
+    let array = array(4, 0, group_clear);
     let mut reader = connect(&array);
     let mut first = connect(&array);
     let mut second = connect(&array);
@@ -150,21 +154,5 @@ fn subtransactions() {
 
 /// A group's leader clears in the same way.
 fn predecessor_with_groups() {
-    let array = array(4, 0, GroupClear::Always);
-    let mut reader = connect(&array);
-    let mut first = connect(&array);
-    let mut second = connect(&array);
-    let mut newest = connect(&array);
-    let t1 = first.assign_xid();
-    let t2 = second.assign_xid();
-    newest.assign_xid();
-    newest.end_transaction();
-    let committer = thread::spawn(move || {
-        first.end_transaction();
-        second.end_transaction();
-        (first, second)
-    });
-    let set = take(&mut reader);
-    assert!(set.is_running(t1) <= set.is_running(t2), "who sees T2 sees T1: {set:?}");
-    drop((committer.join().expect("the committer ends"), newest, Arc::clone(&array)));
+    one_after_the_other(GroupClear::Always);
 }

@@ -14,6 +14,7 @@
 //! record is one piece of memory, a long one borrows its parts from where they are; no allocation once a
 //! builder has seen records of the size.
 
+use base::page::RawPage;
 use base::{Lsn, PAGE_SIZE, RelFileLocator};
 
 use super::image::{Compressor, Hole, ImageCompression};
@@ -142,7 +143,8 @@ impl Builder {
                 ImageChoice::Always => true,
                 ImageChoice::Never => false,
                 ImageChoice::IfOlder => {
-                    let lsn = page_lsn(block.page.ok_or(BuildError::NoPage(block.id))?);
+                    let page = block.page.ok_or(BuildError::NoPage(block.id))?;
+                    let lsn = RawPage::new(page).header().lsn;
                     let is_older = writes.are_on && lsn <= writes.redo;
                     if !is_older {
                         oldest_without_image =
@@ -387,15 +389,6 @@ fn check(record: &NewRecord<'_>) -> Result<(), BuildError> {
 
 fn length_of(pieces: &[&[u8]]) -> u64 {
     pieces.iter().map(|piece| piece.len() as u64).sum()
-}
-
-/// The LSN that a data page begins with: two halves, the high one first.
-#[inline]
-fn page_lsn(page: &[u8; PAGE_SIZE]) -> Lsn {
-    let half = |at: usize| {
-        u64::from(u32::from_le_bytes([page[at], page[at + 1], page[at + 2], page[at + 3]]))
-    };
-    Lsn(half(0) << 32 | half(4))
 }
 
 #[cfg(test)]

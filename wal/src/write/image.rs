@@ -5,12 +5,11 @@
 //! two bytes of the hole's length counted in, is stored as it is.
 
 use base::PAGE_SIZE;
+use base::page::{PAGE_HEADER_SIZE, PageHeader, RawPage};
 
 use super::pglz;
 use crate::record::{IMAGE_LZ4, IMAGE_PGLZ, IMAGE_ZSTD};
 
-/// Size of a data page's header before its line pointers, in bytes (`SizeOfPageHeaderData`).
-const PAGE_HEADER_SIZE: u16 = 24;
 /// Size of the field that a compressed image with a hole has more than others, in bytes.
 const COMPRESS_HEADER_SIZE: usize = 2;
 /// `ZSTD_CLEVEL_DEFAULT`
@@ -52,9 +51,9 @@ pub(super) struct Hole {
 impl Hole {
     /// Of a page with the standard header. A header that makes no sense has no hole.
     pub(super) fn of(page: &[u8; PAGE_SIZE]) -> Hole {
-        let lower = u16::from_le_bytes([page[12], page[13]]);
-        let upper = u16::from_le_bytes([page[14], page[15]]);
-        if lower >= PAGE_HEADER_SIZE && upper > lower && usize::from(upper) <= PAGE_SIZE {
+        let PageHeader { lower, upper, .. } = RawPage::new(page).header();
+        let is_sensible = usize::from(lower) >= PAGE_HEADER_SIZE && usize::from(upper) <= PAGE_SIZE;
+        if is_sensible && upper > lower {
             Hole { offset: lower, length: upper - lower }
         } else {
             Hole::default()
