@@ -78,6 +78,12 @@ pub enum Error {
         "\"{0}\" is not written any more, since an earlier write of it failed (stop and recover)"
     )]
     FailedBefore(String),
+    /// The log cannot be written.
+    #[error(transparent)]
+    Log(#[from] wal::write::LogError),
+    /// A page cannot be had or written.
+    #[error(transparent)]
+    Buffer(#[from] crate::buffer::BufferError),
     /// A page that must be there is not.
     #[error(
         "could not access the status of transaction {xid}: \"{path}\" has {length} bytes, page {page} is beyond them"

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use base::UnixTime;
 use base::disk::Disk;
-use base::sync::Arc;
+use base::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wal::Version;
 
 pub use control::Control;
@@ -29,8 +29,7 @@ use crate::{At, Error};
 pub struct DataDirectory {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    /// The control file.
-    pub control: Control,
+    control: Mutex<Control>,
     // Last, so that it goes last.
     lock: LockFile,
 }
@@ -50,7 +49,12 @@ impl DataDirectory {
         check_version(&*disk, path)?;
         let lock = LockFile::acquire(Arc::clone(&disk), path, processes, now)?;
         let control = Control::open(&*disk, path)?;
-        Ok(DataDirectory { disk, path: path.to_owned(), control, lock })
+        Ok(DataDirectory { disk, path: path.to_owned(), control: Mutex::new(control), lock })
+    }
+
+    /// The control file, locked.
+    pub fn control(&self) -> MutexGuard<'_, Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The disk that it is on.

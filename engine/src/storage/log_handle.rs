@@ -1,0 +1,66 @@
+//! The log, before and after it can be written.
+//!
+//! Invariants: while no log is open, everything that a page or a transaction log can depend on comes from records that
+//! recovery has read from the disk, where they are durable; so there is nothing to flush. Once a log is open it stays.
+
+use std::io;
+use std::sync::OnceLock;
+
+use base::Lsn;
+use base::sync::Arc;
+use wal::write::Log;
+
+use crate::Error;
+use crate::buffer::LogFlush;
+use crate::slru::FlushLog;
+
+/// The log, once it is open.
+#[derive(Debug, Default)]
+pub struct LogHandle(OnceLock<Log>);
+
+impl LogHandle {
+    /// Without a log yet.
+    pub fn new() -> LogHandle {
+        LogHandle::default()
+    }
+
+    /// Puts the log in.
+    ///
+    /// # Panics
+    /// If there is one.
+    pub fn open(&self, log: Log) {
+        assert!(self.0.set(log).is_ok(), "a log is opened once");
+    }
+
+    /// The log, if it is open.
+    #[inline]
+    pub fn get(&self) -> Option<&Log> {
+        self.0.get()
+    }
+
+    /// The log.
+    ///
+    /// # Panics
+    /// If it is not open, as during recovery.
+    #[inline]
+    pub fn log(&self) -> &Log {
+        self.0.get().expect("the log is open")
+    }
+
+    /// Gives the log back, to be closed.
+    pub fn into_log(self) -> Option<Log> {
+        self.0.into_inner()
+    }
+}
+
+impl FlushLog for LogHandle {
+    fn flush(&self, upto: Lsn) -> Result<(), Error> {
+        self.get().map_or(Ok(()), |log| log.flush(upto).map_err(Error::from))
+    }
+}
+
+impl LogFlush for Arc<LogHandle> {
+    fn flush_to(&self, lsn: Lsn) -> io::Result<()> {
+        self.get().map_or(Ok(()), |log| log.flush(lsn).map_err(io::Error::other))
+    }
+}
