@@ -6,13 +6,14 @@
 //! ```
 //!
 //! Invariants: a fork's length is the sum of its segments', and a segment that is not the last is full. What was written
-//! since the last sync is known by file, and so are directories with new files; a sync that failed is not tried again,
-//! and every later one fails too.
+//! since the last sync is known by file, and so are directories with new files and with removed ones; a sync that failed
+//! is not tried again, and every later one fails too.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use base::disk::{Disk, Opening, WritableFile};
 use base::page::PageBytes;
@@ -46,6 +47,26 @@ pub struct RelationFiles {
     unsynced: Mutex<Unsynced>,
     syncing: Mutex<()>,
     sync_failed: AtomicBool,
+}
+
+/// What syncing files took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FileSyncs {
+    /// How many files.
+    pub files: usize,
+    /// The longest of them.
+    pub longest: Duration,
+    /// All of them together.
+    pub total: Duration,
+}
+
+impl FileSyncs {
+    /// Counts one more.
+    pub fn add(&mut self, taken: Duration) {
+        self.files += 1;
+        self.longest = self.longest.max(taken);
+        self.total += taken;
+    }
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +109,154 @@ impl RelationFiles {
     /// As the disk says; [`io::ErrorKind::AlreadyExists`] where it is there.
     pub fn create(&self, locator: RelFileLocator, fork: ForkNumber) -> io::Result<()> {
         self.file((locator, fork, 0), Opening::CREATE_NEW).map(|_| ())
+    }
+
+    /// Makes the fork's first file, empty, unless there is one. Its directory is there.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn create_if_missing(&self, locator: RelFileLocator, fork: ForkNumber) -> io::Result<()> {
+        match self.create(locator, fork) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
+    }
+
+    /// Whether the fork has a file.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn exists(&self, locator: RelFileLocator, fork: ForkNumber) -> io::Result<bool> {
+        match self.file((locator, fork, 0), Opening::EXISTING) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How many pages the fork has, if that was counted before.
+    pub fn known_blocks(&self, locator: RelFileLocator, fork: ForkNumber) -> Option<BlockNumber> {
+        lock(&self.lengths).get(&(locator, fork)).copied()
+    }
+
+    /// Adds pages of zeros until the fork has so many.
+    ///
+    /// # Errors
+    /// As the disk says; the fork may then have become longer.
+    pub fn extend_to(
+        &self,
+        locator: RelFileLocator,
+        fork: ForkNumber,
+        blocks: BlockNumber,
+    ) -> io::Result<()> {
+        let mut lengths = lock(&self.lengths);
+        let length = self.length(&mut lengths, locator, fork)?;
+        while *length < blocks {
+            self.write_page_at_end(locator, fork, *length)?;
+            *length += 1;
+        }
+        Ok(())
+    }
+
+    /// Cuts the fork off behind so many pages. What the pool has of the rest must have been forgotten. Lasts with the next
+    /// sync.
+    ///
+    /// # Errors
+    /// As the disk says; the fork may then be cut off in part.
+    pub fn truncate(
+        &self,
+        locator: RelFileLocator,
+        fork: ForkNumber,
+        blocks: BlockNumber,
+    ) -> io::Result<()> {
+        // A sync that is under way has the names of the files that go here.
+        let _one_at_a_time = lock(&self.syncing);
+        let mut lengths = lock(&self.lengths);
+        let before = *self.length(&mut lengths, locator, fork)?;
+        if before <= blocks {
+            return Ok(());
+        }
+        lengths.remove(&(locator, fork));
+        let last = blocks / self.segment_blocks;
+        for segment in (last + 1..=before / self.segment_blocks).rev() {
+            self.remove_segment((locator, fork, segment))?;
+        }
+        let name = (locator, fork, last);
+        let file = match self.file(name, Opening::EXISTING) {
+            // The fork ended with the segment before.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            opened => opened?,
+        };
+        if blocks.is_multiple_of(self.segment_blocks) && last > 0 {
+            drop(file);
+            return self.remove_segment(name).map(drop);
+        }
+        let cut = file.set_length(u64::from(blocks % self.segment_blocks) * PAGE_SIZE as u64);
+        lock(&self.unsynced).files.insert(name);
+        cut
+    }
+
+    /// Removes all files of the fork, if it has any; whether it had. What the pool has of it must have been forgotten.
+    /// Lasts with the next sync.
+    ///
+    /// # Errors
+    /// As the disk says; some of them may then be gone, later ones first.
+    pub fn remove(&self, locator: RelFileLocator, fork: ForkNumber) -> io::Result<bool> {
+        let _one_at_a_time = lock(&self.syncing);
+        lock(&self.lengths).remove(&(locator, fork));
+        let mut count = 0;
+        while self.disk.exists(&self.path((locator, fork, count)))? {
+            count += 1;
+        }
+        // From the end, so that what a failure leaves is a fork still.
+        for segment in (0..count).rev() {
+            self.remove_segment((locator, fork, segment))?;
+        }
+        Ok(count > 0)
+    }
+
+    /// Removes a segment's file. The caller keeps syncs out.
+    fn remove_segment(&self, name: SegmentName) -> io::Result<bool> {
+        let path = self.path(name);
+        lock(&self.open).remove(&name);
+        let removed = match self.disk.remove_file(&path) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
+        let mut unsynced = lock(&self.unsynced);
+        unsynced.files.remove(&name);
+        unsynced.directories.insert(path.parent().map(Path::to_path_buf).unwrap_or_default());
+        Ok(removed)
+    }
+
+    /// [`PageStore::sync`], with the number of files that were synced and how long that took.
+    ///
+    /// # Errors
+    /// As [`PageStore::sync`].
+    pub fn sync_counted(&self) -> io::Result<FileSyncs> {
+        // Who comes while another syncs must not come back before him.
+        let _one_at_a_time = lock(&self.syncing);
+        let Unsynced { files, directories } = std::mem::take(&mut *lock(&self.unsynced));
+        let mut syncs = FileSyncs::default();
+        let sync = || {
+            if self.sync_failed.load(Ordering::Relaxed) {
+                return Err(io::Error::other(
+                    "an earlier sync failed; what was written since is unknown",
+                ));
+            }
+            for name in files {
+                let start = Instant::now();
+                self.disk.open_for_writing(&self.path(name), Opening::EXISTING)?.sync_data()?;
+                syncs.add(start.elapsed());
+            }
+            directories.iter().try_for_each(|directory| self.disk.sync_directory(directory))
+        };
+        let result = sync();
+        if result.is_err() {
+            self.sync_failed.store(true, Ordering::Relaxed);
+        }
+        result.map(|()| syncs)
     }
 
     fn path(&self, (locator, fork, segment): SegmentName) -> PathBuf {
@@ -157,6 +326,18 @@ impl RelationFiles {
         Ok(blocks)
     }
 
+    /// Writes zeros as the page behind the fork's last one.
+    fn write_page_at_end(
+        &self,
+        locator: RelFileLocator,
+        fork: ForkNumber,
+        block: BlockNumber,
+    ) -> io::Result<()> {
+        let (segment, offset) = self.segment(PageName { locator, fork, block });
+        let how = if offset == 0 && segment.2 > 0 { Opening::CREATE } else { Opening::EXISTING };
+        self.write_at(segment, how, offset, &[0; PAGE_SIZE])
+    }
+
     fn length<'l>(
         &self,
         lengths: &'l mut Lengths,
@@ -193,9 +374,7 @@ impl PageStore for RelationFiles {
         if block == base::ids::INVALID_BLOCK {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a fork has no more blocks"));
         }
-        let (segment, offset) = self.segment(PageName { locator, fork, block });
-        let how = if offset == 0 && segment.2 > 0 { Opening::CREATE } else { Opening::EXISTING };
-        self.write_at(segment, how, offset, &[0; PAGE_SIZE])?;
+        self.write_page_at_end(locator, fork, block)?;
         *length = block + 1;
         Ok(block)
     }
@@ -205,24 +384,6 @@ impl PageStore for RelationFiles {
     }
 
     fn sync(&self) -> io::Result<()> {
-        // Who comes while another syncs must not come back before him.
-        let _one_at_a_time = lock(&self.syncing);
-        let Unsynced { files, directories } = std::mem::take(&mut *lock(&self.unsynced));
-        let sync = || {
-            if self.sync_failed.load(Ordering::Relaxed) {
-                return Err(io::Error::other(
-                    "an earlier sync failed; what was written since is unknown",
-                ));
-            }
-            for name in files {
-                self.disk.open_for_writing(&self.path(name), Opening::EXISTING)?.sync_data()?;
-            }
-            directories.iter().try_for_each(|directory| self.disk.sync_directory(directory))
-        };
-        let result = sync();
-        if result.is_err() {
-            self.sync_failed.store(true, Ordering::Relaxed);
-        }
-        result
+        self.sync_counted().map(drop)
     }
 }

@@ -13,6 +13,7 @@
 //! | [`clock`] | where the search for a frame goes on | who takes a frame |
 //! | [`guard`] | a pin, a shared or exclusive lock on the content, as values that give them back | the holder |
 //! | [`pool`] | all of it together | |
+//! | [`sweep`] | all dirty pages written in file order, for checkpoints | |
 //! | [`store`], `files` | the files | who reads, writes, extends |
 //!
 //! # Access rules
@@ -43,16 +44,18 @@ pub mod files;
 pub mod guard;
 pub mod pool;
 pub mod store;
+pub mod sweep;
 pub mod table;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
 
 pub use clock::Ring;
 #[cfg(not(any(loom, shuttle)))]
-pub use files::RelationFiles;
+pub use files::{FileSyncs, RelationFiles};
 pub use guard::{PageRead, PageWrite, Pinned};
 pub use pool::{BufferError, BufferPool, LogFlush};
 pub use store::PageStore;
+pub use sweep::{DirtyPicture, Sweep};
 
 use base::{BlockNumber, ForkNumber, RelFileLocator};
 

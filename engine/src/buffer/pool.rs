@@ -11,7 +11,7 @@ use base::{BlockNumber, ForkNumber, Lsn, PAGE_SIZE, PageMut, RawPage, RelFileLoc
 
 use super::PageName;
 use super::clock::{Clock, Ring};
-use super::desc::{CLEANUP_WAITER, DIRTY, MAPPED, VALID, WRITING, Word};
+use super::desc::{CLEANUP_WAITER, DIRTY, MAPPED, VALID, Word};
 use super::guard::Pinned;
 use super::store::PageStore;
 use super::table::Table;
@@ -105,7 +105,7 @@ pub enum BufferError {
 pub struct Frame {
     pub(super) word: Word,
     /// Set and read by who holds a pin, or the name's partition.
-    name: Mutex<Option<PageName>>,
+    pub(super) name: Mutex<Option<PageName>>,
     pub(super) content: RwLock<Box<PageBytes>>,
     /// Held from copying the page to the end of its write: writes of one page do not overtake each other.
     writing: Mutex<()>,
@@ -113,7 +113,7 @@ pub struct Frame {
     pub(super) unpinned: Condvar,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -142,7 +142,7 @@ impl Frame {
 
 /// How writing a frame back went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum WriteBack {
+pub(super) enum WriteBack {
     Written,
     /// It was not dirty.
     Clean,
@@ -152,7 +152,7 @@ enum WriteBack {
 
 /// Whether to wait for who writes or changes a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Patience {
+pub(super) enum Patience {
     Wait,
     Skip,
 }
@@ -166,7 +166,7 @@ const PASSES: usize = 4;
 /// A fixed number of pages in memory; see the module.
 #[derive(Debug)]
 pub struct BufferPool<S: PageStore, L: LogFlush> {
-    frames: Box<[Frame]>,
+    pub(super) frames: Box<[Frame]>,
     table: Table,
     clock: Clock,
     store: S,
@@ -390,7 +390,11 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
     }
 
     /// Writes a frame that the caller has pinned, if it is dirty.
-    fn write_back(&self, frame: &Frame, patience: Patience) -> Result<WriteBack, BufferError> {
+    pub(super) fn write_back(
+        &self,
+        frame: &Frame,
+        patience: Patience,
+    ) -> Result<WriteBack, BufferError> {
         let _writing = match (patience, frame.writing.try_lock()) {
             (_, Ok(guard)) => guard,
             (_, Err(TryLockError::Poisoned(poisoned))) => poisoned.into_inner(),
@@ -430,35 +434,6 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
             PageMut::assume_valid(copy).set_checksum(name.block);
         }
         self.store.write(name, copy).map_err(|error| BufferError::Write { name, error })
-    }
-
-    /// Writes every page that is dirty now, in the order of their names, and makes the files durable: what a checkpoint
-    /// needs. Gives the number of pages written.
-    ///
-    /// # Errors
-    /// The first error; what could not be written is dirty still. After [`BufferError::Sync`] the engine is to stop.
-    pub fn write_all(&self) -> Result<usize, BufferError> {
-        let mut dirty: Vec<_> = self
-            .frames
-            .iter()
-            .enumerate()
-            .filter(|(_, frame)| frame.word.load().has(DIRTY | WRITING))
-            .filter_map(|(number, frame)| Some(((*lock(&frame.name))?, number)))
-            .collect();
-        dirty.sort_unstable();
-        let mut written = 0;
-        for (_, number) in dirty {
-            let frame = &self.frames[number];
-            // Clean by now, or of another page, which was dirty later.
-            if !frame.word.pin_if(DIRTY | WRITING) {
-                continue;
-            }
-            let result = self.write_back(frame, Patience::Wait);
-            frame.unpin();
-            written += usize::from(result? == WriteBack::Written);
-        }
-        self.store.sync().map_err(BufferError::Sync)?;
-        Ok(written)
     }
 
     /// One round of the background writer: looks at the frames that the clock comes to next, and writes those that it
@@ -528,11 +503,5 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
             frame.unpin();
         }
         Ok(())
-    }
-
-    /// How many frames are dirty, and how many there are.
-    pub fn dirty(&self) -> (usize, usize) {
-        let dirty = self.frames.iter().filter(|frame| frame.word.load().has(DIRTY | WRITING));
-        (dirty.count(), self.frames.len())
     }
 }

@@ -11,6 +11,7 @@ use base::{BlockNumber, ForkNumber, Lsn, PAGE_SIZE, PageMut, RawPage, RelFileLoc
 
 use super::*;
 
+mod cut;
 mod faults;
 
 const RELATION: RelFileLocator = RelFileLocator { tablespace: 1663, database: 5, relation: 16384 };

@@ -1,0 +1,125 @@
+//! The visibility map's bits, as redo sets and clears them.
+//!
+//! ```text
+//! page     24 bytes of header | byte 0: blocks 0 to 3 | byte 1: blocks 4 to 7 | ...      32672 blocks a page
+//! bits     of a block, from the lowest: all tuples visible to all, all frozen
+//! ```
+//!
+//! Invariant: a bit that is clear says nothing, so that a page of the map which is damaged or missing may be taken for
+//! zeros: clearing bits is not logged with an image, and a crash may tear the page. Source: `visibilitymap.c`.
+
+use base::page::PAGE_HEADER_SIZE;
+use base::{BlockNumber, ForkNumber, PAGE_SIZE, PageMut, RawPage, RelFileLocator};
+use wal::record::{BlockRef, Record};
+
+use super::pages::Wanted;
+use super::{Redo, RedoCause};
+use crate::Error;
+use crate::buffer::{BufferError, PageName, PageStore, PageWrite};
+
+const BLOCKS_PER_BYTE: u32 = 4;
+const MAP_BYTES: u32 = (PAGE_SIZE - PAGE_HEADER_SIZE) as u32;
+const BLOCKS_PER_PAGE: u32 = MAP_BYTES * BLOCKS_PER_BYTE;
+const _: () = assert!(BLOCKS_PER_PAGE == 32672);
+
+/// Both bits of a block.
+pub(super) const BITS: u8 = 3;
+/// The bit that says that all tuples are frozen.
+pub(super) const ALL_FROZEN: u8 = 2;
+
+/// Where a block's bits are: the page of the map, the byte in it, the shift.
+fn place(heap_block: BlockNumber) -> (BlockNumber, usize, u32) {
+    let within = heap_block % BLOCKS_PER_PAGE;
+    let byte = PAGE_HEADER_SIZE + (within / BLOCKS_PER_BYTE) as usize;
+    (heap_block / BLOCKS_PER_PAGE, byte, within % BLOCKS_PER_BYTE * 2)
+}
+
+/// Calls `change` with a page of the map, made if it is not there.
+fn with_page(
+    redo: &Redo<'_>,
+    locator: RelFileLocator,
+    block: BlockNumber,
+    change: impl FnOnce(&mut PageWrite<'_>),
+) -> Result<(), RedoCause> {
+    let name = PageName { locator, fork: ForkNumber::VisibilityMap, block };
+    redo.make_room(name)?;
+    let pool = &redo.storage.pool;
+    let found = match pool.get(name) {
+        Err(BufferError::Damaged { .. }) => pool.get_to_init(name),
+        found => found,
+    };
+    let pinned = found.map_err(Error::from)?;
+    let mut page = pinned.write();
+    if RawPage::new(&page).header().upper == 0 {
+        page.init(0);
+    }
+    change(&mut page);
+    Ok(())
+}
+
+/// Clears bits of a heap block.
+pub(super) fn clear(
+    redo: &Redo<'_>,
+    locator: RelFileLocator,
+    heap_block: BlockNumber,
+    bits: u8,
+) -> Result<(), RedoCause> {
+    let (block, byte, shift) = place(heap_block);
+    with_page(redo, locator, block, |page| {
+        let mask = bits << shift;
+        if page[byte] & mask != 0 {
+            page.bytes_mut()[byte] &= !mask;
+        }
+    })
+}
+
+/// Sets bits of a heap block, by the record and its block reference that is the page of the map.
+pub(super) fn redo_set(
+    redo: &mut Redo<'_>,
+    record: &Record<'_>,
+    map: &BlockRef,
+    heap_block: BlockNumber,
+    bits: u8,
+) -> Result<(), RedoCause> {
+    let (block, byte, shift) = place(heap_block);
+    if map.block != block || map.fork != ForkNumber::VisibilityMap {
+        let reason =
+            format!("block {heap_block}, whose bits are not on page {} of the map,", map.block);
+        return Err(RedoCause::OutOfRange(reason));
+    }
+    redo.page(record, map, Wanted::ExistingOrZero, |bytes| {
+        if RawPage::new(bytes).header().upper == 0 {
+            PageMut::init(bytes, 0);
+        }
+        bytes[byte] |= (bits & BITS) << shift;
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// Clears what the map says of heap blocks from this one on, on the last page that stays. Gives the number of pages that
+/// stay; `None` if none goes.
+pub(super) fn prepare_cut(
+    redo: &Redo<'_>,
+    locator: RelFileLocator,
+    heap_blocks: BlockNumber,
+) -> Result<Option<BlockNumber>, RedoCause> {
+    let fork = ForkNumber::VisibilityMap;
+    let failed = |error| RedoCause::file("read", locator, fork, error);
+    let files = redo.storage.pool.store();
+    if !files.exists(locator, fork).map_err(failed)? {
+        return Ok(None);
+    }
+    let there = files.blocks(locator, fork).map_err(failed)?;
+    let (block, byte, shift) = place(heap_blocks);
+    let is_within = !heap_blocks.is_multiple_of(BLOCKS_PER_PAGE);
+    if is_within && there > block {
+        with_page(redo, locator, block, |page| {
+            let bytes = page.bytes_mut();
+            bytes[byte] &= (1 << shift) - 1;
+            bytes[byte + 1..].fill(0);
+        })?;
+    }
+    let stay = block + u32::from(is_within);
+    Ok((there > stay).then_some(stay))
+}
