@@ -19,19 +19,19 @@ mod content;
 pub mod fault;
 mod file;
 mod names;
-mod random;
 mod survival;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
+use fastrand::Rng;
+
 use content::Content;
 pub use content::SECTOR;
 pub use fault::{Fault, FaultKind, Lasting, Operation, Site};
 use file::FaultyFile;
 use names::{Names, Node, ROOT};
-use random::Random;
 use survival::Survival;
 
 use super::{Creation, DirectoryEntry, Disk, DiskFile, Opening, WritableFile, resume};
@@ -55,7 +55,7 @@ struct State {
     next_node: Node,
     /// Number of the latest change.
     sequence: u64,
-    random: Random,
+    random: Rng,
     sites: BTreeMap<Site, u64>,
     changing_calls: u64,
     crash_at: Option<u64>,
@@ -88,7 +88,7 @@ impl FaultyDisk {
             files_opened: 0,
             next_node,
             sequence: 0,
-            random: Random::new(seed),
+            random: Rng::with_seed(seed),
             sites: BTreeMap::new(),
             changing_calls: 0,
             crash_at: None,

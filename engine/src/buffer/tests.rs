@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use fastrand::Rng;
+
 use base::disk::RealDisk;
 use base::page::{PageBytes, Verified};
 use base::sync::{Arc, Mutex, thread};
@@ -125,16 +127,6 @@ fn make_pages(pool: &BufferPool<Memory, Log>, pages: u32) {
     }
 }
 
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
-
 /// Threads count in random pages of a pool that holds few of them, while others write pages back. Afterwards each page
 /// in the store has as many as were counted.
 fn stress(threads: u64, frames: usize, pages: u32, steps: u64, fails_every: u64) {
@@ -149,13 +141,13 @@ fn stress(threads: u64, frames: usize, pages: u32, steps: u64, fails_every: u64)
             .map(|thread| {
                 let (pool, counted, lsn, failures) = (&pool, &counted, &lsn, &failures);
                 scope.spawn(move || {
-                    let mut random = Random(thread + 1);
+                    let mut random = Rng::with_seed(thread);
                     let mut ring = Ring::new(2);
                     for _ in 0..steps {
                         // A few pages are wanted much more often than the rest.
-                        let among = if random.below(3) == 0 { u64::from(pages) } else { 4 };
-                        let block = random.below(among) as u32;
-                        let scans = random.below(4) == 0;
+                        let among = if random.u64(..3) == 0 { u64::from(pages) } else { 4 };
+                        let block = random.u64(..among) as u32;
+                        let scans = random.u64(..4) == 0;
                         let found = match scans {
                             true => pool.get_in_ring(name(block), &mut ring),
                             false => pool.get(name(block)),
@@ -168,7 +160,7 @@ fn stress(threads: u64, frames: usize, pages: u32, steps: u64, fails_every: u64)
                             }
                             Err(error) => panic!("{error}"),
                         };
-                        if random.below(2) == 0 {
+                        if random.u64(..2) == 0 {
                             let mut page = pinned.write();
                             count(&mut page, block, lsn.fetch_add(1, Ordering::Relaxed));
                             counted[block as usize].fetch_add(1, Ordering::Relaxed);

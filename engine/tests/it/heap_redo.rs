@@ -17,10 +17,10 @@ use engine::heap::{
     Change, ColumnType, CommandStamp, HeapError, NewXmax, Value, delete, form_tuple, lock, mask,
     redo,
 };
+use fastrand::Rng;
 use wal::rmgr::Payload;
 use wal::rmgr::heap2::prune::{FreezeFlags, FreezeTuple};
 
-use crate::random::Random;
 use crate::record::with_record;
 
 const COLUMNS: [ColumnType; 3] = [ColumnType::Int4, ColumnType::Text, ColumnType::Int8];
@@ -77,7 +77,7 @@ impl Fates for Transactions {
 }
 
 struct World {
-    random: Random,
+    random: Rng,
     pages: [Box<PageBytes>; 2],
     transactions: Transactions,
     next_xid: u32,
@@ -85,11 +85,11 @@ struct World {
     counts: BTreeMap<String, u64>,
 }
 
-fn tuple(random: &mut Random) -> Vec<u8> {
-    let text = "abcdefgh".repeat(random.below(30));
-    let text = if random.below(3) == 0 { Value::Null } else { Value::Text(&text) };
+fn tuple(random: &mut Rng) -> Vec<u8> {
+    let text = "abcdefgh".repeat(random.usize(..30));
+    let text = if random.usize(..3) == 0 { Value::Null } else { Value::Text(&text) };
     let mut bytes = Vec::new();
-    let values = [Value::Int4(random.below(4) as i32), text, Value::Int8(7)];
+    let values = [Value::Int4(random.i32(0..4)), text, Value::Int8(7)];
     form_tuple(&COLUMNS, &values, &mut bytes).expect("a row that fits");
     bytes
 }
@@ -101,7 +101,7 @@ impl World {
             PageMut::init(page, 0);
         }
         World {
-            random: Random::new(seed),
+            random: Rng::with_seed(seed),
             pages,
             transactions: Transactions::default(),
             next_xid: 700,
@@ -114,7 +114,7 @@ impl World {
         self.next_xid += 1;
         let state =
             [State::Committed, State::Committed, State::Committed, State::Aborted, State::Running]
-                [self.random.below(5)];
+                [self.random.usize(..5)];
         self.transactions.states.insert(self.next_xid, state);
         Xid(self.next_xid)
     }
@@ -135,7 +135,7 @@ impl World {
             })
             .map(|(offset, _)| Tid { block: block as u32, offset })
             .collect();
-        (!alive.is_empty()).then(|| alive[self.random.below(alive.len())])
+        (!alive.is_empty()).then(|| alive[self.random.usize(..alive.len())])
     }
 
     /// What was done is what its record does.
@@ -167,15 +167,15 @@ impl World {
 
     fn step(&mut self) {
         let before = self.pages.clone();
-        let block = self.random.below(2);
+        let block = self.random.usize(..2);
         let (xid, number) = (self.xid(), block as u32);
-        let command = CommandStamp { id: self.random.below(5) as u32, is_combo: false };
-        if self.random.below(4) == 0 {
+        let command = CommandStamp { id: self.random.u32(..5), is_combo: false };
+        if self.random.usize(..4) == 0 {
             let mut page = PageMut::validate(&mut self.pages[block]).expect("a valid page");
             page.set_flags(base::page::PageFlags::ALL_VISIBLE, true);
         }
         let before_this = self.pages.clone();
-        let choice = self.random.below(14);
+        let choice = self.random.usize(..14);
         let victim = self.victim(block);
         let mut page = PageMut::validate(&mut self.pages[block]).expect("a valid page");
         let change = &mut self.change;
@@ -194,7 +194,7 @@ impl World {
             }
             3 => {
                 let mut tuples: Vec<_> =
-                    (0..1 + self.random.below(9)).map(|_| tuple(&mut self.random)).collect();
+                    (0..1 + self.random.usize(..9)).map(|_| tuple(&mut self.random)).collect();
                 let is_empty = page.as_page().last_offset() == 0;
                 let how = Insertion { freeze: is_empty, ..Insertion::new(number, xid, command.id) };
                 match multi_insert(&mut page, &how, &mut tuples, 100, change) {
@@ -223,10 +223,10 @@ impl World {
                     ending: command,
                     old_xmax: NewXmax::updates(xid),
                     new_xmax: None,
-                    is_hot: self.random.below(3) > 0,
-                    may_share: self.random.below(4) > 0,
+                    is_hot: self.random.usize(..3) > 0,
+                    may_share: self.random.usize(..4) > 0,
                 };
-                let moves = self.random.below(4) == 0;
+                let moves = self.random.usize(..4) == 0;
                 let result = if moves {
                     let [first, second] = &mut self.pages;
                     let (old_page, new_page) =
@@ -260,9 +260,9 @@ impl World {
                     LockStrength::Share,
                     LockStrength::NoKeyExclusive,
                     LockStrength::Exclusive,
-                ][self.random.below(4)];
+                ][self.random.usize(..4)];
                 let new = NewXmax::locks(xid, strength);
-                if self.random.below(3) == 0 {
+                if self.random.usize(..3) == 0 {
                     lock::lock_updated(&mut page, tid, new, false, change).expect("a tuple");
                     self.check("lock updated", xid, &before_this, &[number]);
                 } else {

@@ -5,7 +5,6 @@ mod heap_redo;
 mod init;
 mod lock_file;
 mod programs;
-mod random;
 mod record;
 mod slru;
 mod slru_server;

@@ -6,6 +6,3 @@ mod pages;
 mod redo;
 mod tuples;
 mod written;
-
-#[path = "../it/random.rs"]
-mod random;

@@ -11,22 +11,22 @@ use engine::heap::update::{Updating, update};
 use engine::heap::{
     Change, ColumnType, CommandStamp, HeapError, NewXmax, TupleValues, Value, delete, form_tuple,
 };
+use fastrand::Rng;
 
 use crate::evidence::{columns, hex, number, place, sent, text};
-use crate::random::Random;
 
 /// Values of these columns, on memory of `texts`.
 fn row<'a>(
     columns: &[ColumnType],
-    random: &mut Random,
+    random: &mut Rng,
     text: &'a str,
     bytes: &'a [u8],
 ) -> Vec<Value<'a>> {
     let value = |column: &ColumnType| {
-        if random.below(8) == 0 {
+        if random.usize(..8) == 0 {
             return Value::Null;
         }
-        let word = random.next();
+        let word = random.u64(..);
         match column {
             ColumnType::Bool => Value::Bool(word.is_multiple_of(2)),
             ColumnType::Int2 => Value::Int2(word as i16),
@@ -36,17 +36,17 @@ fn row<'a>(
             ColumnType::TimestampTz => Value::TimestampTz(TimestampTz((word >> 14) as i64)),
             ColumnType::Uuid => Value::Uuid([word as u8; 16]),
             ColumnType::Text => {
-                let length = text.char_indices().nth(random.below(180)).map_or(0, |(at, _)| at);
+                let length = text.char_indices().nth(random.usize(..180)).map_or(0, |(at, _)| at);
                 Value::Text(&text[..length])
             }
-            ColumnType::Bytea => Value::Bytea(&bytes[..random.below(bytes.len())]),
+            ColumnType::Bytea => Value::Bytea(&bytes[..random.usize(..bytes.len())]),
         }
     };
     columns.iter().map(value).collect()
 }
 
 /// Rows inserted, some of them then updated, some deleted, all by one transaction that has committed.
-fn relation(table: &str, xid: Xid, random: &mut Random) -> Vec<Box<PageBytes>> {
+fn relation(table: &str, xid: Xid, random: &mut Rng) -> Vec<Box<PageBytes>> {
     let columns = columns(table);
     let text = "Grüße, Welt! ".repeat(20);
     let bytes: Vec<u8> = (0..=255).collect();
@@ -68,7 +68,7 @@ fn relation(table: &str, xid: Xid, random: &mut Random) -> Vec<Box<PageBytes>> {
             // Versions of the same row, as long as there is room.
             let last = Tid { block, offset: page.as_page().last_offset() };
             let command = CommandStamp { id: 1, is_combo: false };
-            if random.below(4) == 0 {
+            if random.usize(..4) == 0 {
                 let values = row(columns, random, &text, &bytes);
                 form_tuple(columns, &values, &mut tuple).expect("a row that fits");
                 let how = Updating {
@@ -85,7 +85,7 @@ fn relation(table: &str, xid: Xid, random: &mut Random) -> Vec<Box<PageBytes>> {
                     Ok(_) | Err(HeapError::Add(_)) => {}
                     Err(error) => panic!("{error}"),
                 }
-            } else if random.below(10) == 0 {
+            } else if random.usize(..10) == 0 {
                 delete::delete(&mut page, last, xid, NewXmax::ends(xid), command, &mut change)
                     .expect("the tuple is there");
             }
@@ -123,7 +123,7 @@ fn relation_files_are_written() {
     let xid = Xid(number(&text("PGSTRATA_HEAP_XID")));
     let written = place("PGSTRATA_HEAP_WRITTEN");
     for (seed, table) in (1..).zip(["written_a", "written_b", "written_c"]) {
-        let pages = relation(table, xid, &mut Random::new(seed));
+        let pages = relation(table, xid, &mut Rng::with_seed(seed));
         let (mut file, mut rows) = (Vec::new(), String::new());
         for (block, bytes) in pages.iter().enumerate() {
             file.extend_from_slice(&bytes[..]);
@@ -149,28 +149,28 @@ fn relation_files_are_written() {
 
 #[test]
 fn pages_of_every_filling_are_written() {
-    let mut random = Random::new(4);
+    let mut random = Rng::with_seed(4);
     let (mut pages, mut headers, mut items) = (String::new(), String::new(), String::new());
     for block in 0..60u32 {
         let mut bytes = Box::new([0; PAGE_SIZE]);
         let mut page = PageMut::init(&mut bytes, 0);
-        for _ in 0..random.below(250) {
+        for _ in 0..random.usize(..250) {
             // pageinspect takes what is behind a normal line pointer for a tuple with a sane header.
-            let mut tuple = vec![random.next() as u8; 24 + random.below(300)];
+            let mut tuple = vec![random.u64(..) as u8; 24 + random.usize(..300)];
             tuple[18..24].copy_from_slice(&[1, 0, 2, 0, 24, 0]);
             let _ = page.add_heap_tuple(&tuple, Placement::Free);
             let last = page.as_page().last_offset() as usize;
-            match random.below(12) {
-                0 => _ = page.set_unused(1 + random.below(last) as u16),
-                1 => _ = page.set_dead(1 + random.below(last) as u16),
+            match random.usize(..12) {
+                0 => _ = page.set_unused(random.usize(1..=last) as u16),
+                1 => _ = page.set_dead(random.usize(1..=last) as u16),
                 2 => page.compact(),
                 3 => page.truncate_line_pointers(),
                 _ => {}
             }
         }
-        page.set_lsn(Lsn(random.next() >> 8));
-        page.set_flags(PageFlags::ALL_VISIBLE, random.below(2) == 0);
-        page.set_prunable(Xid(random.next() as u32));
+        page.set_lsn(Lsn(random.u64(..) >> 8));
+        page.set_flags(PageFlags::ALL_VISIBLE, random.usize(..2) == 0);
+        page.set_prunable(Xid(random.u32(..)));
         page.set_checksum(block);
         let header = page.header();
         writeln!(pages, "{block}\t\\\\x{}", hex(&bytes[..])).expect("memory");

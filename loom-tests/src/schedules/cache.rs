@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 
 use base::sync::thread;
+use fastrand::Rng;
 use snapshot::cache::ThreadCache;
 
-use super::random::Random;
 use super::{Schedule, Setup};
 
 pub(super) const SCHEDULE: Schedule = Schedule {
@@ -46,13 +46,13 @@ impl Drop for Counted<'_> {
 fn read(
     cache: &ThreadCache<Counted<'_>>,
     installed: &AtomicUsize,
-    random: &mut Random,
+    random: &mut Rng,
     rounds: usize,
 ) {
     let mut newest = 0;
     for _ in 0..1 + rounds / 4 {
         let mut reader = cache.reader();
-        for _ in 0..random.below(rounds) {
+        for _ in 0..random.usize(..rounds) {
             let at_least = installed.load(SeqCst).max(newest);
             let state = reader.get();
             thread::yield_now();
@@ -70,7 +70,7 @@ fn run(setup: &Setup) {
     thread::scope(|scope| {
         for thread in 2..setup.threads {
             let (cache, installed) = (&cache, &installed);
-            let mut random = Random::new(setup.seed << 8 | u64::from(thread));
+            let mut random = Rng::with_seed(setup.seed << 8 | u64::from(thread));
             scope.spawn(move || read(cache, installed, &mut random, setup.rounds));
         }
         for _ in 0..2 {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use base::Xid;
 use base::sync::{Arc, Mutex, MutexGuard, PoisonError, thread};
+use fastrand::Rng;
 use procarray::{
     Backend, ClogGroup, Config, GroupClear, ProcArray, StatusLog, StatusUpdate, XidStatus,
 };
 
-use super::random::Random;
 use super::{Schedule, Setup};
 
 pub(super) const SCHEDULE: Schedule = Schedule {
@@ -54,15 +54,15 @@ fn run(setup: &Setup) {
         for thread in 0..setup.threads {
             let (array, group, log) = (&array, &group, &log);
             scope.spawn(move || {
-                let mut random = Random::new(setup.seed << 8 | u64::from(thread));
+                let mut random = Rng::with_seed(setup.seed << 8 | u64::from(thread));
                 let mut backend = Backend::connect(array, 1).expect("a free slot");
                 for round in 0..setup.rounds as u32 {
                     let xid = 3 + (round * setup.threads + thread) * 2;
                     let page = u64::from(xid / 20);
-                    let status = [XidStatus::Committed, XidStatus::Aborted][random.below(2)];
+                    let status = [XidStatus::Committed, XidStatus::Aborted][random.usize(..2)];
                     let update = StatusUpdate::new(Xid(xid), &[Xid(xid + 1)], status, None, page)
                         .expect("few subtransactions");
-                    if random.below(2) == 0 {
+                    if random.usize(..2) == 0 {
                         group.update(&mut backend, log, update);
                     } else {
                         group.update_grouped(&mut backend, log, update);

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use base::sync::{Arc, thread};
 use base::{CommandId, FullXid, MultiXactId, TimestampTz, Xid};
+use fastrand::Rng;
 use procarray::{Advertised, Backend, Config, GroupClear, ProcArray, ReservedSlot};
 use snapshot::commit_ts::clock::{HybridClock, WallClock};
 use snapshot::commit_ts::publish::{ByMarker, InOrder, Publication};
@@ -27,7 +28,6 @@ use snapshot::{
     SnapshotScope, SnapshotSource, TransactionStatus,
 };
 
-use super::random::Random;
 use super::{Schedule, Setup};
 
 pub(super) const BY_MARKER: Schedule = Schedule {
@@ -193,10 +193,10 @@ impl<P: Publication> World<P> {
     }
 
     /// A transaction with its subtransactions, committed or aborted, perhaps after it was prepared.
-    fn transaction(&self, backend: &mut Backend, random: &mut Random) {
+    fn transaction(&self, backend: &mut Backend, random: &mut Rng) {
         let xid = self.begin(backend);
         let mut children: Vec<FullXid> = Vec::new();
-        for _ in 0..random.below(3) {
+        for _ in 0..random.usize(..3) {
             let Ok(child) = backend.try_assign_subxid(|child| self.table.check(child)) else {
                 // The window is full of this and younger ones: the transaction has to give up.
                 self.table.abort(xid, &children);
@@ -208,19 +208,19 @@ impl<P: Publication> World<P> {
             self.table.begin_child(child, parent).expect("it has a slot");
             children.push(child);
         }
-        if !children.is_empty() && random.below(3) == 0 {
+        if !children.is_empty() && random.usize(..3) == 0 {
             // The last of the chain rolls back alone.
             let aborted = children.split_off(children.len() - 1);
             self.table.abort(aborted[0], &[]);
             backend.abort_subtransactions(&aborted);
         }
-        let reserved = (random.below(4) == 0).then(|| ReservedSlot::take(&self.array).ok());
+        let reserved = (random.usize(..4) == 0).then(|| ReservedSlot::take(&self.array).ok());
         let prepared = reserved.flatten().map(|reserved| {
             let at = self.publication.start_ts();
             self.table.prepare(xid, at);
             backend.prepare(reserved, at)
         });
-        if random.below(4) == 0 {
+        if random.usize(..4) == 0 {
             self.table.abort(xid, &children);
         } else {
             self.commit(xid, &children, random);
@@ -231,11 +231,11 @@ impl<P: Publication> World<P> {
         }
     }
 
-    fn commit(&self, xid: FullXid, children: &[FullXid], random: &mut Random) {
+    fn commit(&self, xid: FullXid, children: &[FullXid], random: &mut Rng) {
         let all = || std::iter::once(&xid).chain(children);
         let drawing = self.draw();
         let timestamp = self.publication.draw(&self.table, xid);
-        for _ in 0..random.below(3) {
+        for _ in 0..random.usize(..3) {
             thread::yield_now();
         }
         self.with(|ledger| {
@@ -263,12 +263,12 @@ impl<P: Publication> World<P> {
     }
 
     /// Looks at some ids, each twice, the second time perhaps with the hint that it committed.
-    fn look(&self, snapshot: &Registered<CommitTsSnapshot<'_>>, asked: u64, random: &mut Random) {
+    fn look(&self, snapshot: &Registered<CommitTsSnapshot<'_>>, asked: u64, random: &mut Rng) {
         let taken = self.draw();
-        for _ in 0..random.below(6) {
+        for _ in 0..random.usize(..6) {
             let some = self.with(|ledger| {
                 let newest = &ledger.xids[ledger.xids.len().saturating_sub(12)..];
-                (!newest.is_empty()).then(|| newest[random.below(newest.len())])
+                (!newest.is_empty()).then(|| newest[random.usize(..newest.len())])
             });
             let Some(xid) = some else { break };
             let aborted = self.table.lookup(xid.xid()) == Lookup::Found(Slot::Aborted);
@@ -300,7 +300,7 @@ impl<P: Publication> World<P> {
         &'w self,
         backend: &Backend,
         registry: &mut Registry<CommitTsSnapshot<'w>>,
-        random: &mut Random,
+        random: &mut Rng,
     ) {
         let World { table, publication, advertised, .. } = self;
         let mut source = CommitTsSource { backend, table, publication, advertised };
@@ -346,9 +346,9 @@ impl<P: Publication> World<P> {
 }
 
 fn play<P: Publication>(publication: P, setup: &Setup) {
-    let mut random = Random::new(setup.seed);
+    let mut random = Rng::with_seed(setup.seed);
     // Over 2^31 and the end of 32-bit ids, too.
-    let first = [100, (1 << 31) - 40, (1 << 32) - 40].map(FullXid)[random.below(3)];
+    let first = [100, (1 << 31) - 40, (1 << 32) - 40].map(FullXid)[random.usize(..3)];
     let config = Config {
         sessions: setup.threads,
         prepared: setup.threads / 2,
@@ -373,11 +373,11 @@ fn play<P: Publication>(publication: P, setup: &Setup) {
         for thread in 0..setup.threads {
             let world = &world;
             scope.spawn(move || {
-                let mut random = Random::new(setup.seed << 8 | u64::from(thread));
+                let mut random = Rng::with_seed(setup.seed << 8 | u64::from(thread));
                 let mut backend = Backend::connect(&world.array, 1).expect("a free slot");
                 let mut registry = Registry::new();
                 for _ in 0..setup.rounds {
-                    match random.below(5) {
+                    match random.usize(..5) {
                         0 | 1 => world.transaction(&mut backend, &mut random),
                         2 => world.vacuum(),
                         _ => world.read(&backend, &mut registry, &mut random),

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use base::sync::{Arc, thread};
 use base::{FullXid, TimestampTz};
+use fastrand::Rng;
 use procarray::{Advertised, Backend, Config, GroupClear, ProcArray};
 use snapshot::commit_ts::clock::HybridClock;
 use snapshot::commit_ts::publish::{InOrder, Publication};
@@ -18,7 +19,6 @@ use snapshot::{
 };
 
 use super::commits::Still;
-use super::random::Random;
 use super::{Schedule, Setup};
 
 pub(super) const CLASSIC: Schedule = Schedule {
@@ -151,12 +151,12 @@ impl<'w, M: Mode<'w>> World<'w, M> {
         assert!(horizon <= bound, "a horizon of {horizon} passed {bound}, which is in use");
     }
 
-    fn exported(&self, random: &mut Random) -> Option<SnapshotId> {
+    fn exported(&self, random: &mut Rng) -> Option<SnapshotId> {
         let ids = self.ids.lock().expect("nobody panics with it");
         // One of the newest is the likeliest to be there still.
         let from = ids.len().saturating_sub(4);
         let newest = &ids[from..];
-        (!newest.is_empty()).then(|| newest[random.below(newest.len())])
+        (!newest.is_empty()).then(|| newest[random.usize(..newest.len())])
     }
 
     /// One transaction of one session, which takes or imports snapshots.
@@ -164,11 +164,11 @@ impl<'w, M: Mode<'w>> World<'w, M> {
         &self,
         backend: &mut Backend,
         registry: &mut Registry<M::Snapshot>,
-        random: &mut Random,
+        random: &mut Rng,
     ) {
         registry.begin(SnapshotScope::Transaction);
         if let Some(id) = self.exported(random)
-            && random.below(2) == 0
+            && random.usize(..2) == 0
         {
             match registry.import(&self.exports, &mut self.mode.source(backend), id, 1) {
                 Ok(()) | Err(ImportError::Unknown { .. }) => {}
@@ -177,18 +177,18 @@ impl<'w, M: Mode<'w>> World<'w, M> {
         }
         let first = registry.transaction_snapshot(&mut self.mode.source(backend), 0);
         self.check(&first);
-        if random.below(2) == 0 {
+        if random.usize(..2) == 0 {
             let source = self.mode.source(backend);
             let id = registry.export(&self.exports, &source, &first, &OwnXids::default(), 1);
             let id = id.expect("no subtransaction");
             self.ids.lock().expect("nobody panics with it").push(id);
         }
         let mut kept = vec![first];
-        for _ in 0..random.below(4) {
-            match random.below(3) {
+        for _ in 0..random.usize(..4) {
+            match random.usize(..3) {
                 0 => kept.push(registry.latest_snapshot(&mut self.mode.source(backend), 0)),
                 1 => {
-                    kept.swap_remove(random.below(kept.len()));
+                    kept.swap_remove(random.usize(..kept.len()));
                     registry.settle(&mut self.mode.source(backend));
                 }
                 _ => thread::yield_now(),
@@ -222,7 +222,7 @@ fn play<'w, M: Mode<'w>>(mode: &'w M, setup: &Setup) {
         for thread in 0..setup.threads {
             let world = &world;
             scope.spawn(move || {
-                let mut random = Random::new(setup.seed << 8 | u64::from(thread));
+                let mut random = Rng::with_seed(setup.seed << 8 | u64::from(thread));
                 let mut backend = Backend::connect(&world.array, 1).expect("a free slot");
                 let mut registry = Registry::new();
                 for _ in 0..setup.rounds {

@@ -13,7 +13,6 @@ mod cache;
 mod clog_group;
 mod commits;
 mod handing_on;
-mod random;
 mod running;
 
 /// What a schedule is run with.

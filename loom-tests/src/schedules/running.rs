@@ -11,9 +11,9 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use base::sync::{Arc, thread};
 use base::{FullXid, TimestampTz};
+use fastrand::Rng;
 use procarray::{Backend, Config, GroupClear, ProcArray, ReservedSlot, RunningSet};
 
-use super::random::Random;
 use super::{Schedule, Setup};
 
 pub(super) const SCHEDULE: Schedule = Schedule {
@@ -94,24 +94,24 @@ impl Ledger {
 }
 
 fn session(array: &Arc<ProcArray>, ledger: &Ledger, seed: u64, rounds: usize) {
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     let mut backend = Backend::connect(array, 1).expect("a free slot");
     let mut set = RunningSet::default();
     for _ in 0..rounds {
         let ticket = ledger.draw();
         let xid = backend.assign_xid();
         ledger.note(&ledger.begun, xid, ticket);
-        for _ in 0..random.below(3) {
+        for _ in 0..random.usize(..3) {
             backend.assign_subxid();
         }
-        if random.below(2) == 0 {
-            ledger.look(&mut backend, &mut set, random.below(2) == 0);
+        if random.usize(..2) == 0 {
+            ledger.look(&mut backend, &mut set, random.usize(..2) == 0);
         }
-        let reserved = (random.below(8) == 0).then(|| ReservedSlot::take(array).ok()).flatten();
+        let reserved = (random.usize(..8) == 0).then(|| ReservedSlot::take(array).ok()).flatten();
         if let Some(reserved) = reserved {
             let prepared = backend.prepare(reserved, TimestampTz(1));
-            if random.below(2) == 0 {
-                ledger.look(&mut backend, &mut set, random.below(2) == 0);
+            if random.usize(..2) == 0 {
+                ledger.look(&mut backend, &mut set, random.usize(..2) == 0);
                 assert!(set.is_running(xid), "what was prepared runs");
                 backend.clear_xmin();
             }
@@ -122,11 +122,11 @@ fn session(array: &Arc<ProcArray>, ledger: &Ledger, seed: u64, rounds: usize) {
             backend.end_transaction();
         }
         ledger.note(&ledger.ended, xid, ledger.draw());
-        if random.below(3) == 0 {
-            ledger.look(&mut backend, &mut set, random.below(2) == 0);
+        if random.usize(..3) == 0 {
+            ledger.look(&mut backend, &mut set, random.usize(..2) == 0);
             backend.end_transaction();
         }
-        if random.below(20) == 0 {
+        if random.usize(..20) == 0 {
             drop(backend);
             backend = Backend::connect(array, 1).expect("a free slot");
             set = RunningSet::default();
@@ -135,15 +135,15 @@ fn session(array: &Arc<ProcArray>, ledger: &Ledger, seed: u64, rounds: usize) {
 }
 
 fn run(setup: &Setup) {
-    let mut random = Random::new(setup.seed);
+    let mut random = Rng::with_seed(setup.seed);
     let groups = [GroupClear::WhenContended, GroupClear::Always, GroupClear::Never];
     // Across 2^31 and the end of an epoch, too.
-    let first = [3, (1 << 31) - 20, (1 << 32) - 20, (6 << 32) - 20].map(FullXid)[random.below(4)];
+    let first = [3, (1 << 31) - 20, (1 << 32) - 20, (6 << 32) - 20].map(FullXid)[random.usize(..4)];
     let config = Config {
         sessions: setup.threads,
         prepared: 4,
         next_xid: first,
-        group_clear: groups[random.below(3)],
+        group_clear: groups[random.usize(..3)],
     };
     let array = Arc::new(ProcArray::new(config).expect("a legal size"));
     // Three ids a round at most, and the special ids of a new epoch.

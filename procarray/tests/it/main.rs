@@ -7,7 +7,7 @@ mod edges;
 mod groups;
 mod horizons;
 mod model;
-mod random;
+mod seeds;
 
 use base::FullXid;
 use base::sync::Arc;

@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 
 use base::{FullXid, TimestampTz};
+use fastrand::Rng;
 use procarray::{
     Backend, GlobalVisibility, GroupClear, Holder, HorizonKind, MAX_CACHED_SUBXIDS, Prepared,
     ReplicationXmins, ReservedSlot, RunningSet, Taken,
 };
 
 use crate::array;
-use crate::random::{Random, seeds};
+use crate::seeds::seeds;
 
 #[derive(Clone, Default)]
 struct Running {
@@ -120,9 +121,9 @@ impl Model {
 
 /// One history.
 fn play(seed: u64, first_xid: u64) {
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     let groups = [GroupClear::WhenContended, GroupClear::Always, GroupClear::Never];
-    let array = array(7, 3, first_xid, groups[random.below(3)]);
+    let array = array(7, 3, first_xid, groups[random.usize(..3)]);
     let mut sender = Backend::connect(&array, 0).expect("a free slot");
     let kinds = [HorizonKind::Shared, HorizonKind::Catalog, HorizonKind::Data];
     // The newest horizon so far, for each kind and database: what it let go is gone.
@@ -138,17 +139,17 @@ fn play(seed: u64, first_xid: u64) {
         replication: ReplicationXmins::default(),
     };
     for _ in 0..400 {
-        let pick = |random: &mut Random, keys: Vec<u32>| {
-            (!keys.is_empty()).then(|| keys[random.below(keys.len())])
+        let pick = |random: &mut Rng, keys: Vec<u32>| {
+            (!keys.is_empty()).then(|| keys[random.usize(..keys.len())])
         };
         let session = pick(&mut random, sessions.keys().copied().collect());
         // Something that is older than most.
-        let back = |random: &mut Random, model: &Model| {
-            let back = random.below(30) as u64;
+        let back = |random: &mut Rng, model: &Model| {
+            let back = random.u64(..30);
             (back > 0).then(|| FullXid(model.latest_completed.0.saturating_sub(back).max(3)))
         };
-        match (random.below(14), session) {
-            (0, _) => match Backend::connect(&array, 1 + random.below(2) as u32) {
+        match (random.usize(..14), session) {
+            (0, _) => match Backend::connect(&array, random.u32(1..=2)) {
                 Ok(backend) => {
                     let (number, database) = (backend.number().0, backend.database());
                     model.sessions.insert(number, Shown { database, ..Shown::default() });
@@ -158,7 +159,7 @@ fn play(seed: u64, first_xid: u64) {
                 }
                 Err(_) => assert_eq!(sessions.len(), 6, "slots are left"),
             },
-            (1, Some(number)) if random.below(3) == 0 => {
+            (1, Some(number)) if random.usize(..3) == 0 => {
                 sessions.remove(&number);
                 if let Some(Shown { running: Some(running), .. }) = model.sessions.remove(&number) {
                     model.end(&running);
@@ -176,7 +177,7 @@ fn play(seed: u64, first_xid: u64) {
                 let backend = &mut sessions.get_mut(&number).expect("it is there").backend;
                 if let Some(running) = &mut model.sessions.get_mut(&number).expect("there").running
                 {
-                    let many = if random.below(20) == 0 { 70 } else { 1 };
+                    let many = if random.usize(..20) == 0 { 70 } else { 1 };
                     for _ in 0..many {
                         let subxid = backend.assign_subxid();
                         running.latest = subxid;
@@ -195,7 +196,7 @@ fn play(seed: u64, first_xid: u64) {
                     && !running.held.is_empty()
                 {
                     // The newest ones, as a subtransaction's abort takes its children along.
-                    let from = random.below(running.held.len());
+                    let from = random.usize(..running.held.len());
                     let aborted = running.held.split_off(from);
                     backend.abort_subtransactions(&aborted);
                     let latest = aborted.iter().copied().max().expect("one at least");
@@ -268,16 +269,16 @@ fn play(seed: u64, first_xid: u64) {
             (12, Some(number)) => {
                 let Session { backend, visibility, .. } =
                     sessions.get_mut(&number).expect("it is there");
-                let at = random.below(3);
+                let at = random.usize(..3);
                 let span = (array.next_xid().0 - first_xid + 2) as usize;
-                let ender = FullXid(first_xid + random.below(span) as u64);
+                let ender = FullXid(first_xid + random.usize(..span) as u64);
                 if visibility.is_removable(backend, kinds[at], ender) {
                     let let_go = newest[at][backend.database() as usize - 1];
                     let known = FullXid(first_xid).max(let_go);
                     assert!(ender < known, "seed {seed}: {ender:?} is needed, {let_go:?}");
                 }
             }
-            (13, _) if random.below(2) == 0 => {
+            (13, _) if random.usize(..2) == 0 => {
                 model.feedback = back(&mut random, &model);
                 sender.set_feedback_xmin(model.feedback);
             }

@@ -4,6 +4,5 @@ mod cache;
 mod enumerated;
 mod histories;
 mod model;
-mod random;
 mod registry;
 mod world;

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use base::sync::Arc;
 use base::{CommandId, FullXid, TimestampTz, Xid};
+use fastrand::Rng;
 use procarray::{Advertised, Backend, Config, GroupClear, ProcArray};
 use snapshot::commit_ts::clock::{HybridClock, TestClock};
 use snapshot::commit_ts::publish::{ByMarker, InOrder, Publication};
@@ -16,7 +17,6 @@ use snapshot::{
     SnapshotScope, SnapshotSource,
 };
 
-use crate::random::Random;
 use crate::world::Nobody;
 
 fn array(sessions: u32, next_xid: u64) -> Arc<ProcArray> {
@@ -380,7 +380,7 @@ fn ids_of_exported_snapshots_round_trip_and_errors_say_where() {
 #[test]
 fn handles_and_what_is_shown_agree() {
     for seed in 0..200 {
-        let mut random = Random::new(seed);
+        let mut random = Rng::with_seed(seed);
         let array = array(4, [100, (1 << 32) - 20][(seed % 2) as usize]);
         let mut session = connect(&array);
         let mut others = [connect(&array), connect(&array), connect(&array)];
@@ -389,9 +389,9 @@ fn handles_and_what_is_shown_agree() {
         let mut handles = Vec::new();
         let settled = Cell::new(true);
         for _ in 0..200 {
-            match random.below(10) {
+            match random.usize(..10) {
                 0..=3 => {
-                    let other = &mut others[random.below(3)];
+                    let other = &mut others[random.usize(..3)];
                     if other.xid().is_some() {
                         other.end_transaction();
                     } else {
@@ -400,11 +400,11 @@ fn handles_and_what_is_shown_agree() {
                 }
                 4 | 5 => handles.push(registry.latest_snapshot(&mut session, 0)),
                 6 | 7 if !handles.is_empty() => {
-                    handles.swap_remove(random.below(handles.len()));
+                    handles.swap_remove(random.usize(..handles.len()));
                     settled.set(false);
                 }
                 8 if !handles.is_empty() => {
-                    handles.push(handles[random.below(handles.len())].clone());
+                    handles.push(handles[random.usize(..handles.len())].clone());
                 }
                 _ => {
                     registry.settle(&mut session);
@@ -433,24 +433,24 @@ fn a_snapshot_lists_what_the_array_says() {
     for (seed, first) in
         (0..60).flat_map(|seed| [(seed, (1u64 << 31) - 30), (seed, (1 << 32) - 30)])
     {
-        let mut random = Random::new(seed);
+        let mut random = Rng::with_seed(seed);
         let array = array(4, first);
         let mut session = connect(&array);
         let mut others = [connect(&array), connect(&array), connect(&array)];
         let mut snapshot = session.blank();
         for _ in 0..60 {
-            let other = &mut others[random.below(3)];
-            match (other.xid(), random.below(4)) {
+            let other = &mut others[random.usize(..3)];
+            match (other.xid(), random.usize(..4)) {
                 (None, _) => drop(other.assign_xid()),
                 (Some(_), 0) => other.end_transaction(),
-                (Some(_), 1) if random.below(10) == 0 => {
+                (Some(_), 1) if random.usize(..10) == 0 => {
                     for _ in 0..65 {
                         other.assign_subxid();
                     }
                 }
                 (Some(_), _) => drop(other.assign_subxid()),
             }
-            if random.below(3) == 0 {
+            if random.usize(..3) == 0 {
                 session.clear_xmin();
             }
             session.take(&mut snapshot, 0);

@@ -9,14 +9,13 @@
 //! notice is shown in every run: it is given a function that kills its backend, one with an internal error, one that keeps
 //! memory, and one that anybody may call.
 
-mod random;
 mod values;
 
 use std::fs;
 
 use anyhow::{Context, Result, bail, ensure};
+use fastrand::Rng;
 
-use self::random::Random;
 use crate::server::Cluster;
 use crate::session::Session;
 
@@ -40,7 +39,7 @@ struct Target {
 struct Driver<'a> {
     cluster: &'a Cluster,
     targets: Vec<Target>,
-    random: Random,
+    random: Rng,
     session: Session,
 }
 
@@ -133,11 +132,11 @@ impl<'a> Driver<'a> {
         }
         ensure!(targets.len() > 3, "there is next to nothing in the schema strata");
         let session = Session::open(cluster, "hostile")?;
-        Ok(Self { cluster, targets, random: Random::new(seed), session })
+        Ok(Self { cluster, targets, random: Rng::with_seed(seed), session })
     }
 
     fn source(&mut self, is_cheap: bool) -> String {
-        let target = self.random.below(self.targets.len() as u64) as usize;
+        let target = self.random.usize(..self.targets.len());
         let Target { name, arguments } = self.targets[target].clone();
         let Some(types) = arguments else { return self.table(&name, is_cheap) };
         let values: Vec<String> = types
@@ -154,15 +153,15 @@ impl<'a> Driver<'a> {
     fn table(&mut self, name: &str, is_cheap: bool) -> String {
         const OPERATORS: [&str; 6] = ["<", "<=", "=", ">=", ">", "<>"];
         let random = &mut self.random;
-        let operator = |random: &mut Random| OPERATORS[random.below(6) as usize];
+        let operator = |random: &mut Rng| OPERATORS[random.usize(..6)];
         let mut conditions = Vec::new();
         if is_cheap {
             conditions.push("start_lsn >= hostile.near_end()".to_owned());
         }
-        for _ in 0..random.below(4) {
+        for _ in 0..random.u64(..4) {
             let column =
                 ["start_lsn", "end_lsn", "xid", "record_length", "resource_manager", "description"]
-                    [random.below(6) as usize];
+                    [random.usize(..6)];
             conditions.push(match column {
                 "xid" => format!("xid = {}", values::hostile("xid", random)),
                 "record_length" => {
@@ -187,8 +186,8 @@ impl<'a> Driver<'a> {
     /// A query around it, with one value as its answer: all rows, some, an error at one of them, again and again.
     fn query(&mut self, is_cheap: bool) -> String {
         let source = self.source(is_cheap);
-        let rows = 1 + self.random.below(40);
-        match self.random.below(if is_cheap { 2 } else { 4 }) {
+        let rows = 1 + self.random.u64(..40);
+        match self.random.u64(..if is_cheap { 2 } else { 4 }) {
             0 => format!("SELECT count(x) FROM (SELECT * FROM {source}) AS x"),
             1 => format!("SELECT count(x) FROM (SELECT * FROM {source} LIMIT {rows}) AS x"),
             2 => format!(
@@ -203,12 +202,12 @@ impl<'a> Driver<'a> {
     fn call(&mut self) -> Result<()> {
         const TIMEOUTS: [u64; 5] = [1, 3, 10, 50, 100];
         let query = self.query(false);
-        let role = if self.random.below(8) == 0 { "hostile_nobody" } else { "postgres" };
-        let timeout = TIMEOUTS[self.random.below(5) as usize];
+        let role = if self.random.u64(..8) == 0 { "hostile_nobody" } else { "postgres" };
+        let timeout = TIMEOUTS[self.random.usize(..5)];
         let statement = format!(
             "SET statement_timeout = {timeout}; SELECT hostile.answer($h${query}$h$, '{role}')"
         );
-        let is_cancelled = self.random.below(40) == 0;
+        let is_cancelled = self.random.u64(..40) == 0;
         let answer = match is_cancelled {
             true => self.cancelled(&statement),
             false => self.session.run(&statement),

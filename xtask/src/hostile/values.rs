@@ -1,15 +1,15 @@
 //! Values that nobody should pass: for each type of argument NULL, the extremes, and what is there but not meant.
 
-use super::random::Random;
+use fastrand::Rng;
 
 /// A value of a type, as an SQL expression. Of a type that is not known here: NULL.
-pub(super) fn hostile(sql_type: &str, random: &mut Random) -> String {
-    if random.below(8) == 0 {
+pub(super) fn hostile(sql_type: &str, random: &mut Rng) -> String {
+    if random.u64(..8) == 0 {
         // As a subquery, so that a strict function is called, and not left out by the planner.
         return format!("(SELECT NULL::{sql_type})");
     }
-    let quoted = |values: &[&str], random: &mut Random| {
-        format!("'{}'::{sql_type}", values[random.below(values.len() as u64) as usize])
+    let quoted = |values: &[&str], random: &mut Rng| {
+        format!("'{}'::{sql_type}", values[random.usize(..values.len())])
     };
     match sql_type {
         "pg_lsn" => lsn(random),
@@ -40,20 +40,20 @@ pub(super) fn hostile(sql_type: &str, random: &mut Random) -> String {
                 "SELECT oid FROM hostile.of_others",
                 "SELECT 16384",
             ];
-            match random.below(3) {
-                0 => format!("({})::oid::{sql_type}", relations[random.below(5) as usize]),
+            match random.u64(..3) {
+                0 => format!("({})::oid::{sql_type}", relations[random.usize(..5)]),
                 _ => format!(
                     "(SELECT oid FROM pg_class WHERE relname NOT LIKE 'pg\\_%' OR oid % 17 = 0 ORDER BY oid OFFSET {} LIMIT 1)::oid::{sql_type}",
-                    random.below(40)
+                    random.u64(..40)
                 ),
             }
         }
-        "tid" => match random.below(3) {
+        "tid" => match random.u64(..3) {
             0 => quoted(
                 &["(0,0)", "(4294967295,65535)", "(0,65535)", "(4294967294,1)", "(1,2048)"],
                 random,
             ),
-            _ => format!("'({},{})'::tid", random.below(5), random.below(300)),
+            _ => format!("'({},{})'::tid", random.u64(..5), random.u64(..300)),
         },
         "timestamp with time zone" => quoted(
             &[
@@ -99,22 +99,22 @@ pub(super) fn hostile(sql_type: &str, random: &mut Random) -> String {
 }
 
 /// Positions: before the log, in segments that are gone, in it, inside records, at its end, in the future.
-fn lsn(random: &mut Random) -> String {
+fn lsn(random: &mut Rng) -> String {
     const FIXED: [&str; 8] =
         ["0/0", "0/1", "0/1FFF", "0/2000", "0/1000028", "FFFFFFFF/FFFFFFFF", "FFFFFFFF/0", "1/0"];
-    let offset = random.next() % (1 << (1 + random.below(28)));
-    match random.below(5) {
-        0 => format!("'{}'::pg_lsn", FIXED[random.below(8) as usize]),
+    let offset = random.u64(..) % (1 << (1 + random.u64(..28)));
+    match random.u64(..5) {
+        0 => format!("'{}'::pg_lsn", FIXED[random.usize(..8)]),
         1 => format!("(pg_current_wal_lsn() + {offset}::numeric)"),
         2 => format!(
             "('0/0'::pg_lsn + (pg_current_wal_lsn() - '0/0') * 0.{:03})",
-            random.below(1000)
+            random.u64(..1000)
         ),
         _ => format!("greatest(pg_current_wal_lsn() - {offset}::numeric, '0/0')"),
     }
 }
 
-fn text(random: &mut Random) -> String {
+fn text(random: &mut Rng) -> String {
     const TEXTS: [&str; 18] = [
         "''",
         "'x'",
@@ -135,18 +135,18 @@ fn text(random: &mut Random) -> String {
         "'FFFFFFFFFFFFFFFFFFFFFFFF'",
         "'00000001000000000000000G'",
     ];
-    match random.below(4) {
+    match random.u64(..4) {
         0 => "pg_walfile_name(pg_current_wal_lsn())".into(),
         1 => format!(
             "(SELECT name FROM pg_ls_waldir() ORDER BY name OFFSET {} LIMIT 1)",
-            random.below(20)
+            random.u64(..20)
         ),
-        _ => TEXTS[random.below(18) as usize].into(),
+        _ => TEXTS[random.usize(..18)].into(),
     }
 }
 
 /// A value that makes a call cheap: positions are near the end of the log, rising from argument to argument.
-pub(super) fn cheap(sql_type: &str, place: usize, random: &mut Random) -> String {
+pub(super) fn cheap(sql_type: &str, place: usize, random: &mut Rng) -> String {
     match sql_type {
         "pg_lsn" if place == 0 => "hostile.near_end()".into(),
         "pg_lsn" => "pg_current_wal_flush_lsn()".into(),

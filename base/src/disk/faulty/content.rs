@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::random::Random;
+use fastrand::Rng;
 
 /// Bytes that reach the disk together or not at all.
 pub const SECTOR: usize = 512;
@@ -109,17 +109,17 @@ impl Content {
 
     /// A sync of the sectors of `bytes` that fails: some have been written before that, the others never will
     /// be, and of those some have left the cache, too.
-    pub(super) fn lose(&mut self, bytes: Range<u64>, random: &mut Random) {
+    pub(super) fn lose(&mut self, bytes: Range<u64>, random: &mut Rng) {
         if let Some((_, length)) = self.lengths.drain(..).next_back()
-            && random.coin()
+            && random.bool()
         {
             self.durable.resize(length as usize, 0);
         }
         for (number, mut versions) in self.take_unsynced(bytes) {
             let Some((_, sector)) = versions.pop() else { continue };
-            if random.coin() {
+            if random.bool() {
                 put(&mut self.durable, number, &sector);
-            } else if random.coin() {
+            } else if random.bool() {
                 let mut before = [0; SECTOR];
                 let start = number as usize * SECTOR;
                 let there = self.durable.get(start..).unwrap_or_default();

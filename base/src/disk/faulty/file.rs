@@ -89,7 +89,7 @@ impl WritableFile for FaultyFile {
         if let Turn::Fault(kind) = turn
             && kind.is_told()
         {
-            let written = state.random.below(bytes.len() as u64 + 1) as usize;
+            let written = state.random.usize(..=bytes.len());
             state.write(self.node, &bytes[..written], offset);
             if self.synchronous {
                 state.lose(self.node, range);

@@ -1,6 +1,6 @@
 //! What a crash leaves of what was not synced.
 
-use super::random::Random;
+use fastrand::Rng;
 
 /// One way in which unsynced changes survive a crash or do not. Every combination that they allow is one
 /// that a disk with a volatile cache, which writes in any order, may leave.
@@ -13,19 +13,19 @@ pub(super) enum Survival {
     /// Those up to a moment, as a disk leaves that writes in order.
     UpTo(u64),
     /// Each sector, length and name for itself.
-    Each(Random),
+    Each(Rng),
     /// Each file as a whole.
-    EachFile { random: Random, keeps: bool },
+    EachFile { random: Rng, keeps: bool },
 }
 
 impl Survival {
     /// 0 is nothing, 1 is everything; any other seed draws one of the rest.
     pub(super) fn of_seed(seed: u64, last_sequence: u64) -> Survival {
-        let mut random = Random::new(seed);
-        match (seed, random.below(4)) {
+        let mut random = Rng::with_seed(seed);
+        match (seed, random.u64(..4)) {
             (0, _) => Survival::Nothing,
             (1, _) => Survival::Everything,
-            (_, 0) => Survival::UpTo(random.below(last_sequence + 1)),
+            (_, 0) => Survival::UpTo(random.u64(..=last_sequence)),
             (_, 1) => Survival::EachFile { random, keeps: false },
             (_, _) => Survival::Each(random),
         }
@@ -34,7 +34,7 @@ impl Survival {
     /// To be called before the choices of each file.
     pub(super) fn begin_file(&mut self) {
         if let Survival::EachFile { random, keeps } = self {
-            *keeps = random.coin();
+            *keeps = random.bool();
         }
     }
 
@@ -44,7 +44,7 @@ impl Survival {
             Survival::Nothing => 0,
             Survival::Everything => sequences.count(),
             Survival::UpTo(last) => sequences.take_while(|sequence| *sequence <= *last).count(),
-            Survival::Each(random) => random.below(sequences.count() as u64 + 1) as usize,
+            Survival::Each(random) => random.usize(..=sequences.count()),
             Survival::EachFile { keeps, .. } => {
                 if *keeps {
                     sequences.count()
@@ -61,7 +61,7 @@ impl Survival {
             Survival::Nothing => false,
             Survival::Everything => true,
             Survival::UpTo(last) => sequence <= *last,
-            Survival::Each(random) | Survival::EachFile { random, .. } => random.coin(),
+            Survival::Each(random) | Survival::EachFile { random, .. } => random.bool(),
         }
     }
 }
