@@ -23,14 +23,24 @@ pub(crate) const INSTALLATIONS: [Installation; 3] =
 
 /// What the servers are told: much is logged, nothing happens by itself. A test that has a checkpoint and wants the log
 /// before it makes a replication slot.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
     ("wal_level", "logical"),
     ("autovacuum", "off"),
+    // Its launcher takes snapshots.
+    ("max_logical_replication_workers", "0"),
     ("checkpoint_timeout", "1h"),
     ("max_wal_size", "4GB"),
     ("track_commit_timestamp", "on"),
     ("max_prepared_transactions", "4"),
 ];
+
+/// Waits until the session of the test before has ended: at its end it still removes what was temporary, in a transaction
+/// that writes to the log.
+const ALONE: &str = "DO $$ BEGIN
+    WHILE EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()) LOOP
+        PERFORM pg_sleep(0.002), pg_stat_clear_snapshot();
+    END LOOP;
+END $$";
 
 /// What `cargo xtask regress` takes.
 #[derive(Debug, clap::Args)]
@@ -42,6 +52,10 @@ pub(crate) struct Arguments {
     /// Take what is printed for what is expected; look at the difference before it is committed.
     #[arg(long)]
     accept: bool,
+
+    /// Run the SQL tests as often, each time in a new server: what is printed must never differ.
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    runs: u32,
 
     #[command(flatten)]
     hostile: Hostile,
@@ -94,7 +108,7 @@ pub(crate) fn all(hostile: Hostile) -> Result<()> {
         let hostile = if is_used { hostile } else { Hostile { hostile_calls: 0, ..hostile } };
         run_in(
             installation,
-            &Arguments { major: None, accept: false, hostile, tests: Vec::new() },
+            &Arguments { major: None, accept: false, runs: 1, hostile, tests: Vec::new() },
         )?;
     }
     visibility::short()
@@ -104,13 +118,33 @@ fn run_in(installation: Installation, arguments: &Arguments) -> Result<()> {
     let pg_config = PgConfig::of(installation)?;
     let extension = Extension::build(&pg_config)?;
     let tests = find_tests(&arguments.tests)?;
-    let mut cluster = Cluster::create(installation, &["--data-checksums"], &SETTINGS)?;
-    extension.stage_for(&pg_config, &cluster)?;
-    cluster.start()?;
+    for run in 1..=arguments.runs {
+        if arguments.runs > 1 {
+            println!("xtask: extension in {}: run {run}", installation.major());
+        }
+        let mut cluster = Cluster::create(installation, &["--data-checksums"], &SETTINGS)?;
+        extension.stage_for(&pg_config, &cluster)?;
+        cluster.start()?;
+        run_tests(&cluster, installation, &tests, arguments.accept)?;
+        let Hostile { hostile_calls, hostile_seed } = arguments.hostile;
+        if run == arguments.runs && hostile_calls > 0 && arguments.tests.is_empty() {
+            hostile::run(&cluster, hostile_calls, hostile_seed)
+                .with_context(|| format!("hostile use in {installation}, seed {hostile_seed}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn run_tests(
+    cluster: &Cluster,
+    installation: Installation,
+    tests: &[Test],
+    accept: bool,
+) -> Result<()> {
     let mut failed = Vec::new();
-    for test in &tests {
+    for test in tests {
         let began = Instant::now();
-        let passed = test.run(&cluster, installation.major(), arguments.accept)?;
+        let passed = test.run(cluster, installation.major(), accept)?;
         let verdict = if passed { "ok" } else { "FAILED" };
         let (major, took) = (installation.major(), began.elapsed().as_secs_f64());
         println!("xtask: extension in {major}: {:<24} {took:>6.2} s  {verdict}", test.name);
@@ -123,11 +157,6 @@ fn run_in(installation: Installation, arguments: &Arguments) -> Result<()> {
         "in {installation} failed: {}; if the new output is right, `cargo xtask regress --accept`",
         failed.join(", ")
     );
-    let Hostile { hostile_calls, hostile_seed } = arguments.hostile;
-    if hostile_calls > 0 && arguments.tests.is_empty() {
-        hostile::run(&cluster, hostile_calls, hostile_seed)
-            .with_context(|| format!("hostile use in {installation}, seed {hostile_seed}"))?;
-    }
     Ok(())
 }
 
@@ -163,6 +192,7 @@ impl Test {
     /// Runs it; shows the difference and returns false if what is printed is not what is expected.
     fn run(&self, cluster: &Cluster, major: u32, accept: bool) -> Result<bool> {
         let database = format!("regress_{}", self.name);
+        cluster.psql(ALONE)?;
         cluster.psql(&format!("CREATE DATABASE {database}"))?;
         let printed = self.printed(cluster, &database, major)?;
         let expected = self.expected(major);

@@ -87,7 +87,8 @@ SELECT DISTINCT archive_status FROM recycled;
 -- The page headers of the current segment, both forms, from the file's bytes.
 SELECT name AS current_one FROM strata.wal_segments() WHERE state = 'current' \gset
 INSERT INTO t SELECT i, repeat('as before ', 100) FROM generate_series(1, 1000) AS i;
-SELECT pg_current_wal_flush_lsn() AS stop \gset
+-- Where this record ends, its commit has flushed.
+SELECT pg_logical_emit_message(true, 'wal_files', 'the last') AS stop \gset
 CREATE TEMPORARY TABLE pages AS SELECT * FROM strata.wal_pages(:'current_one') WHERE lsn < :'stop';
 SELECT count(*) = ceil((:'stop'::pg_lsn - strata.walfile_lsn(:'current_one')) / 8192) AS pages, min(page_number) AS first, max(page_number) = count(*) - 1 AS last FROM pages;
 SELECT count(*) FILTER (WHERE magic <> to_hex(pg_temp.little_endian(h, 0, 2)::int) AND lower(magic) <> to_hex(pg_temp.little_endian(h, 0, 2)::int)) AS magic,

@@ -35,15 +35,22 @@ UPDATE strata.wal SET xid = '1';
 DELETE FROM strata.wal;
 TRUNCATE strata.wal;
 
--- A log in a directory: this server's own, seen from outside. It has no end but where no record follows.
-SELECT current_setting('data_directory') AS data \gset
+-- A log in a directory: this server's own, seen from outside. It has no end but where no record follows, so it is a copy of
+-- the segments that are closed: a switch flushes all before it, and nothing is written to them any more.
+SELECT pg_switch_wal() AS stop \gset
+SELECT current_setting('data_directory') || '/wal_options' AS data \gset
+SELECT format('COPY (SELECT 1) TO PROGRAM %L', 'mkdir -p wal_options/pg_wal; cp ' || string_agg('pg_wal/' || name, ' ') || ' wal_options/pg_wal') AS copy
+FROM pg_ls_waldir() WHERE name BETWEEN '000000010000000000000000' AND pg_walfile_name(:'stop') \gset
+:copy;
 CREATE FOREIGN TABLE outside (start_lsn pg_lsn, end_lsn pg_lsn, xid xid) SERVER pgstrata OPTIONS (directory :'data');
 SELECT count(*) > 1000 AS many, min(start_lsn) = (SELECT min(start_lsn) FROM strata.wal) AS same_begin FROM outside;
-SELECT count(*) AS differ FROM (
-    SELECT start_lsn, end_lsn, xid FROM strata.wal EXCEPT ALL SELECT start_lsn, end_lsn, xid FROM outside) AS d;
+SELECT count(*) AS missing FROM (
+    SELECT start_lsn, end_lsn, xid FROM strata.wal WHERE start_lsn < :'stop' EXCEPT ALL SELECT start_lsn, end_lsn, xid FROM outside) AS d;
+SELECT count(*) AS too_many FROM (
+    SELECT start_lsn, end_lsn, xid FROM outside EXCEPT ALL SELECT start_lsn, end_lsn, xid FROM strata.wal WHERE start_lsn < :'stop') AS d;
 CREATE FOREIGN TABLE nowhere (xid xid) SERVER pgstrata OPTIONS (directory '/nonexistent');
 SELECT * FROM nowhere;
-SELECT :'data' || '/pg_xact' AS no_log \gset
+SELECT current_setting('data_directory') || '/pg_xact' AS no_log \gset
 CREATE FOREIGN TABLE no_log (xid xid) SERVER pgstrata OPTIONS (directory :'no_log');
 \set VERBOSITY terse
 \set ECHO none
@@ -97,3 +104,4 @@ RESET ROLE;
 DROP SCHEMA options_owner CASCADE;
 DROP OWNED BY options_nobody, options_granted, options_reader, options_owner;
 DROP ROLE options_nobody, options_granted, options_reader, options_owner;
+COPY (SELECT 1) TO PROGRAM 'rm -r wal_options';

@@ -9,8 +9,8 @@ SELECT pg_current_wal_insert_lsn() AS start \gset
 INSERT INTO t SELECT i, repeat('as before ', 100) FROM generate_series(1, 20000) AS i;
 SELECT pg_switch_wal() IS NOT NULL AS switched;
 INSERT INTO t SELECT i, repeat('as before ', 100) FROM generate_series(1, 20000) AS i;
-INSERT INTO t VALUES (0, 'the last');
-SELECT pg_current_wal_flush_lsn() AS stop \gset
+-- Where this record ends, its commit has flushed.
+SELECT pg_logical_emit_message(true, 'wal_verify', 'the last') AS stop \gset
 
 -- The server's own log: all up to what is flushed, as pg_walinspect has it.
 SELECT v.sound, v.state, v.first_lsn = r.first_lsn AS first_lsn, v.last_lsn = r.last_lsn AS last_lsn, v.end_lsn = r.end_lsn AS end_lsn,
@@ -24,7 +24,12 @@ SELECT sound, state, records > 20000 AS records, cause FROM strata.wal_verify(:'
 SELECT sound, cause FROM strata.wal_verify(end_lsn => 'FFFFFFFF/FFFFFFFF');
 SELECT count(*) FROM strata.wal_verify(:'start', :'start');
 
--- A copy, and one for each kind of damage. Where a page is lost or changed, it is the fifth one of the second segment.
+-- A copy, and one for each kind of damage. A file of the log may hold records that are not flushed, or parts of them: a page is
+-- written whole, with what has been put into it since, and reading a copy shows it. So the copies are of segments that are
+-- closed: a switch flushes all before it, and nothing is written to them any more. Where a page is lost or changed, it is the
+-- fifth one of the second segment.
+SELECT pg_switch_wal() IS NOT NULL AS switched;
+SELECT (strata.split_walfile_name(pg_walfile_name(:'stop'))).end_lsn AS copied \gset
 SELECT pg_walfile_name(:'start') AS first_one, strata.walfile_name('0/0'::pg_lsn + (s.start_lsn - '0/0') + 16777217) AS second_one,
     s.end_lsn AS second_start, s.end_lsn + 5 * 8192 AS page
 FROM strata.split_walfile_name(pg_walfile_name(:'start')) AS s \gset
@@ -37,20 +42,24 @@ SELECT format('COPY (SELECT 1) TO PROGRAM %L', format('cd wal_verify; dd if=/dev
     :'second_one')) AS damage \gset
 :damage;
 
-SELECT sound, state, v.records = r.records AS records, cause IN ('ordinary end', 'recycled segment') AS is_an_end
+SELECT sound, state, v.records = r.records AS records, cause
 FROM strata.wal_verify(:'start', NULL, :'base' || '/whole') AS v,
-    LATERAL (SELECT count(*) AS records FROM pg_get_wal_records_info(:'start', pg_current_wal_flush_lsn()) WHERE start_lsn <= v.last_lsn) AS r;
+    LATERAL (SELECT count(*) AS records FROM pg_get_wal_records_info(:'start', :'copied') WHERE start_lsn <= v.last_lsn) AS r;
 -- To an end that is asked for.
 SELECT sound, v.records = r.records AS records, cause, stop_lsn <= :'page' AS stop_lsn
 FROM strata.wal_verify(:'start', :'page', :'base' || '/whole') AS v, (SELECT count(*) AS records FROM pg_get_wal_records_info(:'start', :'page')) AS r;
+-- A segment that waits to be used again ends it as well.
+SELECT format('COPY (SELECT 1) TO PROGRAM %L', format('cd wal_verify; cp -r whole recycled; cp whole/%s recycled/%s',
+    :'first_one', strata.walfile_name(:'copied'::pg_lsn + 1))) AS recycle \gset
+:recycle;
+SELECT sound, v.end_lsn = w.end_lsn AND v.records = w.records AS same, v.stop_lsn = :'copied' AS stop_lsn, v.cause
+FROM strata.wal_verify(:'start', NULL, :'base' || '/recycled') AS v, (SELECT end_lsn, records FROM strata.wal_verify(:'start', NULL, :'base' || '/whole')) AS w;
 
 -- What is verified ends in front of the damage, what is stranded lies behind it.
 CREATE FUNCTION pg_temp.verified(kind text, start pg_lsn, base text) RETURNS TABLE (sound boolean, state text, is_run boolean, cause text, explanation text, message text)
 LANGUAGE sql AS $$
-    SELECT v.sound, v.state, v.records > 0 AND v.first_lsn <= v.last_lsn AND v.last_lsn < v.end_lsn AND v.end_lsn <= v.stop_lsn,
-        CASE WHEN v.cause IN ('ordinary end', 'recycled segment') THEN 'an end' ELSE v.cause END,
-        CASE WHEN v.cause NOT IN ('ordinary end', 'recycled segment') THEN v.explanation END,
-        CASE WHEN v.cause NOT IN ('ordinary end', 'recycled segment') THEN regexp_replace(v.message, '((log|WAL) segment )?([0-9A-F]+/[0-9A-F]+|[0-9A-F]{24})(, LSN [0-9A-F]+/[0-9A-F]+)?', 'X', 'g') END
+    SELECT v.sound, v.state, v.records > 0 AND v.first_lsn <= v.last_lsn AND v.last_lsn < v.end_lsn AND v.end_lsn <= v.stop_lsn, v.cause, v.explanation,
+        regexp_replace(v.message, '((log|WAL) segment )?([0-9A-F]+/[0-9A-F]+|[0-9A-F]{24})(, LSN [0-9A-F]+/[0-9A-F]+)?', 'X', 'g')
     FROM strata.wal_verify(start, NULL, base || '/' || kind) WITH ORDINALITY AS v ORDER BY v.ordinality
 $$;
 SELECT kind, v.* FROM unnest(ARRAY['zeroed', 'changed', 'missing', 'short']) AS kind, pg_temp.verified(kind, :'start', :'base') AS v;
@@ -58,16 +67,14 @@ SELECT kind, v.* FROM unnest(ARRAY['zeroed', 'changed', 'missing', 'short']) AS 
 SELECT kind, v.state, v.records > 1000 AS has_records, v.records - r.records AS difference, v.commits - r.commits AS commits
 FROM unnest(ARRAY['zeroed', 'changed', 'missing', 'short']) AS kind, strata.wal_verify(:'start', NULL, :'base' || '/' || kind) AS v,
     LATERAL (SELECT count(*) AS records, count(*) FILTER (WHERE resource_manager = 'Transaction' AND record_type LIKE 'COMMIT%') AS commits
-        FROM pg_get_wal_records_info(:'start', pg_current_wal_flush_lsn()) WHERE start_lsn BETWEEN v.first_lsn AND v.last_lsn) AS r;
+        FROM pg_get_wal_records_info(:'start', :'copied') WHERE start_lsn BETWEEN v.first_lsn AND v.last_lsn) AS r;
 SELECT kind, v.stop_file = :'second_one' AS in_second, v.stop_lsn = strata.walfile_lsn(v.stop_file, v.stop_offset) AS same_place,
     v.stop_lsn BETWEEN CASE kind WHEN 'missing' THEN :'second_start'::pg_lsn - 8192 ELSE :'page'::pg_lsn - 8192 END
         AND CASE kind WHEN 'missing' THEN :'second_start'::pg_lsn ELSE :'page' END AS at_the_damage
 FROM unnest(ARRAY['missing', 'short']) AS kind, strata.wal_verify(:'start', NULL, :'base' || '/' || kind) AS v WHERE v.state = 'verified';
 SELECT v.stop_lsn BETWEEN :'page'::pg_lsn - 8192 AND :'page' AS at_the_page FROM strata.wal_verify(:'start', NULL, :'base' || '/zeroed') AS v WHERE v.state = 'verified';
 -- A log that begins with damage: nothing is verified.
-SELECT state, records > 0 AS has_records, first_lsn IS NULL AS no_first,
-    CASE WHEN cause IN ('ordinary end', 'recycled segment') THEN 'an end' ELSE cause END AS cause
-FROM strata.wal_verify(:'second_start', NULL, :'base' || '/missing');
+SELECT state, records > 0 AS has_records, first_lsn IS NULL AS no_first, cause FROM strata.wal_verify(:'second_start', NULL, :'base' || '/missing');
 
 -- What is refused.
 CREATE FUNCTION pg_temp.answer(call text) RETURNS text LANGUAGE plpgsql AS $$
