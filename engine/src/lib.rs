@@ -10,6 +10,8 @@
 
 pub mod buffer;
 #[cfg(not(any(loom, shuttle)))]
+pub mod copy_text;
+#[cfg(not(any(loom, shuttle)))]
 pub mod data_directory;
 #[cfg(not(any(loom, shuttle)))]
 mod error;

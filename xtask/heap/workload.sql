@@ -13,6 +13,7 @@ CREATE TABLE types_a (a bool, b int2, c int4, d int8, e float8, f timestamptz, g
 CREATE TABLE types_b (a text, b bool, c bytea, d int8, e bool, f int2, g text, h int4, i uuid, j float8, k bool, l timestamptz);
 CREATE TABLE types_c (a bool, b int8, c bool, d text, e int2, f text, g int2, h bytea, i float8, j bool, k int4, l bool, m uuid);
 ALTER TABLE types_a ALTER h SET STORAGE EXTENDED, ALTER i SET STORAGE EXTENDED;
+CREATE TABLE types_d (e float8, f timestamptz, h text);
 CREATE TABLE written_a (LIKE types_a);
 CREATE TABLE written_b (LIKE types_b);
 CREATE TABLE written_c (LIKE types_c);
@@ -35,6 +36,15 @@ INSERT INTO types_c
 SELECT maybe(0.5), n, maybe(0.5), CASE WHEN maybe(0.7) THEN some_text(5) END, n, some_text(140), n % 7, some_bytes(128), n,
        maybe(0.1), n, maybe(0.5), md5(n::text)::uuid
   FROM generate_series(1, 2500) n;
+-- What is hard to write as text.
+INSERT INTO types_d
+SELECT (random() - 0.5) * power(10::float8, (random() * 600 - 300)::int), '2000-01-01'::timestamptz + (random() - 0.5) * interval '9000 years',
+       (SELECT string_agg(chr(1 + (random() * 140)::int), '') FROM generate_series(1, 10 + n % 10))
+  FROM generate_series(1, 1000) n;
+INSERT INTO types_d SELECT round(power(10::float8, n % 18) * random()), 'epoch'::timestamptz + n * 997 * interval '1 microsecond', E'\\\t\n\r\b\f\x0b' FROM generate_series(1, 980) n;
+INSERT INTO types_d
+SELECT f, t, '' FROM unnest('{0,-0,1e14,1e15,999999999999999,1e16,123456789012345678,9007199254740993,1e-4,1e-5,9.9999e-5,5e-324,2.2250738585072014e-308,1.7976931348623157e308,NaN,Infinity,-Infinity,0.1,0.3,1e22}'::float8[],
+    '{infinity,-infinity,4714-11-24 00:00:00+00 BC,0001-01-01 00:00:00+00 BC,294276-12-31 23:59:59.999999+00,1999-12-31 23:59:59.999999+00,2000-01-01 00:00:00+00}'::timestamptz[]) AS v(f, t);
 
 -- One page at a time.
 CREATE TABLE rows (k int, n int, filler text) WITH (fillfactor = 90);

@@ -36,7 +36,7 @@ const WORKLOAD: &str = include_str!("../heap/workload.sql");
 const CLIENTS: &str = include_str!("../heap/clients.sql");
 
 /// Tables whose pages and tuples are compared.
-const TABLES: [&str; 3] = ["types_a", "types_b", "types_c"];
+const TABLES: [&str; 4] = ["types_a", "types_b", "types_c", "types_d"];
 /// Tables that the engine writes, with the columns of `types_a` and so on.
 const WRITTEN: [&str; 3] = ["written_a", "written_b", "written_c"];
 
@@ -121,9 +121,9 @@ fn work(cluster: &Cluster, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What pageinspect and SELECT say of the tables, and the pages themselves.
+/// What pageinspect, SELECT and COPY say of the tables, and the pages themselves.
 fn write_evidence(cluster: &Cluster, directory: &Path) -> Result<()> {
-    let (mut pages, mut items, mut rows) = (String::new(), String::new(), String::new());
+    let [mut pages, mut items, mut rows, mut copied] = [const { String::new() }; 4];
     for table in TABLES {
         let blocks = format!(
             "generate_series(0, pg_relation_size('{table}') / 8192 - 1) AS b(block), \
@@ -141,10 +141,13 @@ fn write_evidence(cluster: &Cluster, directory: &Path) -> Result<()> {
         ))?;
         let columns = columns(cluster, table)?;
         rows += &cluster.psql(&format!(
-            "SELECT '{table}', (ctid::text::point)[0]::int, (ctid::text::point)[1]::int, {columns} FROM {table}"
+            "SELECT '{table}', (ctid::text::point)[0]::int, (ctid::text::point)[1]::int, {columns} FROM {table} ORDER BY {table}.ctid"
         ))?;
+        copied += &cluster.psql(&format!("COPY (SELECT * FROM {table} ORDER BY ctid) TO STDOUT"))?;
     }
-    for (name, text) in [("pages.tsv", pages), ("items.tsv", items), ("rows.tsv", rows)] {
+    let files =
+        [("pages.tsv", pages), ("items.tsv", items), ("rows.tsv", rows), ("copied.txt", copied)];
+    for (name, text) in files {
         fs::write(directory.join(name), text)?;
     }
     Ok(())

@@ -17,12 +17,15 @@ pub(crate) fn text(variable: &str) -> String {
         .unwrap_or_else(|_| panic!("{variable} is not set: run `cargo xtask heap`, which sets it"))
 }
 
+/// A file of the evidence.
+pub(crate) fn content(file: &str) -> String {
+    let path = place("PGSTRATA_HEAP_EVIDENCE").join(file);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 /// The lines of a file of the evidence, each split at its tabs.
 pub(crate) fn rows(file: &str) -> Vec<Vec<String>> {
-    let path = place("PGSTRATA_HEAP_EVIDENCE").join(file);
-    let text = std::fs::read_to_string(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+    content(file).lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
 
 pub(crate) fn number<T: std::str::FromStr>(text: &str) -> T {
@@ -51,6 +54,7 @@ pub(crate) fn columns(table: &str) -> &'static [ColumnType] {
         Some(b'b') => {
             &[Text, Bool, Bytea, Int8, Bool, Int2, Text, Int4, Uuid, Float8, Bool, TimestampTz]
         }
+        Some(b'd') => &[Float8, TimestampTz, Text],
         _ => &[Bool, Int8, Bool, Text, Int2, Text, Int2, Bytea, Float8, Bool, Int4, Bool, Uuid],
     }
 }
@@ -72,6 +76,11 @@ pub(crate) fn value(column: ColumnType, sent: Option<&[u8]>) -> Value<'_> {
         ColumnType::Text => Value::Text(std::str::from_utf8(sent).expect("UTF-8")),
         ColumnType::Bytea => Value::Bytea(sent),
     }
+}
+
+/// What a binary client gets of a row's values; `None` is null.
+pub(crate) fn received(row: &[String]) -> Vec<Option<Vec<u8>>> {
+    row.iter().map(|sent| (sent != "-").then(|| bytes(sent))).collect()
 }
 
 /// The reverse, in hexadecimal; `-` of a null.

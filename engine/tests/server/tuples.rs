@@ -4,21 +4,20 @@ use base::tuple::TUPLE_HEADER_SIZE;
 use base::{HeapTupleHeader, Infomask, Page};
 use engine::heap::{TupleValues, Value, form_tuple};
 
-use crate::evidence::{bytes, columns, number, rows, sent, value};
+use crate::evidence::{columns, number, received, rows, sent, value};
 use crate::pages;
 
 #[test]
 fn rows_become_the_servers_tuples_and_come_back() {
     let pages = pages::all();
     let rows = rows("rows.tsv");
-    assert_eq!(rows.len(), 8000);
+    assert_eq!(rows.len(), 10_000);
     let mut tuple = Vec::new();
     for row in &rows {
         let columns = columns(&row[0]);
         let page = Page::assume_valid(&pages[&(row[0].clone(), number(&row[1]))]);
         let theirs = page.item(number(&row[2])).expect("the row's tuple");
-        let received: Vec<Option<Vec<u8>>> =
-            row[3..].iter().map(|sent| (sent != "-").then(|| bytes(sent))).collect();
+        let received = received(&row[3..]);
         let values: Vec<Value<'_>> = columns
             .iter()
             .zip(&received)
