@@ -84,6 +84,145 @@ pub enum Error {
     /// A page cannot be had or written.
     #[error(transparent)]
     Buffer(#[from] crate::buffer::BufferError),
+    /// A page's bytes are no page, or not that of a heap.
+    #[error("{name}: {error}")]
+    Page {
+        /// Which one.
+        name: crate::buffer::PageName,
+        /// What is wrong with it.
+        #[source]
+        error: base::page::PageError,
+    },
+    /// A page of a heap is not what a change of it expects.
+    #[error("{name}: {error}")]
+    Heap {
+        /// Which one.
+        name: crate::buffer::PageName,
+        /// What is wrong with it.
+        #[source]
+        error: crate::heap::HeapError,
+    },
+    /// A row cannot be stored, or a stored one not be read.
+    #[error("table \"{table}\": {error}")]
+    Row {
+        /// The table.
+        table: String,
+        /// What is wrong with the row.
+        #[source]
+        error: crate::heap::FormError,
+    },
+    /// A null where the table has none.
+    #[error(
+        "null value in column \"{column}\" of table \"{table}\" violates its not-null constraint"
+    )]
+    NotNull {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// A relation's file cannot be made, or its length not be found out.
+    #[error("could not {action} relation {relation}: {error}")]
+    Relation {
+        /// What was to be done.
+        action: &'static str,
+        /// To which one.
+        relation: base::RelFileLocator,
+        /// What the operating system says.
+        #[source]
+        error: io::Error,
+    },
+    /// There is no such table.
+    #[error("table \"{0}\" does not exist")]
+    NoTable(String),
+    /// There is one already.
+    #[error("table \"{0}\" already exists")]
+    TableExists(String),
+    /// Another transaction makes, drops or uses the table.
+    #[error("table \"{0}\" is in use by another transaction (try again when that has ended)")]
+    TableInUse(String),
+    /// No table can be made like this.
+    #[error("table \"{table}\": {reason}")]
+    TableDefinition {
+        /// Its name.
+        table: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The rows that say which tables there are contradict each other.
+    #[error("the catalog is damaged: {0}")]
+    Catalog(String),
+    /// There can be no more sessions.
+    #[error(transparent)]
+    Sessions(#[from] procarray::Error),
+    /// Two transactions wait for each other, directly or by way of others.
+    #[error(
+        "deadlock detected: transaction {waiter} would wait for {}, which waits for it (roll back and try again)",
+        Chain(ring)
+    )]
+    Deadlock {
+        /// Who was about to wait.
+        waiter: Xid,
+        /// For whom, and for whom those wait.
+        ring: Vec<Xid>,
+    },
+    /// The row was changed by a transaction that this one's snapshot does not see.
+    #[error(
+        "could not serialize access due to concurrent {how} of row {tid} of table \"{table}\" (roll back and try again)"
+    )]
+    Serialization {
+        /// The table.
+        table: String,
+        /// The row's version that the snapshot sees.
+        tid: base::Tid,
+        /// `update` or `delete`.
+        how: &'static str,
+    },
+    /// Somebody cancelled what the session did.
+    #[error("canceled as asked for by another thread")]
+    Cancelled,
+    /// An earlier statement of the transaction failed.
+    #[error("the transaction is aborted by an earlier error (roll back)")]
+    TransactionFailed,
+    /// Commit timestamps are not kept.
+    #[error(
+        "snapshots by commit timestamp need commit timestamps, which this data directory does not keep \
+         (make one with track_commit_timestamp, or choose classic snapshots)"
+    )]
+    NoCommitTimestamps,
+    /// No transaction id can be given out.
+    #[error(
+        "no transaction id can be given out after {next:?}: rows of transaction {oldest} would look newer than it \
+         (freeze old rows with PostgreSQL 15's VACUUM)"
+    )]
+    XidsExhausted {
+        /// The next one.
+        next: base::FullXid,
+        /// The oldest that rows may have.
+        oldest: Xid,
+    },
+    /// The table of commit timestamps is full of transactions that a snapshot in use may ask for.
+    #[error("{0} (end the oldest transaction)")]
+    CommitTimestampWindow(#[from] snapshot::commit_ts::OutOfWindow),
+    /// A combo command id that the transaction did not give out.
+    #[error("combo command id {0} was never given out")]
+    UnknownComboId(u32),
+    /// The last checkpoint's record cannot be read.
+    #[error("could not read the checkpoint's record at {at}: {reason}")]
+    NoCheckpoint {
+        /// Where the control file says that it is.
+        at: base::Lsn,
+        /// Why it cannot.
+        reason: String,
+    },
+    /// The data directory was not shut down.
+    #[error(
+        "data directory \"{0}\" was not shut down, and needs recovery (start PostgreSQL 15 there and stop it)"
+    )]
+    NotShutDown(String),
+    /// Something failed that the engine cannot go on after.
+    #[error("the engine has stopped: {0} (open the data directory again)")]
+    Stopped(String),
     /// A page that must be there is not.
     #[error(
         "could not access the status of transaction {xid}: \"{path}\" has {length} bytes, page {page} is beyond them"
@@ -98,6 +237,18 @@ pub enum Error {
         /// The page's number.
         page: u64,
     },
+}
+
+/// `703, 705`
+struct Chain<'a>(&'a [Xid]);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, xid) in self.0.iter().enumerate() {
+            write!(f, "{}{xid}", if at > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
 }
 
 /// Says of an operating system's error what was done to which file.

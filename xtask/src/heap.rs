@@ -143,7 +143,8 @@ fn write_evidence(cluster: &Cluster, directory: &Path) -> Result<()> {
         rows += &cluster.psql(&format!(
             "SELECT '{table}', (ctid::text::point)[0]::int, (ctid::text::point)[1]::int, {columns} FROM {table} ORDER BY {table}.ctid"
         ))?;
-        copied += &cluster.psql(&format!("COPY (SELECT * FROM {table} ORDER BY ctid) TO STDOUT"))?;
+        copied +=
+            &cluster.psql(&format!("COPY (SELECT * FROM {table} ORDER BY ctid) TO STDOUT"))?;
     }
     let files =
         [("pages.tsv", pages), ("items.tsv", items), ("rows.tsv", rows), ("copied.txt", copied)];

@@ -2,13 +2,14 @@
 //!
 //! Invariants: while no log is open, everything that a page or a transaction log can depend on comes from records that
 //! recovery has read from the disk, where they are durable; so there is nothing to flush. Once a log is open it stays.
+//! When it has stopped, no page is written any more, not even one that was changed before its record could be inserted.
 
 use std::io;
 use std::sync::OnceLock;
 
 use base::Lsn;
 use base::sync::Arc;
-use wal::write::Log;
+use wal::write::{Log, LogError};
 
 use crate::Error;
 use crate::buffer::LogFlush;
@@ -53,14 +54,22 @@ impl LogHandle {
     }
 }
 
+impl LogHandle {
+    fn flush_checked(&self, upto: Lsn) -> Result<(), LogError> {
+        let Some(log) = self.get() else { return Ok(()) };
+        log.check()?;
+        log.flush(upto)
+    }
+}
+
 impl FlushLog for LogHandle {
     fn flush(&self, upto: Lsn) -> Result<(), Error> {
-        self.get().map_or(Ok(()), |log| log.flush(upto).map_err(Error::from))
+        self.flush_checked(upto).map_err(Error::from)
     }
 }
 
 impl LogFlush for Arc<LogHandle> {
     fn flush_to(&self, lsn: Lsn) -> io::Result<()> {
-        self.get().map_or(Ok(()), |log| log.flush(lsn).map_err(io::Error::other))
+        self.flush_checked(lsn).map_err(io::Error::other)
     }
 }

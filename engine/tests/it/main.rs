@@ -8,6 +8,7 @@ mod programs;
 mod record;
 mod slru;
 mod slru_server;
+mod transactions;
 
 use std::path::Path;
 

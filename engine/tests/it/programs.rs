@@ -30,11 +30,23 @@ pub(crate) fn place() -> tempfile::TempDir {
 
 /// Gives a directory and all in it to that user.
 pub(crate) fn give(path: &Path) {
-    let Some((user, group)) = server_user() else { return };
+    if let Some(owner) = server_user() {
+        give_to(path, owner);
+    }
+}
+
+/// Takes them back, to be worked in by this process.
+pub(crate) fn take_back(path: &Path) {
+    if server_user().is_some() {
+        give_to(path, (0, 0));
+    }
+}
+
+fn give_to(path: &Path, (user, group): (u32, u32)) {
     chown(path, Some(user), Some(group)).expect("given");
     if path.is_dir() {
         for entry in fs::read_dir(path).expect("a directory") {
-            give(&entry.expect("an entry").path());
+            give_to(&entry.expect("an entry").path(), (user, group));
         }
     }
 }

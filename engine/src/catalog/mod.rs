@@ -1,0 +1,282 @@
+//! Which tables there are.
+//!
+//! ```text
+//! strata_table    base/5/9900    oid int8, name text, file int8
+//! strata_column   base/5/9901    table_oid int8, number int2, name text, type int4 (oid of pg_type), not_null bool
+//! ```
+//!
+//! The two are heaps like any other, of fixed file numbers, made when a data directory is opened first; their rows are
+//! written by the transactions that make and drop tables, and read when the engine opens ([`store`]). While it runs, what
+//! is here decides.
+//!
+//! Invariants: a name that a transaction makes or drops a table by is claimed by it until it ends, and others that would
+//! make or drop one of that name are refused; everybody else goes on seeing the table that was there. A table is dropped
+//! only by a transaction that is its only user, and from then on nobody else uses it. Nothing here waits.
+
+pub(crate) mod store;
+
+use std::collections::BTreeMap;
+
+use base::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use base::{Oid, RelFileLocator};
+
+use crate::Error;
+use crate::data_directory::DEFAULT_DATABASE;
+use crate::heap::ColumnType;
+use crate::heap::placement::Placement;
+
+/// `pg_default`
+const DEFAULT_TABLESPACE: Oid = 1663;
+
+/// Where the file of this number lies.
+pub(crate) fn locator(relation: Oid) -> RelFileLocator {
+    RelFileLocator { tablespace: DEFAULT_TABLESPACE, database: DEFAULT_DATABASE, relation }
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its name, of 63 bytes at most.
+    pub name: String,
+    /// Its type.
+    pub column_type: ColumnType,
+    /// Whether it refuses nulls.
+    pub not_null: bool,
+}
+
+impl Column {
+    /// A column that takes nulls.
+    pub fn new(name: impl Into<String>, column_type: ColumnType) -> Column {
+        Column { name: name.into(), column_type, not_null: false }
+    }
+
+    /// The same column, refusing nulls.
+    pub fn not_null(self) -> Column {
+        Column { not_null: true, ..self }
+    }
+}
+
+/// A table, as all sessions share it.
+#[derive(Debug)]
+pub(crate) struct TableEntry {
+    pub(crate) oid: Oid,
+    pub(crate) name: String,
+    pub(crate) locator: RelFileLocator,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) types: Arc<[ColumnType]>,
+    pub(crate) placement: Placement,
+    uses: Mutex<Uses>,
+}
+
+/// Who uses a table.
+#[derive(Debug, Default)]
+struct Uses {
+    transactions: usize,
+    /// Whether one of them drops it, or has dropped it.
+    is_dropped: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl TableEntry {
+    pub(crate) fn new(oid: Oid, name: &str, file: Oid, columns: Vec<Column>) -> TableEntry {
+        TableEntry {
+            oid,
+            name: name.to_owned(),
+            locator: locator(file),
+            types: columns.iter().map(|column| column.column_type).collect(),
+            columns,
+            placement: Placement::default(),
+            uses: Mutex::default(),
+        }
+    }
+
+    /// Begins one transaction's use of the table.
+    ///
+    /// # Errors
+    /// Where another drops it, or has dropped it.
+    pub(crate) fn begin_use(&self) -> Result<(), Error> {
+        let mut uses = lock(&self.uses);
+        if uses.is_dropped {
+            return Err(Error::TableInUse(self.name.clone()));
+        }
+        uses.transactions += 1;
+        Ok(())
+    }
+
+    /// Ends it.
+    pub(crate) fn end_use(&self) {
+        lock(&self.uses).transactions -= 1;
+    }
+
+    /// Keeps all others out; the caller uses the table.
+    ///
+    /// # Errors
+    /// Where somebody else does, too.
+    pub(crate) fn begin_drop(&self) -> Result<(), Error> {
+        let mut uses = lock(&self.uses);
+        if uses.transactions > 1 {
+            return Err(Error::TableInUse(self.name.clone()));
+        }
+        uses.is_dropped = true;
+        Ok(())
+    }
+
+    /// Lets others in again: the table was not dropped after all.
+    pub(crate) fn undo_drop(&self) {
+        lock(&self.uses).is_dropped = false;
+    }
+}
+
+/// All tables by name.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    names: Mutex<BTreeMap<String, Name>>,
+    /// `strata_table` and `strata_column`.
+    pub(crate) tables: Arc<TableEntry>,
+    pub(crate) columns: Arc<TableEntry>,
+}
+
+#[derive(Debug, Default)]
+struct Name {
+    /// The table that everybody sees.
+    present: Option<Arc<TableEntry>>,
+    claim: Option<Claim>,
+}
+
+/// What a transaction that has not ended makes of a name.
+#[derive(Debug)]
+struct Claim {
+    session: usize,
+    table: Option<Arc<TableEntry>>,
+}
+
+impl Catalog {
+    /// Without tables but its own.
+    pub(crate) fn new() -> Catalog {
+        Catalog {
+            names: Mutex::new(BTreeMap::new()),
+            tables: Arc::new(store::tables()),
+            columns: Arc::new(store::columns()),
+        }
+    }
+
+    /// The table that a session means by a name.
+    pub(crate) fn find(&self, name: &str, session: usize) -> Option<Arc<TableEntry>> {
+        if let Some(own) = [&self.tables, &self.columns].into_iter().find(|own| own.name == name) {
+            return Some(Arc::clone(own));
+        }
+        let names = lock(&self.names);
+        let found = names.get(name)?;
+        match &found.claim {
+            Some(claim) if claim.session == session => claim.table.clone(),
+            _ => found.present.clone(),
+        }
+    }
+
+    /// The names of all tables that everybody sees.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let names = lock(&self.names);
+        let present = names.iter().filter(|(_, name)| name.present.is_some());
+        present.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Claims a name, which is to mean this table, or none, when the session's transaction has committed.
+    ///
+    /// # Errors
+    /// Where another transaction has claimed it, or it means a table already and is to mean another.
+    pub(crate) fn claim(
+        &self,
+        name: &str,
+        session: usize,
+        table: Option<Arc<TableEntry>>,
+    ) -> Result<(), Error> {
+        let mut names = lock(&self.names);
+        let found = names.entry(name.to_owned()).or_default();
+        let meant = match &found.claim {
+            Some(claim) if claim.session != session => {
+                return Err(Error::TableInUse(name.to_owned()));
+            }
+            Some(claim) => &claim.table,
+            None => &found.present,
+        };
+        if meant.is_some() && table.is_some() {
+            return Err(Error::TableExists(name.to_owned()));
+        }
+        found.claim = Some(Claim { session, table });
+        Ok(())
+    }
+
+    /// Ends a session's claim: the transaction has committed, or not.
+    pub(crate) fn settle(&self, name: &str, session: usize, has_committed: bool) {
+        let mut names = lock(&self.names);
+        let Some(found) = names.get_mut(name) else { return };
+        if let Some(claim) = found.claim.take_if(|claim| claim.session == session)
+            && has_committed
+        {
+            found.present = claim.table;
+        }
+        if found.present.is_none() && found.claim.is_none() {
+            names.remove(name);
+        }
+    }
+
+    /// Takes in a table that the catalog's rows tell of.
+    pub(crate) fn add(&self, table: TableEntry) -> Result<(), Error> {
+        let mut names = lock(&self.names);
+        let found = names.entry(table.name.clone()).or_default();
+        match found.present.replace(Arc::new(table)) {
+            Some(other) => Err(Error::Catalog(format!("two tables are called \"{}\"", other.name))),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(oid: Oid, name: &str) -> Arc<TableEntry> {
+        Arc::new(TableEntry::new(oid, name, oid, vec![Column::new("a", ColumnType::Int4)]))
+    }
+
+    fn found(catalog: &Catalog, session: usize) -> Option<Oid> {
+        catalog.find("t", session).map(|table| table.oid)
+    }
+
+    #[test]
+    fn a_name_changes_its_meaning_when_the_transaction_commits() {
+        let catalog = Catalog::new();
+        catalog.claim("t", 0, Some(table(1, "t"))).expect("free");
+        assert_eq!((found(&catalog, 0), found(&catalog, 1)), (Some(1), None));
+        assert!(matches!(catalog.claim("t", 1, None), Err(Error::TableInUse(_))));
+        catalog.settle("t", 0, true);
+        assert_eq!((found(&catalog, 0), found(&catalog, 1)), (Some(1), Some(1)));
+        assert!(matches!(catalog.claim("t", 1, Some(table(2, "t"))), Err(Error::TableExists(_))));
+        // Dropped and made again by one transaction.
+        catalog.claim("t", 1, None).expect("free");
+        catalog.claim("t", 1, Some(table(3, "t"))).expect("claimed by the same");
+        assert_eq!((found(&catalog, 0), found(&catalog, 1)), (Some(1), Some(3)));
+        catalog.settle("t", 1, false);
+        assert_eq!((found(&catalog, 0), found(&catalog, 1)), (Some(1), Some(1)));
+        catalog.claim("t", 1, None).expect("free");
+        catalog.settle("t", 1, true);
+        assert_eq!(found(&catalog, 0), None);
+        assert!(catalog.names().is_empty());
+    }
+
+    #[test]
+    fn only_the_only_user_drops_a_table() {
+        let table = table(1, "t");
+        table.begin_use().expect("not dropped");
+        table.begin_use().expect("not dropped");
+        assert!(matches!(table.begin_drop(), Err(Error::TableInUse(_))));
+        table.end_use();
+        table.begin_drop().expect("one user");
+        assert!(matches!(table.begin_use(), Err(Error::TableInUse(_))));
+        table.undo_drop();
+        table.begin_use().expect("not dropped");
+    }
+}

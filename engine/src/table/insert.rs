@@ -1,0 +1,186 @@
+//! Putting rows in.
+//!
+//! Invariant: a page gets a row only if it has room for it under the lock; where it has none, that is noted, and the next
+//! candidate is tried. A page that is added to the table goes to who added it.
+
+use base::{BlockNumber, ForkNumber, PAGE_SIZE, Tid, max_align};
+use wal::write::Inserter;
+
+use super::page::{heap_error, log_change, page_to_fill};
+use crate::Error;
+use crate::buffer::{PageName, PageStore, PageWrite};
+use crate::catalog::TableEntry;
+use crate::db::Shared;
+use crate::heap::insert::{self, Insertion};
+use crate::heap::{Value, form_tuple};
+use crate::session::{Session, Transaction};
+
+/// Pages that are looked at before one is added.
+const CANDIDATES: usize = 8;
+
+impl TableEntry {
+    /// Whether a row can be stored, but for its size.
+    pub(crate) fn check_row(&self, values: &[Value<'_>]) -> Result<(), Error> {
+        let refuses = self
+            .columns
+            .iter()
+            .zip(values)
+            .find(|(column, value)| column.not_null && matches!(value, Value::Null));
+        match refuses {
+            Some((column, _)) => {
+                Err(Error::NotNull { table: self.name.clone(), column: column.name.clone() })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a tuple of a row.
+    pub(crate) fn form(&self, values: &[Value<'_>], tuple: &mut Vec<u8>) -> Result<(), Error> {
+        self.check_row(values)?;
+        form_tuple(&self.types, values, tuple)
+            .map_err(|error| Error::Row { table: self.name.clone(), error })
+    }
+
+    pub(crate) fn page_name(&self, block: BlockNumber) -> PageName {
+        PageName { locator: self.locator, fork: ForkNumber::Main, block }
+    }
+
+    /// How many pages it has.
+    pub(crate) fn blocks(&self, shared: &Shared) -> Result<BlockNumber, Error> {
+        let relation = self.locator;
+        let blocks = shared.storage.pool.store().blocks(relation, ForkNumber::Main);
+        blocks.map_err(|error| Error::Relation { action: "read the length of", relation, error })
+    }
+}
+
+impl Transaction<'_, '_> {
+    /// Puts a row in.
+    pub(crate) fn insert_row(
+        &mut self,
+        table: &TableEntry,
+        values: &[Value<'_>],
+    ) -> Result<Tid, Error> {
+        let mut tuple = std::mem::take(&mut self.session.tuple);
+        let formed = table.form(values, &mut tuple);
+        let inserted = formed.and_then(|()| self.insert_tuple(table, &mut tuple));
+        self.session.tuple = tuple;
+        inserted
+    }
+
+    fn insert_tuple(&mut self, table: &TableEntry, tuple: &mut [u8]) -> Result<Tid, Error> {
+        let (xid, command) = (self.assign_xid()?, self.command);
+        let mut change = std::mem::take(&mut self.session.change);
+        let inserted =
+            self.session.with_room(table, tuple.len(), |shared, inserter, name, page| {
+                let how = Insertion::new(name.block, xid, command);
+                let mut filled = page_to_fill(name, page)?;
+                let offset = insert::insert(&mut filled, &how, tuple, &mut change)
+                    .map_err(heap_error(name))?;
+                log_change(shared, inserter, xid, &change, &mut [(name, page)])?;
+                Ok(Tid { block: name.block, offset })
+            });
+        self.session.change = change;
+        inserted
+    }
+
+    /// Puts many rows in.
+    pub(crate) fn insert_rows(
+        &mut self,
+        table: &TableEntry,
+        rows: &[Vec<Value<'_>>],
+    ) -> Result<Vec<Tid>, Error> {
+        let mut tuples = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut tuple = Vec::new();
+            table.form(row, &mut tuple)?;
+            tuples.push(tuple);
+        }
+        if tuples.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (xid, command) = (self.assign_xid()?, self.command);
+        let mut change = std::mem::take(&mut self.session.change);
+        let mut tids = Vec::with_capacity(rows.len());
+        let mut rest = &mut tuples[..];
+        while let Some(first) = rest.first() {
+            let done =
+                self.session.with_room(table, first.len(), |shared, inserter, name, page| {
+                    let how = Insertion::new(name.block, xid, command);
+                    let mut filled = page_to_fill(name, page)?;
+                    let offsets = insert::multi_insert(&mut filled, &how, rest, 0, &mut change)
+                        .map_err(heap_error(name))?;
+                    log_change(shared, inserter, xid, &change, &mut [(name, page)])?;
+                    Ok(offsets
+                        .into_iter()
+                        .map(|offset| Tid { block: name.block, offset })
+                        .collect())
+                });
+            let done: Vec<Tid> = match done {
+                Ok(done) => done,
+                Err(error) => {
+                    self.session.change = change;
+                    return Err(error);
+                }
+            };
+            rest = &mut rest[done.len()..];
+            tids.extend(done);
+        }
+        self.session.change = change;
+        Ok(tids)
+    }
+}
+
+impl<'e> Session<'e> {
+    /// Has `fill` put something of this length into a page with room for it.
+    fn with_room<T>(
+        &mut self,
+        table: &TableEntry,
+        length: usize,
+        fill: impl FnOnce(&'e Shared, &mut Inserter, PageName, &mut PageWrite<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let shared = self.shared;
+        let needed = max_align(length as u64) as usize;
+        let mut candidates = 0;
+        loop {
+            let (block, pinned) = match self.candidate(table, needed, candidates)? {
+                Some(block) => (block, shared.storage.pool.get(table.page_name(block))?),
+                None => {
+                    let pinned = shared.storage.pool.extend(table.locator, ForkNumber::Main)?;
+                    (pinned.name().block, pinned)
+                }
+            };
+            candidates += 1;
+            let name = pinned.name();
+            let mut guard = pinned.write();
+            let room = page_to_fill(name, &mut guard)?.as_page().heap_free_space();
+            if room < needed {
+                self.targets.remove(&table.oid);
+                table.placement.note(block, room);
+                continue;
+            }
+            self.targets.insert(table.oid, block);
+            return fill(shared, &mut self.inserter, name, &mut guard);
+        }
+    }
+
+    /// A page that may have so much room; `None` to add one.
+    pub(super) fn candidate(
+        &self,
+        table: &TableEntry,
+        needed: usize,
+        tried: usize,
+    ) -> Result<Option<BlockNumber>, Error> {
+        if tried >= CANDIDATES {
+            return Ok(None);
+        }
+        if let Some(target) = self.targets.get(&table.oid) {
+            return Ok(Some(*target));
+        }
+        if let Some(block) = table.placement.take(needed.min(PAGE_SIZE)) {
+            return Ok(Some(block));
+        }
+        // Of a table that nothing is known of yet, the last page.
+        let last = table.blocks(self.shared)?.checked_sub(1);
+        Ok(last.filter(|block| tried == 0 && table.placement.is_unknown(*block)))
+    }
+}

@@ -1,0 +1,233 @@
+//! Tables: rows put in, read, changed and deleted by transactions.
+//!
+//! ```text
+//! insert    page with room (the session's last, one that is known to have room, a new one) ─► heap::insert ─► log
+//! scan      page by page, in a ring ─► the rows that the snapshot sees ─► hints set, garbage removed on the way
+//! change    row's version ─► satisfies_update ─► someone else's? wait for his end ─► changed since? follow to the newest
+//!           version ─► the caller says what becomes of it ─► heap::update or heap::delete ─► log
+//! ```
+//!
+//! Invariants: at most two pages are locked at once, in the order of their numbers, and none while anything is waited for
+//! or the caller's code runs. A change goes ahead only if the version is, under the lock, what the caller was shown.
+
+mod insert;
+mod modify;
+pub(crate) mod page;
+mod scan;
+
+use base::Tid;
+use base::sync::Arc;
+
+use crate::Error;
+use crate::catalog::{Column, TableEntry};
+use crate::heap::{ColumnType, TupleValues, Value};
+use crate::session::Transaction;
+pub use modify::NewRow;
+pub use scan::Scan;
+
+/// A table, to be used in transactions. It can be kept: whether the table is still there is looked at by each use.
+#[derive(Debug, Clone)]
+pub struct Table(Arc<TableEntry>);
+
+/// A row, as a transaction saw it.
+#[derive(Debug, Clone)]
+pub struct Row {
+    tid: Tid,
+    tuple: Box<[u8]>,
+    table: Arc<TableEntry>,
+}
+
+impl Row {
+    pub(crate) fn new(tid: Tid, tuple: &[u8], table: &Arc<TableEntry>) -> Row {
+        Row { tid, tuple: tuple.into(), table: Arc::clone(table) }
+    }
+
+    /// Where this version of the row is.
+    pub fn tid(&self) -> Tid {
+        self.tid
+    }
+
+    /// Its values, in the order of the columns.
+    ///
+    /// # Errors
+    /// Where the stored row does not fit the table's columns.
+    pub fn values(&self) -> Result<Vec<Value<'_>>, Error> {
+        let types: &[ColumnType] = &self.table.types;
+        let values = TupleValues::of(types, &self.tuple).and_then(Iterator::collect);
+        values.map_err(|error| Error::Row { table: self.table.name.clone(), error })
+    }
+
+    /// The whole tuple, its header included.
+    pub fn tuple(&self) -> &[u8] {
+        &self.tuple
+    }
+}
+
+impl Table {
+    pub(crate) fn new(entry: Arc<TableEntry>) -> Table {
+        Table(entry)
+    }
+
+    pub(crate) fn entry(&self) -> &Arc<TableEntry> {
+        &self.0
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Its columns.
+    pub fn columns(&self) -> &[Column] {
+        &self.0.columns
+    }
+
+    /// Its file.
+    pub fn locator(&self) -> base::RelFileLocator {
+        self.0.locator
+    }
+
+    /// Puts a row in, and says where.
+    ///
+    /// # Errors
+    /// Where the values do not fit the columns or the row not a page, which leaves the transaction as it was; where the
+    /// disk is full or the log stopped.
+    pub fn insert(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        values: &[Value<'_>],
+    ) -> Result<Tid, Error> {
+        transaction.begin_statement()?;
+        transaction.use_table(&self.0)?;
+        self.0.check_row(values)?;
+        let tid =
+            transaction.all_or_nothing(|transaction| transaction.insert_row(&self.0, values))?;
+        transaction.next_command();
+        Ok(tid)
+    }
+
+    /// Puts many rows in, as many a page as it has room for, and says where.
+    ///
+    /// # Errors
+    /// As [`Table::insert`].
+    pub fn insert_many(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        rows: &[Vec<Value<'_>>],
+    ) -> Result<Vec<Tid>, Error> {
+        transaction.begin_statement()?;
+        transaction.use_table(&self.0)?;
+        rows.iter().try_for_each(|row| self.0.check_row(row))?;
+        let tids =
+            transaction.all_or_nothing(|transaction| transaction.insert_rows(&self.0, rows))?;
+        transaction.next_command();
+        Ok(tids)
+    }
+
+    /// The row at this place, or the newer version of it on the same page that the transaction sees; `None` if it sees
+    /// none.
+    ///
+    /// # Errors
+    /// Where the page cannot be read.
+    pub fn get(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        tid: Tid,
+    ) -> Result<Option<Row>, Error> {
+        transaction.begin_statement()?;
+        transaction.use_table(&self.0)?;
+        transaction.get_row(&self.0, tid)
+    }
+
+    /// All rows that the transaction sees.
+    ///
+    /// # Errors
+    /// Where the table's length cannot be found out; errors of pages come with the rows.
+    pub fn scan<'t, 's, 'e>(
+        &self,
+        transaction: &'t mut Transaction<'s, 'e>,
+    ) -> Result<Scan<'t, 's, 'e>, Error> {
+        transaction.use_table(&self.0)?;
+        transaction.scan(&self.0)
+    }
+
+    /// Gives a row other values, whatever it holds by now; says where its new version is, or `None` if it is gone.
+    ///
+    /// # Errors
+    /// As [`Table::update_with`].
+    pub fn update(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        tid: Tid,
+        values: &[Value<'_>],
+    ) -> Result<Option<Tid>, Error> {
+        let mut tuple = Vec::new();
+        self.0.form(values, &mut tuple)?;
+        self.modify(transaction, tid, |_, into| {
+            std::mem::swap(into, &mut tuple);
+            Ok(NewRow::Update)
+        })
+    }
+
+    /// Gives a row values that depend on those that it has: `change` is shown the newest version, and gives the new
+    /// values or `None` to leave the row alone. It may be asked again if somebody else changes the row meanwhile. Says
+    /// where the new version is, or `None` if the row is gone or was left alone.
+    ///
+    /// # Errors
+    /// Where the values do not fit; [`Error::Serialization`] under repeatable read where another transaction has changed
+    /// the row; [`Error::Deadlock`], [`Error::Cancelled`] while it waits; where the disk is full or the log stopped. The
+    /// transaction can then only be rolled back.
+    pub fn update_with(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        tid: Tid,
+        mut change: impl for<'r> FnMut(&[Value<'r>]) -> Option<Vec<Value<'r>>>,
+    ) -> Result<Option<Tid>, Error> {
+        self.modify(transaction, tid, |row, into| {
+            let values = row.values()?;
+            let Some(values) = change(&values) else { return Ok(NewRow::Keep) };
+            self.0.form(&values, into)?;
+            Ok(NewRow::Update)
+        })
+    }
+
+    /// Deletes a row; whether there was one.
+    ///
+    /// # Errors
+    /// As [`Table::update_with`].
+    pub fn delete(&self, transaction: &mut Transaction<'_, '_>, tid: Tid) -> Result<bool, Error> {
+        self.delete_if(transaction, tid, |_| true)
+    }
+
+    /// Deletes a row if its newest version is as `condition` wants it; whether it did.
+    ///
+    /// # Errors
+    /// As [`Table::update_with`].
+    pub fn delete_if(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        tid: Tid,
+        condition: impl FnMut(&Row) -> bool,
+    ) -> Result<bool, Error> {
+        transaction.begin_statement()?;
+        transaction.use_table(&self.0)?;
+        let deleted = transaction
+            .all_or_nothing(|transaction| transaction.delete_row(&self.0, tid, condition))?;
+        transaction.next_command();
+        Ok(deleted)
+    }
+
+    fn modify(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        tid: Tid,
+        decide: impl FnMut(&Row, &mut Vec<u8>) -> Result<NewRow, Error>,
+    ) -> Result<Option<Tid>, Error> {
+        transaction.begin_statement()?;
+        transaction.use_table(&self.0)?;
+        let changed = transaction
+            .all_or_nothing(|transaction| transaction.modify_row(&self.0, tid, decide))?;
+        transaction.next_command();
+        Ok(changed)
+    }
+}

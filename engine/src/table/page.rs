@@ -1,0 +1,278 @@
+//! Pages of tables under their locks: changes logged, hints set, garbage removed.
+//!
+//! Invariants: a page is changed, its record inserted and the page stamped with the record's end under one hold of its
+//! exclusive lock. A hint says that a transaction committed only if that is durable, or the page cannot reach the disk
+//! before it is. With checksums, a hint on a page that has not been logged since the redo point is logged with the page's
+//! image, since a torn write would otherwise break the checksum.
+
+use base::page::PageFlags;
+use base::{
+    HeapTupleHeader, Infomask, Lsn, OffsetNumber, PAGE_SIZE, Page, PageMut, RawPage, Tid, Xid,
+};
+use snapshot::satisfies::{RemovalHorizon, VacuumVerdict, satisfies_vacuum};
+use snapshot::{Hints, TransactionStatus, TupleStamp};
+use wal::write::{ImageChoice, Inserter, NewBlock, NewRecord};
+
+use crate::Error;
+use crate::buffer::{PageName, PageRead, PageWrite, Pinned, RelationFiles};
+use crate::db::Shared;
+use crate::heap::prune::{Fate, Fates, prune};
+use crate::heap::{Change, HeapError};
+use crate::session::Session;
+use crate::storage::LogHandle;
+use crate::xact::mode::ModeHorizon;
+use crate::xact::status::SessionStatus;
+
+/// A page of the engine's pool.
+pub(crate) type PinnedPage<'e> = Pinned<'e, RelationFiles, base::sync::Arc<LogHandle>>;
+
+const XLOG: u8 = 0;
+/// `XLOG_FPI_FOR_HINT`
+const IMAGE_FOR_HINT: u8 = 0xA0;
+
+/// The page of a lock, checked; `None` of one that was never initialised.
+pub(crate) fn page_of<'p>(
+    name: PageName,
+    guard: &'p PageRead<'_>,
+) -> Result<Option<Page<'p>>, Error> {
+    if RawPage::new(guard).header().upper == 0 {
+        return Ok(None);
+    }
+    guard.page().map(Some).map_err(|error| Error::Page { name, error })
+}
+
+/// The page of an exclusive lock, checked, or made empty if it was never initialised.
+pub(crate) fn page_to_fill<'p>(
+    name: PageName,
+    guard: &'p mut PageWrite<'_>,
+) -> Result<PageMut<'p>, Error> {
+    if RawPage::new(guard).header().upper == 0 {
+        return Ok(guard.init(0));
+    }
+    guard.page_mut().map_err(|error| Error::Page { name, error })
+}
+
+/// What a heap's change could not do, of this page.
+pub(crate) fn heap_error(name: PageName) -> impl Fn(HeapError) -> Error {
+    move |error| Error::Heap { name, error }
+}
+
+/// Logs a change of a page, or of two, and stamps them. The first is the record's block 0.
+///
+/// # Errors
+/// Where the log is stopped; no page reaches the disk any more.
+pub(crate) fn log_change(
+    shared: &Shared,
+    inserter: &mut Inserter,
+    xid: Xid,
+    change: &Change,
+    pages: &mut [(PageName, &mut PageWrite<'_>)],
+) -> Result<(), Error> {
+    let data = [change.block_data.as_slice()];
+    let data: &[&[u8]] = if change.block_data.is_empty() { &[] } else { &data };
+    let end = {
+        let block = |id: usize, name: PageName, will_init, data| NewBlock {
+            will_init,
+            image: if will_init { ImageChoice::Never } else { ImageChoice::IfOlder },
+            is_standard: true,
+            page: Some(&**pages[id].1),
+            data,
+            ..NewBlock::new(id as u8, name.locator, name.fork, name.block)
+        };
+        let first = block(0, pages[0].0, change.will_init, data);
+        let second = pages.get(1).map(|(name, _)| block(1, *name, false, &[]));
+        let both = [first, second.unwrap_or(first)];
+        let record = NewRecord {
+            xid,
+            main: &[&change.main],
+            blocks: &both[..pages.len()],
+            ..NewRecord::new(change.rmid, change.info)
+        };
+        shared.storage.log.log().insert(inserter, &record)?.end
+    };
+    for (_, page) in pages {
+        PageMut::assume_valid(page.bytes_mut()).set_lsn(end);
+    }
+    Ok(())
+}
+
+/// Whether a record that changes a page of this LSN would take its image.
+pub(crate) fn needs_image(shared: &Shared, lsn: Lsn) -> bool {
+    let writes = shared.storage.log.log().page_writes();
+    writes.are_on && lsn <= writes.redo
+}
+
+/// What a version may be told, as it was when that was found out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewHint {
+    offset: OffsetNumber,
+    seen: HeapTupleHeader,
+    bits: Infomask,
+}
+
+impl NewHint {
+    /// The bits that may be set; `None` if there are none. `lsn` is the page's.
+    pub(crate) fn of(
+        offset: OffsetNumber,
+        seen: HeapTupleHeader,
+        stamp: &TupleStamp,
+        hints: Hints,
+        lsn: Lsn,
+        status: &SessionStatus<'_>,
+    ) -> Option<NewHint> {
+        let flushed = status.logs.storage.log.log().flushed();
+        let bits = hints.infomask(stamp, |xid| {
+            let commit = status.logs.commit_lsn(xid);
+            commit.is_ok_and(|commit| commit <= flushed || commit <= lsn)
+        });
+        (!bits.is_empty()).then_some(NewHint { offset, seen, bits })
+    }
+}
+
+/// Sets hints, unless somebody works with the page: another time will do.
+///
+/// # Errors
+/// Where the log is stopped.
+pub(crate) fn set_hints(
+    session: &mut Session<'_>,
+    pinned: &PinnedPage<'_>,
+    hints: &[NewHint],
+) -> Result<(), Error> {
+    if hints.is_empty() {
+        return Ok(());
+    }
+    let Some(mut guard) = pinned.try_write() else { return Ok(()) };
+    let name = pinned.name();
+    let mut page = guard.page_mut().map_err(|error| Error::Page { name, error })?;
+    for hint in hints {
+        let Some(tuple) = page.item_mut(hint.offset) else { continue };
+        let Some(bytes) = tuple.first_chunk_mut() else { continue };
+        let mut header = HeapTupleHeader::from_bytes(bytes);
+        // Somebody may have changed it since.
+        let seen = &hint.seen;
+        let is_same =
+            (header.xmin, header.xmax, header.infomask) == (seen.xmin, seen.xmax, seen.infomask);
+        if is_same {
+            header.infomask |= hint.bits;
+            *bytes = header.to_bytes();
+        }
+    }
+    log_hint(session, name, &mut guard)
+}
+
+/// Logs the image of a page that has changed in hints alone, where that is needed (`MarkBufferDirtyHint`).
+fn log_hint(
+    session: &mut Session<'_>,
+    name: PageName,
+    guard: &mut PageWrite<'_>,
+) -> Result<(), Error> {
+    let shared = session.shared;
+    let lsn = RawPage::new(guard).header().lsn;
+    if !shared.has_checksums || !needs_image(shared, lsn) {
+        return Ok(());
+    }
+    let block = NewBlock {
+        image: ImageChoice::IfOlder,
+        is_standard: true,
+        page: Some(&**guard),
+        ..NewBlock::new(0, name.locator, name.fork, name.block)
+    };
+    let xid = session.own_xid().unwrap_or(Xid::INVALID);
+    let blocks = [block];
+    let record = NewRecord { xid, blocks: &blocks, ..NewRecord::new(XLOG, IMAGE_FOR_HINT) };
+    let end = shared.storage.log.log().insert(&mut session.inserter, &record)?.end;
+    PageMut::assume_valid(guard.bytes_mut()).set_lsn(end);
+    Ok(())
+}
+
+/// Whether pruning the page may be worth it (`heap_page_prune_opt`): something is noted as prunable, nobody sees it any
+/// more, and the page is short of room.
+pub(crate) fn is_worth_pruning(session: &mut Session<'_>, page: &Page<'_>) -> bool {
+    let header = page.header();
+    if header.prune_xid.is_invalid() {
+        return false;
+    }
+    let is_short =
+        header.flags.contains(PageFlags::PAGE_FULL) || page.heap_free_space() < PAGE_SIZE / 10;
+    is_short && session.horizon().is_removable(header.prune_xid)
+}
+
+/// Prunes the page, unless somebody else has it pinned. Notes how much room it then has.
+///
+/// # Errors
+/// Where a transaction's fate cannot be read, or the log is stopped.
+pub(crate) fn try_prune(
+    session: &mut Session<'_>,
+    table: &crate::catalog::TableEntry,
+    pinned: &PinnedPage<'_>,
+) -> Result<(), Error> {
+    let name = pinned.name();
+    let horizon = session.horizon();
+    let Some(mut guard) = pinned.try_cleanup() else { return Ok(()) };
+    let mut change = std::mem::take(&mut session.change);
+    let outcome = {
+        let status = session.status();
+        let mut fates = PageFates { status, horizon, name, error: None };
+        let mut page = guard.page_mut().map_err(|error| Error::Page { name, error })?;
+        let pruned = prune(&mut page, &mut fates, &mut change).map_err(heap_error(name));
+        match fates.error.take() {
+            Some(error) => Err(error),
+            None => pruned,
+        }
+    };
+    let logged = outcome.and_then(|pruned| {
+        if pruned.is_empty() {
+            return log_hint(session, name, &mut guard);
+        }
+        let xid = session.own_xid().unwrap_or(Xid::INVALID);
+        let (shared, inserter) = (session.shared, &mut session.inserter);
+        log_change(shared, inserter, xid, &change, &mut [(name, &mut guard)])
+    });
+    session.change = change;
+    logged?;
+    let page = Page::assume_valid(&guard);
+    table.placement.note(name.block, page.heap_free_space());
+    Ok(())
+}
+
+/// What is to become of a page's versions. Of one whose transactions cannot be asked about, nothing.
+struct PageFates<'a, 'e> {
+    status: SessionStatus<'a>,
+    horizon: ModeHorizon<'e>,
+    name: PageName,
+    error: Option<Error>,
+}
+
+impl PageFates<'_, '_> {
+    fn or_note<T>(&mut self, answer: Result<T, Error>, otherwise: T) -> T {
+        answer.unwrap_or_else(|error| {
+            self.error.get_or_insert(error);
+            otherwise
+        })
+    }
+}
+
+impl Fates for PageFates<'_, '_> {
+    fn fate(&mut self, offset: OffsetNumber, header: &HeapTupleHeader) -> Fate {
+        let stamp = TupleStamp::new(header, Tid { block: self.name.block, offset });
+        let judged = satisfies_vacuum(&stamp, &self.horizon, &self.status);
+        match judged.map(|judged| judged.verdict) {
+            Ok(VacuumVerdict::Dead) => Fate::Dead,
+            Ok(VacuumVerdict::RecentlyDead) => Fate::RecentlyDead,
+            Ok(VacuumVerdict::Live) => Fate::Live,
+            Ok(VacuumVerdict::InsertInProgress) => Fate::InsertInProgress,
+            Ok(VacuumVerdict::DeleteInProgress) => Fate::DeleteInProgress,
+            Err(error) => self.or_note(Err(error), Fate::Live),
+        }
+    }
+
+    fn updater(&mut self, header: &HeapTupleHeader) -> Xid {
+        let updater = self.status.updater(header.xmax.0);
+        self.or_note(updater, Xid::INVALID)
+    }
+
+    fn has_committed(&mut self, xid: Xid) -> bool {
+        let committed = self.status.did_commit(xid);
+        self.or_note(committed, true)
+    }
+}

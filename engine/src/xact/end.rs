@@ -1,0 +1,154 @@
+//! How transactions end: commit and abort, their records, and the order of what follows.
+//!
+//! ```text
+//! xl_xact_commit, xl_xact_abort    time (8)  [ xinfo (4)  number of relations (4)  12 bytes for each ]
+//! ```
+//!
+//! Invariants: those of [the module above](super). A commit that fails once its record is in the log stops the engine:
+//! whether it counts is for recovery to say. Source: `RecordTransactionCommit`, `RecordTransactionAbort`.
+
+use base::sync::atomic::Ordering::Relaxed;
+use base::{FullXid, Lsn, RelFileLocator, TimestampTz};
+use procarray::{Backend, XidStatus};
+use snapshot::commit_ts::clock::{SystemClock, WallClock};
+use snapshot::commit_ts::format::CommitTimestampEntry;
+use wal::write::{Inserter, NewRecord};
+
+use super::Transactions;
+use crate::Error;
+use crate::storage::Storage;
+
+/// The resource manager of both records.
+const XACT: u8 = 1;
+const COMMIT: u8 = 0x00;
+const ABORT: u8 = 0x20;
+/// `XLOG_XACT_HAS_INFO`
+const HAS_INFO: u8 = 0x80;
+/// `XACT_XINFO_HAS_RELFILENODES`
+const HAS_RELATIONS: u32 = 1 << 2;
+
+/// When a commit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Durability {
+    /// When it is durable (`synchronous_commit = local`).
+    #[default]
+    Synchronous,
+    /// At once. A crash may lose it, and with it all that came after it; never in part (`synchronous_commit = off`).
+    Asynchronous,
+}
+
+/// A transaction that ends, with what its session lends it.
+pub(crate) struct Ending<'a> {
+    pub(crate) storage: &'a Storage,
+    pub(crate) transactions: &'a Transactions,
+    pub(crate) backend: &'a mut Backend,
+    pub(crate) inserter: &'a mut Inserter,
+    pub(crate) xid: FullXid,
+}
+
+impl Ending<'_> {
+    /// Commits; the files of these relations are then the caller's to remove.
+    ///
+    /// # Errors
+    /// Where the log cannot be written or a page of a transaction log not be read. The engine must then stop: it is not
+    /// known whether the commit counts.
+    pub(crate) fn commit(
+        mut self,
+        dropped: &[RelFileLocator],
+        durability: Durability,
+    ) -> Result<(), Error> {
+        let time = &self.transactions.time;
+        let committing = time.committing();
+        let timestamp = time.draw(self.xid);
+        let logged = self.log_commit(timestamp, dropped, durability);
+        match &logged {
+            Ok(()) => time.publish(self.xid, timestamp),
+            // Readers that wait for it go on, to find that the engine has stopped.
+            Err(_) => time.abort(self.xid),
+        }
+        self.end_in_memory();
+        drop(committing);
+        logged
+    }
+
+    fn log_commit(
+        &mut self,
+        timestamp: TimestampTz,
+        dropped: &[RelFileLocator],
+        durability: Durability,
+    ) -> Result<(), Error> {
+        let (storage, xid) = (self.storage, self.xid.xid());
+        let committing = storage.commit_gate.enter(self.backend.number().0 as usize);
+        let end = self.insert(COMMIT, timestamp, dropped)?;
+        let log = storage.log.log();
+        // What is removed from the disk must be committed there.
+        let is_synchronous = durability == Durability::Synchronous || !dropped.is_empty();
+        let lsn = if is_synchronous {
+            let writers = self.transactions.writers.load(Relaxed);
+            log.flush_commit(end, writers.saturating_sub(1))?;
+            None
+        } else {
+            log.flush_soon(end);
+            Some(end)
+        };
+        let group = Some((&self.transactions.clog_group, &mut *self.backend));
+        storage.clog.set_tree(group, xid, &[], XidStatus::Committed, lsn)?;
+        if self.transactions.time.is_logged {
+            let entry = CommitTimestampEntry { time: timestamp, origin: 0 };
+            storage.commit_ts.set_tree(xid, &[], entry)?;
+            storage.ids.lock().commit_timestamp_set(xid);
+        }
+        drop(committing);
+        Ok(())
+    }
+
+    /// Aborts; the files of these relations, which the transaction made, are then the caller's to remove.
+    ///
+    /// # Errors
+    /// Where the log is stopped, or a page of `pg_xact` cannot be read. The transaction has aborted all the same.
+    pub(crate) fn abort(mut self, made: &[RelFileLocator]) -> Result<(), Error> {
+        let logged = self.log_abort(made);
+        self.transactions.time.abort(self.xid);
+        self.end_in_memory();
+        logged
+    }
+
+    fn log_abort(&mut self, made: &[RelFileLocator]) -> Result<(), Error> {
+        let end = self.insert(ABORT, SystemClock.now(), made)?;
+        self.storage.log.log().flush_soon(end);
+        self.storage.clog.set_tree(None, self.xid.xid(), &[], XidStatus::Aborted, None)
+    }
+
+    fn insert(
+        &mut self,
+        info: u8,
+        time: TimestampTz,
+        relations: &[RelFileLocator],
+    ) -> Result<Lsn, Error> {
+        let mut main = time.0.to_le_bytes().to_vec();
+        let mut info = info;
+        if !relations.is_empty() {
+            info |= HAS_INFO;
+            main.extend_from_slice(&HAS_RELATIONS.to_le_bytes());
+            main.extend_from_slice(&(relations.len() as u32).to_le_bytes());
+            relations.iter().for_each(|relation| push_locator(*relation, &mut main));
+        }
+        let main: &[&[u8]] = &[&main];
+        let record = NewRecord { xid: self.xid.xid(), main, ..NewRecord::new(XACT, info) };
+        Ok(self.storage.log.log().insert(self.inserter, &record)?.end)
+    }
+
+    fn end_in_memory(&mut self) {
+        self.transactions.time.release(self.backend);
+        self.backend.end_transaction();
+        self.transactions.writers.fetch_sub(1, Relaxed);
+        self.transactions.waits.ended(self.xid.xid());
+    }
+}
+
+/// A `RelFileNode` as records have it.
+pub(crate) fn push_locator(relation: RelFileLocator, into: &mut Vec<u8>) {
+    for part in [relation.tablespace, relation.database, relation.relation] {
+        into.extend_from_slice(&part.to_le_bytes());
+    }
+}

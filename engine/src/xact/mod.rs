@@ -1,0 +1,104 @@
+//! Transactions: their ids, their ends, what they see of each other and how they wait for each other.
+//!
+//! | part | does |
+//! |---|---|
+//! | [`mode`] | takes snapshots, by list, by commit timestamp or both; says whose end lies before all of them |
+//! | [`status`] | answers what became of a transaction, for the rules of the `snapshot` crate |
+//! | [`xids`] | gives ids out, and makes room for them in the logs of transactions |
+//! | [`end`] | commits and aborts |
+//! | [`waits`] | waits for others' ends, and finds deadlocks |
+//!
+//! # The order of a commit
+//!
+//! ```text
+//! commit gate entered ─► timestamp drawn ─► commit record inserted ─► flushed ─► pg_xact ─► pg_commit_ts
+//!     ─► gate left ─► timestamp published ─► out of the process array ─► who waits is woken
+//! ```
+//!
+//! Invariants: nobody sees a commit that is not durable, asynchronous ones aside; whoever finds a transaction not running
+//! finds how it ended in `pg_xact`. What waits holds no page.
+
+pub(crate) mod end;
+pub(crate) mod mode;
+pub(crate) mod status;
+pub(crate) mod waits;
+pub(crate) mod xids;
+
+use std::fmt;
+
+use base::sync::Arc;
+use base::sync::atomic::AtomicU32;
+use procarray::{ClogGroup, Config, GroupClear, ProcArray};
+
+use crate::Error;
+use crate::storage::{Running, RunningTransactions, Storage};
+pub use mode::SnapshotMode;
+use mode::Time;
+use waits::Waits;
+
+/// All transactions of an engine.
+pub(crate) struct Transactions {
+    pub(crate) array: Arc<ProcArray>,
+    pub(crate) clog_group: ClogGroup,
+    pub(crate) time: Time,
+    pub(crate) waits: Waits,
+    /// How many have an id, for the commit delay.
+    pub(crate) writers: AtomicU32,
+}
+
+impl fmt::Debug for Transactions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Transactions");
+        shown.field("mode", &self.time.mode).field("running", &self.running()).finish()
+    }
+}
+
+impl Transactions {
+    /// With the ids that recovery found, and so many sessions.
+    ///
+    /// # Errors
+    /// Where there can be no process array of this size, or a transaction log cannot be read.
+    pub(crate) fn start(
+        storage: &Storage,
+        mode: SnapshotMode,
+        sessions: u32,
+    ) -> Result<Transactions, Error> {
+        let next_xid = storage.ids.lock().next_xid;
+        let group_clear = GroupClear::WhenContended;
+        let array = ProcArray::new(Config { sessions, prepared: 0, next_xid, group_clear })?;
+        let array = Arc::new(array);
+        Ok(Transactions {
+            clog_group: ClogGroup::new(&array),
+            time: Time::start(storage, mode, sessions, next_xid)?,
+            waits: Waits::new(sessions as usize),
+            writers: AtomicU32::new(0),
+            array,
+        })
+    }
+}
+
+impl RunningTransactions for Transactions {
+    fn running(&self) -> Running {
+        let shared = self.array.shared();
+        let latest_completed = shared.latest_completed();
+        let next_xid = self.array.next_xid();
+        let mut running = Running {
+            next_xid,
+            latest_completed: latest_completed.xid(),
+            oldest_running: next_xid.xid(),
+            ..Running::default()
+        };
+        for position in 0..shared.len() {
+            let xid = shared.xid(position);
+            // Ids that were given out after `next_xid` was read are not counted.
+            if !xid.is_normal() || !xid.precedes(next_xid.xid()) {
+                continue;
+            }
+            if xid.precedes(running.oldest_running) {
+                running.oldest_running = xid;
+            }
+            running.xids.push(xid);
+        }
+        running
+    }
+}

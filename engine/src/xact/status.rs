@@ -1,0 +1,175 @@
+//! What became of a transaction, as one session sees it.
+//!
+//! By list, the process array says who runs and `pg_xact` who committed; by commit timestamp the table in memory says
+//! both, and `pg_xact` answers for what is older.
+//!
+//! Invariant: `pg_xact` is asked after the process array, never before (`snapshot::status`, invariant 1).
+
+use std::borrow::Cow;
+
+use base::sync::atomic::AtomicBool;
+use base::sync::atomic::Ordering::Relaxed;
+use base::{CommandId, MultiXactId, Xid};
+use procarray::ProcArray;
+use snapshot::commit_ts::{CommitTimestamps, CommitTsStatus};
+use snapshot::{CommandIdPair, LoggedStatus, MultiXactMember, MultiXactStatus, TransactionStatus};
+
+use crate::Error;
+use crate::slru::Status;
+use crate::storage::Storage;
+
+/// Combo command ids of one transaction: a number for each pair of commands that made and ended one version
+/// (`combocid.c`).
+#[derive(Debug, Default)]
+pub(crate) struct ComboIds(Vec<CommandIdPair>);
+
+impl ComboIds {
+    /// The number of a pair.
+    pub(crate) fn id_of(&mut self, pair: CommandIdPair) -> CommandId {
+        let known = self.0.iter().rposition(|known| *known == pair);
+        known.unwrap_or_else(|| {
+            self.0.push(pair);
+            self.0.len() - 1
+        }) as CommandId
+    }
+
+    fn pair_of(&self, combo: CommandId) -> Option<CommandIdPair> {
+        self.0.get(combo as usize).copied()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// The logs, as one session asks them.
+#[derive(Clone, Copy)]
+pub(crate) struct LogStatus<'a> {
+    pub(crate) storage: &'a Storage,
+    pub(crate) array: &'a ProcArray,
+    /// The session's own transaction.
+    pub(crate) own: Option<Xid>,
+    pub(crate) combos: &'a ComboIds,
+    pub(crate) cancelled: &'a AtomicBool,
+}
+
+/// The same, with the table of commit timestamps before them where the mode has one.
+#[derive(Clone, Copy)]
+pub(crate) struct SessionStatus<'a> {
+    pub(crate) logs: LogStatus<'a>,
+    pub(crate) table: Option<&'a CommitTimestamps>,
+}
+
+/// Whether a transaction is in the process array (`TransactionIdIsInProgress`, without subtransactions, of which there are
+/// none).
+pub(crate) fn is_in_array(array: &ProcArray, xid: Xid) -> bool {
+    let shared = array.shared();
+    shared.latest_completed().xid().precedes(xid)
+        || (0..shared.len()).any(|position| shared.xid(position) == xid)
+}
+
+impl LogStatus<'_> {
+    /// Up to where the log must be flushed before a hint may say that this transaction committed.
+    pub(crate) fn commit_lsn(&self, xid: Xid) -> Result<base::Lsn, Error> {
+        self.storage.clog.status(xid).map(|(_, lsn)| lsn)
+    }
+}
+
+impl TransactionStatus for LogStatus<'_> {
+    type Error = Error;
+
+    #[inline]
+    fn own(&self, xid: Xid) -> bool {
+        self.own == Some(xid)
+    }
+
+    fn running(&self, xid: Xid) -> Result<bool, Error> {
+        Ok(is_in_array(self.array, xid))
+    }
+
+    fn logged(&self, xid: Xid) -> Result<LoggedStatus, Error> {
+        Ok(match self.storage.clog.status(xid)?.0 {
+            Status::InProgress => LoggedStatus::InProgress,
+            Status::Committed => LoggedStatus::Committed,
+            Status::Aborted => LoggedStatus::Aborted,
+            Status::SubCommitted => LoggedStatus::SubCommitted,
+        })
+    }
+
+    fn parent(&self, xid: Xid) -> Result<Option<Xid>, Error> {
+        self.storage.subtrans.parent(xid)
+    }
+
+    /// Sets of lockers come only from another's data directory: this engine makes none.
+    fn members(
+        &self,
+        multi: MultiXactId,
+        only_lockers: bool,
+    ) -> Result<Cow<'_, [MultiXactMember]>, Error> {
+        let (oldest, next, position) = {
+            let ids = self.storage.ids.lock();
+            (ids.oldest_multi, ids.next_multi, ids.next_multi_offset)
+        };
+        let is_before = |one: MultiXactId, other: MultiXactId| (one.wrapping_sub(other) as i32) < 0;
+        if only_lockers && is_before(multi, oldest) || !is_before(multi, next) {
+            return Ok(Cow::Borrowed(&[]));
+        }
+        let members = self.storage.multixact.members(multi, next, position)?.unwrap_or_default();
+        let known = members.into_iter().filter_map(|member| {
+            let status = MultiXactStatus::from_number(member.status)?;
+            Some(MultiXactMember { xid: member.xid, status })
+        });
+        Ok(Cow::Owned(known.collect()))
+    }
+
+    fn command_ids(&self, combo: CommandId) -> Result<CommandIdPair, Error> {
+        self.combos.pair_of(combo).ok_or(Error::UnknownComboId(combo))
+    }
+
+    fn check_interrupts(&self) -> Result<(), Error> {
+        if self.cancelled.load(Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+    }
+}
+
+impl TransactionStatus for SessionStatus<'_> {
+    type Error = Error;
+
+    #[inline]
+    fn own(&self, xid: Xid) -> bool {
+        self.logs.own(xid)
+    }
+
+    fn running(&self, xid: Xid) -> Result<bool, Error> {
+        match self.table {
+            Some(table) => CommitTsStatus { table, behind: &self.logs }.running(xid),
+            None => self.logs.running(xid),
+        }
+    }
+
+    fn logged(&self, xid: Xid) -> Result<LoggedStatus, Error> {
+        match self.table {
+            Some(table) => CommitTsStatus { table, behind: &self.logs }.logged(xid),
+            None => self.logs.logged(xid),
+        }
+    }
+
+    fn parent(&self, xid: Xid) -> Result<Option<Xid>, Error> {
+        self.logs.parent(xid)
+    }
+
+    fn members(
+        &self,
+        multi: MultiXactId,
+        only_lockers: bool,
+    ) -> Result<Cow<'_, [MultiXactMember]>, Error> {
+        self.logs.members(multi, only_lockers)
+    }
+
+    fn command_ids(&self, combo: CommandId) -> Result<CommandIdPair, Error> {
+        self.logs.command_ids(combo)
+    }
+
+    fn check_interrupts(&self) -> Result<(), Error> {
+        self.logs.check_interrupts()
+    }
+}

@@ -1,0 +1,84 @@
+//! The engine as its users see it: tables, rows, transactions, in every snapshot mode.
+
+mod bank;
+mod conflicts;
+mod rows;
+mod tools;
+
+use base::Tid;
+use base::disk::Disk;
+use base::disk::faulty::FaultyDisk;
+use base::sync::Arc;
+use engine::heap::{ColumnType, Value};
+use engine::{Column, Engine, EngineOptions, Isolation, Row, SnapshotMode, Table, Transaction};
+use wal::write::LogOptions;
+
+use super::*;
+
+const MODES: [SnapshotMode; 3] =
+    [SnapshotMode::Classic, SnapshotMode::CommitTs, SnapshotMode::Mirror];
+
+/// A small engine.
+fn options(mode: SnapshotMode) -> EngineOptions {
+    let log = LogOptions { buffer_pages: 64, ..LogOptions::default() };
+    EngineOptions { mode, sessions: 20, buffers: 128, slru_buffers: 8, log }
+}
+
+/// An engine in a new data directory on a disk in memory.
+fn engine(mode: SnapshotMode) -> (Engine, FaultyDisk) {
+    let (disk, _) = initialized();
+    (open(&disk, mode), disk)
+}
+
+fn open(disk: &FaultyDisk, mode: SnapshotMode) -> Engine {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    Engine::open_on(disk, Path::new(DATA), options(mode)).expect("opened")
+}
+
+/// `id int4 not null, amount int8, note text`
+fn account_columns() -> [Column; 3] {
+    [
+        Column::new("id", ColumnType::Int4).not_null(),
+        Column::new("amount", ColumnType::Int8),
+        Column::new("note", ColumnType::Text),
+    ]
+}
+
+fn account(id: i32, amount: i64) -> [Value<'static>; 3] {
+    [Value::Int4(id), Value::Int8(amount), Value::Null]
+}
+
+/// Makes a table of accounts, of which each has this amount; and says where they are.
+fn with_accounts(engine: &Engine, count: i32, amount: i64) -> (Table, Vec<Tid>) {
+    let mut session = engine.session().expect("a session");
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    let table = transaction.create_table("account", &account_columns()).expect("made");
+    let rows: Vec<_> = (0..count).map(|id| account(id, amount).to_vec()).collect();
+    let tids = table.insert_many(&mut transaction, &rows).expect("inserted");
+    transaction.commit().expect("committed");
+    (table, tids)
+}
+
+/// Identifier and amount of a row.
+fn read(row: &Row) -> (i32, i64) {
+    match row.values().expect("a row")[..] {
+        [Value::Int4(id), Value::Int8(amount), _] => (id, amount),
+        ref other => panic!("an account: {other:?}"),
+    }
+}
+
+/// All accounts that a transaction sees, by identifier.
+fn accounts(table: &Table, transaction: &mut Transaction<'_, '_>) -> Vec<(i32, i64)> {
+    let rows = table.scan(transaction).expect("a scan");
+    let mut rows: Vec<_> = rows.map(|row| read(&row.expect("a row"))).collect();
+    rows.sort_unstable();
+    rows
+}
+
+/// What a new transaction sees.
+fn committed(engine: &Engine) -> Vec<(i32, i64)> {
+    let mut session = engine.session().expect("a session");
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    let table = transaction.table("account").expect("there");
+    accounts(&table, &mut transaction)
+}

@@ -1,0 +1,209 @@
+//! Rows and tables of one session: what goes in comes out, in all modes and through a close and an open.
+
+use super::*;
+use engine::Error;
+
+#[test]
+fn every_type_and_null_comes_back() {
+    let (engine, disk) = engine(SnapshotMode::Classic);
+    let columns = ColumnType::ALL.map(|column_type| Column::new(column_type.name(), column_type));
+    let rows = [
+        [
+            Value::Bool(true),
+            Value::Int2(-7),
+            Value::Int4(i32::MIN),
+            Value::Int8(i64::MAX),
+            Value::Float8(-0.5),
+            Value::TimestampTz(base::TimestampTz(848_484_173_000_000)),
+            Value::Uuid([9; 16]),
+            Value::Text("Grüße"),
+            Value::Bytea(&[0, 255]),
+        ],
+        [Value::Null; 9],
+    ];
+    let mut session = engine.session().expect("a session");
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    let table = transaction.create_table("types", &columns).expect("made");
+    for row in &rows {
+        table.insert(&mut transaction, row).expect("inserted");
+    }
+    transaction.commit().expect("committed");
+    drop(session);
+    engine.close().expect("closed");
+
+    let engine = open(&disk, SnapshotMode::CommitTs);
+    let mut session = engine.session().expect("a session");
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    let table = transaction.table("types").expect("there");
+    assert_eq!(table.columns(), columns);
+    let found: Vec<_> =
+        table.scan(&mut transaction).expect("scan").map(|row| row.expect("row")).collect();
+    let found: Vec<_> = found.iter().map(|row| row.values().expect("values")).collect();
+    assert_eq!(found, rows);
+}
+
+#[test]
+fn a_transaction_sees_its_own_changes_and_others_do_not() {
+    for mode in MODES {
+        let (engine, _) = engine(mode);
+        let (table, tids) = with_accounts(&engine, 3, 10);
+        let mut session = engine.session().expect("a session");
+        let mut transaction = session.begin(Isolation::RepeatableRead).expect("begun");
+        let moved = table.update(&mut transaction, tids[0], &account(0, 11)).expect("updated");
+        assert!(table.delete(&mut transaction, tids[1]).expect("deleted"));
+        assert!(!table.delete(&mut transaction, tids[1]).expect("gone"), "it is gone to itself");
+        let new = table.insert(&mut transaction, &account(7, 70)).expect("inserted");
+        let seen = [(0, 11), (2, 10), (7, 70)];
+        assert_eq!(accounts(&table, &mut transaction), seen);
+        // What it made itself it changes again, by a number that stands for two commands.
+        let new = table.update(&mut transaction, new, &account(7, 71)).expect("ok").expect("there");
+        assert!(table.delete(&mut transaction, new).expect("deleted"));
+        let moved = moved.expect("there");
+        table.update(&mut transaction, moved, &account(0, 12)).expect("ok").expect("there");
+        assert_eq!(accounts(&table, &mut transaction), [(0, 12), (2, 10)]);
+        // From the first version on, along the chain.
+        let row = table.get(&mut transaction, tids[0]).expect("read").expect("there");
+        assert_eq!(read(&row), (0, 12));
+        assert_eq!(committed(&engine), [(0, 10), (1, 10), (2, 10)]);
+        transaction.commit().expect("committed");
+        assert_eq!(committed(&engine), [(0, 12), (2, 10)]);
+
+        let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+        table.insert(&mut transaction, &account(8, 80)).expect("inserted");
+        table.delete(&mut transaction, tids[2]).expect("deleted");
+        drop(transaction);
+        assert_eq!(committed(&engine), [(0, 12), (2, 10)], "dropped is rolled back");
+    }
+}
+
+#[test]
+fn snapshots_are_of_a_statement_or_of_a_transaction() {
+    for mode in MODES {
+        let (engine, _) = engine(mode);
+        let (table, tids) = with_accounts(&engine, 1, 1);
+        let mut sessions = [(); 3].map(|()| engine.session().expect("a session"));
+        let [reading, repeating, writing] = &mut sessions;
+        let mut reading = reading.begin(Isolation::ReadCommitted).expect("begun");
+        let mut repeating = repeating.begin(Isolation::RepeatableRead).expect("begun");
+        for amount in 1..5 {
+            assert_eq!(accounts(&table, &mut reading), [(0, amount)]);
+            assert_eq!(accounts(&table, &mut repeating), [(0, 1)]);
+            let mut transaction = writing.begin(Isolation::ReadCommitted).expect("begun");
+            let row = account(0, amount + 1);
+            table.update(&mut transaction, tids[0], &row).expect("ok").expect("there");
+            transaction.commit().expect("committed");
+        }
+        drop((reading, repeating));
+        assert_eq!(committed(&engine), [(0, 5)]);
+    }
+}
+
+#[test]
+fn rows_that_do_not_fit_are_refused() {
+    let (engine, _) = engine(SnapshotMode::Classic);
+    let (table, tids) = with_accounts(&engine, 1, 1);
+    let mut session = engine.session().expect("a session");
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    let null = [Value::Null, Value::Int8(1), Value::Null];
+    let error = table.insert(&mut transaction, &null).expect_err("not null");
+    assert!(error.to_string().contains("null value in column \"id\""), "{error}");
+    let error = table.update(&mut transaction, tids[0], &null).expect_err("not null");
+    assert!(matches!(error, Error::NotNull { .. }), "{error}");
+    // Nothing was changed: the transaction goes on.
+    assert_eq!(accounts(&table, &mut transaction), [(0, 1)]);
+    let long = "x".repeat(9000);
+    let row = [Value::Int4(1), Value::Int8(1), Value::Text(&long)];
+    let error = table.insert(&mut transaction, &row).expect_err("too big");
+    assert!(error.to_string().contains("row is too big"), "{error}");
+    let error = table.insert(&mut transaction, &account(1, 1)).expect_err("it has failed");
+    assert!(matches!(error, Error::TransactionFailed), "{error}");
+    assert!(matches!(transaction.commit(), Err(Error::TransactionFailed)));
+    assert_eq!(committed(&engine), [(0, 1)]);
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    assert!(!table.delete(&mut transaction, Tid { block: 99, offset: 1 }).expect("ok"));
+    assert!(table.get(&mut transaction, Tid { block: 0, offset: 99 }).expect("ok").is_none());
+}
+
+#[test]
+fn tables_come_and_go_with_their_transactions() {
+    let (engine, disk) = engine(SnapshotMode::Classic);
+    let exists = |number: u32| {
+        disk.exists(&Path::new(DATA).join(format!("base/5/{number}"))).expect("looked")
+    };
+    let mut session = engine.session().expect("a session");
+    let mut other = engine.session().expect("a session");
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    let rolled_back = transaction.create_table("t", &account_columns()).expect("made");
+    rolled_back.insert(&mut transaction, &account(1, 1)).expect("inserted");
+    let mut elsewhere = other.begin(Isolation::ReadCommitted).expect("begun");
+    assert!(matches!(elsewhere.table("t"), Err(Error::NoTable(_))));
+    assert!(matches!(elsewhere.create_table("t", &[]), Err(Error::TableInUse(_))));
+    drop(elsewhere);
+    assert!(exists(rolled_back.locator().relation));
+    transaction.rollback().expect("rolled back");
+    assert!(!exists(rolled_back.locator().relation));
+
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    let first = transaction.create_table("t", &account_columns()).expect("made");
+    first.insert(&mut transaction, &account(1, 1)).expect("inserted");
+    transaction.commit().expect("committed");
+
+    let mut elsewhere = other.begin(Isolation::ReadCommitted).expect("begun");
+    let used = elsewhere.table("t").expect("there");
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    assert!(matches!(transaction.drop_table("t"), Err(Error::TableInUse(_))));
+    drop(transaction);
+    assert_eq!(accounts(&used, &mut elsewhere), [(1, 1)]);
+    elsewhere.commit().expect("committed");
+
+    // Dropped and made again; then that is rolled back; then done.
+    for commits in [false, true] {
+        let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+        transaction.drop_table("t").expect("dropped");
+        assert!(matches!(transaction.table("t"), Err(Error::NoTable(_))));
+        let second = transaction.create_table("t", &[Column::new("a", ColumnType::Bool)]);
+        let second = second.expect("made");
+        let mut elsewhere = other.begin(Isolation::ReadCommitted).expect("begun");
+        assert!(matches!(elsewhere.table("t"), Err(Error::TableInUse(_))));
+        drop(elsewhere);
+        if commits {
+            transaction.commit().expect("committed");
+        } else {
+            transaction.rollback().expect("rolled back");
+        }
+        assert_eq!(exists(first.locator().relation), !commits);
+        assert_eq!(exists(second.locator().relation), commits);
+    }
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    assert!(matches!(accounts_error(&first, &mut transaction), Error::TableInUse(_)));
+    assert_eq!(transaction.table("t").expect("there").columns().len(), 1);
+    assert!(transaction.drop_table("strata_table").is_err());
+    drop(transaction);
+    drop((session, other));
+    engine.close().expect("closed");
+    assert_eq!(open(&disk, SnapshotMode::Classic).table_names(), ["t"]);
+}
+
+fn accounts_error(table: &Table, transaction: &mut Transaction<'_, '_>) -> Error {
+    table.scan(transaction).expect_err("a table that is gone")
+}
+
+#[test]
+fn definitions_are_checked() {
+    let (engine, _) = engine(SnapshotMode::Classic);
+    let mut session = engine.session().expect("a session");
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    let column = |name: &str| Column::new(name, ColumnType::Int4);
+    for (name, columns) in [
+        ("", vec![column("a")]),
+        ("t", vec![column("")]),
+        ("t", vec![column("a"), column("b"), column("a")]),
+        ("a name that is longer than sixty-three bytes, as many as a name has", vec![]),
+        ("t", (0..1601).map(|number| column(&number.to_string())).collect()),
+    ] {
+        let error = transaction.create_table(name, &columns).expect_err("refused");
+        assert!(matches!(error, Error::TableDefinition { .. }), "{error}");
+    }
+    transaction.create_table("t", &[]).expect("without columns");
+    assert!(matches!(transaction.create_table("t", &[]), Err(Error::TableExists(_))));
+}

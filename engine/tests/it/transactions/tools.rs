@@ -1,0 +1,107 @@
+//! PostgreSQL 15's programs on a data directory that the engine has worked in.
+
+use base::disk::RealDisk;
+
+use super::*;
+use crate::programs::{give, place, printed, program, take_back};
+
+/// The value of a line of `pg_controldata`.
+fn value<'a>(control: &'a str, name: &str) -> &'a str {
+    let line = control.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no line \"{name}\" in {control}")).trim()
+}
+
+/// What the programs find in a data directory that was closed. Gives the records of its log, one a line.
+fn judge(data: &Path) -> String {
+    give(data);
+    let path = data.to_str().expect("a plain name");
+    let control = printed(program("pg_controldata").arg(path));
+    assert_eq!(value(&control, "Database cluster state"), "shut down");
+    printed(program("pg_checksums").args(["--check", path]));
+    let log = printed(program("pg_waldump").args(["-p", &format!("{path}/pg_wal")]).args([
+        "-s",
+        "0/1000028",
+        "-e",
+        &end_of(value(&control, "Latest checkpoint location")),
+    ]));
+    take_back(data);
+    assert!(!log.contains("UNKNOWN"), "{log}");
+    assert!(log.lines().last().is_some_and(|line| line.contains("CHECKPOINT_SHUTDOWN")), "{log}");
+    log
+}
+
+/// Behind a checkpoint's record at this position.
+fn end_of(checkpoint: &str) -> String {
+    let position: base::Lsn = checkpoint.parse().expect("a position");
+    (position + 120).to_string()
+}
+
+#[test]
+fn what_the_engine_leaves_is_sound() {
+    for mode in MODES {
+        let place = place();
+        let data = place.path().join("data");
+        let init_options = InitOptions::default();
+        init(&RealDisk, &data, &init_options, &BIRTH).expect("a data directory");
+        let engine = Engine::open(&data, options(mode)).expect("opened");
+        let (table, tids) = with_accounts(&engine, 500, 100);
+        let mut session = engine.session().expect("a session");
+        // Enough to fill pages with updates, so that they are pruned, and to move rows to others.
+        for round in 0..30_i64 {
+            let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+            let rows: Vec<_> = table
+                .scan(&mut transaction)
+                .expect("a scan")
+                .map(|row| row.map(|row| (row.tid(), read(&row))))
+                .collect::<Result<_, _>>()
+                .expect("rows");
+            assert_eq!(rows.len(), tids.len());
+            for (tid, (id, amount)) in rows {
+                if i64::from(id) % 30 <= round {
+                    let note = "x".repeat(id as usize % 40);
+                    let row = [Value::Int4(id), Value::Int8(amount + 1), Value::Text(&note)];
+                    table.update(&mut transaction, tid, &row).expect("updated").expect("there");
+                }
+            }
+            if round % 3 == 0 {
+                transaction.rollback().expect("rolled back");
+            } else {
+                transaction.commit().expect("committed");
+            }
+        }
+        let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+        transaction.create_table("gone", &account_columns()).expect("made");
+        transaction.commit().expect("committed");
+        let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+        transaction.drop_table("gone").expect("dropped");
+        transaction.commit().expect("committed");
+        drop(session);
+        let before = committed(&engine);
+        engine.close().expect("closed");
+
+        let log = judge(&data);
+        for wanted in [
+            "Storage",
+            "NEXTOID",
+            "CLOG",
+            "ZEROPAGE",
+            "CommitTs",
+            "INSERT+INIT",
+            "MULTI_INSERT",
+            "COMMIT",
+            "ABORT",
+            "HOT_UPDATE",
+            "PRUNE",
+            "DELETE",
+            "rels: base/5/",
+        ] {
+            assert!(log.contains(wanted), "no {wanted} among {} records", log.lines().count());
+        }
+
+        let engine = Engine::open(&data, options(mode)).expect("opened again");
+        assert_eq!(committed(&engine), before);
+        assert_eq!(engine.table_names(), ["account"]);
+        engine.close().expect("closed");
+        judge(&data);
+    }
+}
