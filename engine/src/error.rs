@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use base::Xid;
+use base::{ForkNumber, Lsn, RelFileLocator, Xid};
 use wal::control::ControlFault;
 
 /// What goes wrong.
@@ -84,6 +84,19 @@ pub enum Error {
     /// A page cannot be had or written.
     #[error(transparent)]
     Buffer(#[from] crate::buffer::BufferError),
+    /// A relation's files cannot be made, lengthened, cut off or removed.
+    #[error("could not {action} {locator} ({fork}): {error}")]
+    Fork {
+        /// What was to be done.
+        action: &'static str,
+        /// The relation.
+        locator: RelFileLocator,
+        /// Its fork.
+        fork: ForkNumber,
+        /// What the operating system says.
+        #[source]
+        error: io::Error,
+    },
     /// A page's bytes are no page, or not that of a heap.
     #[error("{name}: {error}")]
     Page {
@@ -223,6 +236,32 @@ pub enum Error {
     /// Something failed that the engine cannot go on after.
     #[error("the engine has stopped: {0} (open the data directory again)")]
     Stopped(String),
+    /// Something was logged while a shutdown's checkpoint was made.
+    #[error(
+        "concurrent write-ahead log activity while the engine stops: the checkpoint's redo point is {redo}, its record \
+         lies at {checkpoint}"
+    )]
+    LoggedAtShutdown {
+        /// The redo point.
+        redo: Lsn,
+        /// Where the record came to lie.
+        checkpoint: Lsn,
+    },
+    /// A background thread could not do what was asked of it.
+    #[error("could not {doing}: {error}")]
+    InBackground {
+        /// What.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        error: std::sync::Arc<Error>,
+    },
+    /// A background thread has ended, after an error or with the engine.
+    #[error("the {0} has ended")]
+    ThreadEnded(&'static str),
+    /// Recovery cannot go on.
+    #[error(transparent)]
+    Recovery(#[from] crate::recovery::RecoveryError),
     /// A page that must be there is not.
     #[error(
         "could not access the status of transaction {xid}: \"{path}\" has {length} bytes, page {page} is beyond them"

@@ -2,8 +2,9 @@
 //!
 //! `data_directory` is what `strata init` makes and what keeps a second process out; `slru` is the logs of what became
 //! of transactions. [`buffer`] keeps pages in memory; `heap` is rows in pages: forming them, changing pages, the log
-//! records of those changes. `redo` redoes every record that the engine writes. `storage` holds these together, for who
-//! runs transactions, for checkpoints and for recovery. `xact`, `catalog` and `table` are transactions, tables and rows;
+//! records of those changes. `redo` redoes every record that the engine writes; `recovery` brings a directory to where
+//! its log ends; `checkpoint` says from where it will begin, and `background_writer` goes before it. `storage` holds these
+//! together, for who runs transactions, for checkpoints and for recovery. `xact`, `catalog` and `table` are transactions, tables and rows;
 //! `db` opens and closes it all, and `session` is who works with it.
 //!
 //! # Example
@@ -65,9 +66,13 @@
 //! Invariants: every file is touched through `base::disk`; what is said to be done is durable; a sync that
 //! failed is never tried again.
 
+#[cfg(not(any(loom, shuttle)))]
+pub mod background_writer;
 pub mod buffer;
 #[cfg(not(any(loom, shuttle)))]
 mod catalog;
+#[cfg(not(any(loom, shuttle)))]
+pub mod checkpoint;
 #[cfg(not(any(loom, shuttle)))]
 pub mod copy_text;
 #[cfg(not(any(loom, shuttle)))]
@@ -78,6 +83,8 @@ mod db;
 mod error;
 #[cfg(not(any(loom, shuttle)))]
 pub mod heap;
+#[cfg(not(any(loom, shuttle)))]
+pub mod recovery;
 #[cfg(not(any(loom, shuttle)))]
 pub mod redo;
 #[cfg(not(any(loom, shuttle)))]

@@ -23,6 +23,11 @@ impl Clock {
         self.hand.fetch_add(1, Ordering::Relaxed) % self.frames
     }
 
+    /// How many frames it has come to.
+    pub(super) fn hand(&self) -> usize {
+        self.hand.load(Ordering::Relaxed)
+    }
+
     /// The frame that will be looked at `ahead` steps from now.
     pub(super) fn ahead(&self, ahead: usize) -> usize {
         self.hand.load(Ordering::Relaxed).wrapping_add(ahead) % self.frames

@@ -436,6 +436,11 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
         self.store.write(name, copy).map_err(|error| BufferError::Write { name, error })
     }
 
+    /// How many frames the clock's hand has come to so far, in search of one to take. It wraps around.
+    pub fn hand(&self) -> usize {
+        self.clock.hand()
+    }
+
     /// One round of the background writer: looks at the frames that the clock comes to next, and writes those that it
     /// would take and that are dirty, at most so many. Gives how many it wrote.
     ///

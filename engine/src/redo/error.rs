@@ -94,20 +94,7 @@ pub enum RedoCause {
         /// That of its page.
         expected: Timeline,
     },
-    /// A relation's file cannot be made, lengthened, cut or removed.
-    #[error("could not {action} {locator} ({fork}): {error}")]
-    File {
-        /// What was to be done.
-        action: &'static str,
-        /// The relation.
-        locator: RelFileLocator,
-        /// Its fork.
-        fork: ForkNumber,
-        /// What the disk says.
-        #[source]
-        error: io::Error,
-    },
-    /// The buffer pool, a transaction log or the control file.
+    /// A relation's files, the buffer pool, a transaction log or the control file.
     #[error(transparent)]
     Engine(Box<Error>),
 }
@@ -125,6 +112,6 @@ impl RedoCause {
         fork: ForkNumber,
         error: io::Error,
     ) -> RedoCause {
-        RedoCause::File { action, locator, fork, error }
+        Error::Fork { action, locator, fork, error }.into()
     }
 }

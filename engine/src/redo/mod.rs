@@ -220,25 +220,23 @@ impl<'s> Redo<'s> {
         }
     }
 
-    /// Files of relations that a transaction dropped or made in vain.
-    fn remove_relations(
-        &mut self,
-        relations: impl Iterator<Item = RelFileLocator>,
-    ) -> Result<(), RedoCause> {
-        for locator in relations {
-            for fork in pages::FORKS {
-                self.storage.pool.forget(locator, fork, 0).map_err(Error::from)?;
-            }
-            // The main fork last: as long as it is there, so is the relation.
-            for fork in pages::FORKS.into_iter().rev() {
-                self.storage
-                    .pool
-                    .store()
-                    .remove(locator, fork)
-                    .map_err(|error| RedoCause::file("remove", locator, fork, error))?;
-            }
-            self.missing.relation_removed(locator);
+    /// Removes a relation that a transaction dropped, or made in vain.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn remove_relation(&mut self, locator: RelFileLocator) -> Result<(), Error> {
+        let pool = &self.storage.pool;
+        // The main fork last: as long as it is there, so is the relation.
+        for fork in pages::FORKS.into_iter().rev() {
+            pool.forget(locator, fork, 0)?;
+            pool.store().remove(locator, fork).map_err(|error| Error::Fork {
+                action: "remove",
+                locator,
+                fork,
+                error,
+            })?;
         }
+        self.missing.relation_removed(locator);
         Ok(())
     }
 }

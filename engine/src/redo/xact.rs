@@ -67,5 +67,8 @@ fn end(
     if !completion.dropped_relations.is_empty() {
         redo.before_irreversible(record.end())?;
     }
-    redo.remove_relations(completion.dropped_relations.iter())
+    for locator in completion.dropped_relations.iter() {
+        redo.remove_relation(locator)?;
+    }
+    Ok(())
 }

@@ -194,6 +194,11 @@ impl Clog {
         locked.write_page(page)
     }
 
+    /// Says, before a log is replayed, that this was the next id at its beginning (`StartupCLOG`).
+    pub fn set_next(&self, next: Xid) {
+        self.slru.lock().set_latest(page_of(next));
+    }
+
     /// Sets the log up when `next` is the next id: what lies behind it on its page may be of transactions that a crash
     /// undid, and is cleared (`TrimCLOG`).
     ///

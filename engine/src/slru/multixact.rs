@@ -98,6 +98,13 @@ impl MultiXactLog {
         [&self.offsets, &self.members]
     }
 
+    /// Says, before a log is replayed, that these were the next id and position at its beginning
+    /// (`StartupMultiXact`).
+    pub fn set_next(&self, next_multi: MultiXactId, next_position: u32) {
+        self.offsets.lock().set_latest(offset_page(next_multi));
+        self.members.lock().set_latest(member_page(next_position));
+    }
+
     /// Sets the log up when these are the next id and position: what lies behind them on their pages may be of sets
     /// that a crash undid, and is cleared (`TrimMultiXact`).
     ///

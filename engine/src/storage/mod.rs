@@ -136,4 +136,10 @@ pub struct Running {
 pub trait RunningTransactions: std::fmt::Debug + Send + Sync {
     /// All who run at one moment.
     fn running(&self) -> Running;
+
+    /// The oldest transaction id whose parent anybody can still ask for; `None` where that is not known, and pages of
+    /// `pg_subtrans` are then kept.
+    fn oldest_considered_running(&self) -> Option<Xid> {
+        None
+    }
 }

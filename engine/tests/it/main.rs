@@ -6,6 +6,7 @@ mod init;
 mod lock_file;
 mod programs;
 mod record;
+mod recovery;
 mod slru;
 mod slru_server;
 mod transactions;

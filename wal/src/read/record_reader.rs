@@ -30,6 +30,8 @@ pub struct RecordReader {
     stitched: Vec<u8>,
     /// The record that was being put together when reading stopped.
     aborted: Option<Lsn>,
+    /// The page that was wanted for it last.
+    continued_on: Lsn,
     /// The last record found overwritten by the page after it.
     overwritten: Option<Lsn>,
 }
@@ -54,6 +56,7 @@ impl RecordReader {
             decoder: Decoder::default(),
             stitched: Vec::new(),
             aborted: None,
+            continued_on: Lsn::INVALID,
             overwritten: None,
         }
     }
@@ -82,6 +85,12 @@ impl RecordReader {
     /// log may end with it.
     pub fn aborted_record(&self) -> Option<Lsn> {
         self.aborted
+    }
+
+    /// Start of the page on which that record's continuation was not found; a log that goes on behind such an end goes
+    /// on there.
+    pub fn missing_page(&self) -> Option<Lsn> {
+        self.aborted.map(|_| self.continued_on)
     }
 
     /// The last record whose continuation was lost in a crash and overwritten, taken note of and passed
@@ -339,6 +348,7 @@ impl RecordReader {
         let mut page = start.page_start();
         loop {
             page = page + PAGE_SIZE as u64;
+            self.continued_on = page;
             let header = self.pages.require(page, SHORT_HEADER_SIZE)?;
             if header.overwrites_record() {
                 self.aborted = None;

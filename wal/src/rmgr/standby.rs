@@ -3,6 +3,7 @@
 use base::{Oid, Xid};
 use serde::Serialize;
 
+use super::encode::Bytes as _;
 use super::invalidation::Invalidations;
 use super::{Array, Cursor, Element, Payload, PayloadError};
 use crate::record::Record;
@@ -10,7 +11,8 @@ use crate::text::Text;
 use crate::version::Version;
 
 const LOCK: u8 = 0x00;
-const RUNNING_XACTS: u8 = 0x10;
+/// Info byte of a snapshot of the running transactions.
+pub const RUNNING_XACTS: u8 = 0x10;
 const INVALIDATIONS: u8 = 0x20;
 
 /// The payload of a Standby record.
@@ -81,6 +83,24 @@ pub struct RunningXacts<'a> {
     pub xids: Array<'a, Xid>,
     /// Running subtransactions; 15 carries them too but does not print them.
     pub subxids: Array<'a, Xid>,
+}
+
+/// Appends the payload of a record of running transactions.
+pub fn encode_running_xacts(
+    next_xid: Xid,
+    oldest_running: Xid,
+    latest_completed: Xid,
+    xids: &[Xid],
+    subxids: &[Xid],
+    subxid_overflow: bool,
+    out: &mut Vec<u8>,
+) {
+    out.u32(xids.len() as u32);
+    out.u32(subxids.len() as u32);
+    out.u32(u32::from(subxid_overflow));
+    for xid in [next_xid, oldest_running, latest_completed].iter().chain(xids).chain(subxids) {
+        out.xid(*xid);
+    }
 }
 
 pub(super) fn identify(_: Version, info: u8) -> Option<&'static str> {

@@ -11,14 +11,20 @@ use crate::record::Record;
 use crate::text::Text;
 use crate::version::Version;
 
-pub(crate) const CHECKPOINT_SHUTDOWN: u8 = 0x00;
-const CHECKPOINT_ONLINE: u8 = 0x10;
-const NOOP: u8 = 0x20;
-const NEXTOID: u8 = 0x30;
+/// Info byte of a checkpoint when nothing runs.
+pub const CHECKPOINT_SHUTDOWN: u8 = 0x00;
+/// Info byte of a checkpoint of a running engine.
+pub const CHECKPOINT_ONLINE: u8 = 0x10;
+/// Info byte of a record that redo passes over.
+pub const NOOP: u8 = 0x20;
+/// Info byte of object ids set aside.
+pub const NEXTOID: u8 = 0x30;
 pub(crate) const SWITCH: u8 = 0x40;
 const BACKUP_END: u8 = 0x50;
-const PARAMETER_CHANGE: u8 = 0x60;
-const RESTORE_POINT: u8 = 0x70;
+/// Info byte of parameters that changed.
+pub const PARAMETER_CHANGE: u8 = 0x60;
+/// Info byte of a named point to recover to.
+pub const RESTORE_POINT: u8 = 0x70;
 pub(crate) const FPW_CHANGE: u8 = 0x80;
 const END_OF_RECOVERY: u8 = 0x90;
 const FPI_FOR_HINT: u8 = 0xA0;
@@ -208,6 +214,29 @@ fn end_of_recovery<'a>(
         Version::V17 | Version::V18 => Some(WalLevel(cursor.i32()?)),
     };
     Ok(Xlog::EndOfRecovery(EndOfRecovery { time, timeline, previous_timeline, wal_level }))
+}
+
+impl RestorePoint<'_> {
+    /// The payload's bytes; of a name that is too long, the beginning.
+    pub fn encode(&self) -> [u8; 8 + RESTORE_POINT_NAME_SIZE] {
+        let mut bytes = [0; 8 + RESTORE_POINT_NAME_SIZE];
+        bytes[..8].copy_from_slice(&self.time.0.to_le_bytes());
+        // The last byte closes the name.
+        let length = self.name.len().min(RESTORE_POINT_NAME_SIZE - 1);
+        bytes[8..8 + length].copy_from_slice(&self.name[..length]);
+        bytes
+    }
+}
+
+impl EndOfRecovery {
+    /// The payload's bytes, as 15 and 16 write them.
+    pub fn encode(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.time.0.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.timeline.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.previous_timeline.to_le_bytes());
+        bytes
+    }
 }
 
 impl Xlog<'_> {

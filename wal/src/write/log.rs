@@ -32,6 +32,7 @@ use super::wal_writer::WalWriter;
 use crate::checkpoint::CheckPoint;
 use crate::page::PageHeader;
 use crate::rmgr::xlog;
+use crate::segment::Timeline;
 
 /// Id of the resource manager XLOG.
 const XLOG: u8 = 0;
@@ -266,6 +267,11 @@ impl Log {
         self.core.group.flushed()
     }
 
+    /// The timeline that is written.
+    pub fn timeline(&self) -> Timeline {
+        self.core.files.timeline()
+    }
+
     /// Where it was opened.
     pub fn opened_at(&self) -> Lsn {
         self.opened_at
@@ -334,12 +340,12 @@ impl Log {
         }
     }
 
-    /// Makes the next segment ahead, if it is missing. The WAL writer does it, too, when a segment is half
-    /// full.
+    /// Makes the next segment ahead, if it is missing; whether it was. The WAL writer does it, too, when a segment is
+    /// half full.
     ///
     /// # Errors
     /// If the file cannot be made, which is tried again when it is needed; or if the log is stopped.
-    pub fn prepare_next_segment(&self) -> Result<(), LogError> {
+    pub fn prepare_next_segment(&self) -> Result<bool, LogError> {
         self.core.prepare_next_segment()
     }
 
@@ -461,10 +467,10 @@ impl Core {
         })
     }
 
-    pub(super) fn prepare_next_segment(&self) -> Result<(), LogError> {
+    pub(super) fn prepare_next_segment(&self) -> Result<bool, LogError> {
         self.buffers.check()?;
         let next = self.files.size().number_of(self.buffers.end()) + 1;
-        self.files.make(next).map(drop).map_err(LogError::goes_on)
+        self.files.make(next).map_err(LogError::goes_on)
     }
 }
 

@@ -63,6 +63,10 @@ impl SegmentFiles {
         &self.directory
     }
 
+    pub(super) fn timeline(&self) -> Timeline {
+        self.timeline
+    }
+
     pub(super) fn size(&self) -> SegmentSize {
         self.size
     }

@@ -1,0 +1,316 @@
+//! The loop over records, from the redo point to the log's end.
+//!
+//! Invariants: a record is redone when the one before has been; progress is told, and the caller asked, at each step of
+//! [`RECORDS_BETWEEN_REPORTS`] records; pg_control's checkpoint stays as it is.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use base::sync::Arc;
+use base::{Lsn, RelFileLocator, TimestampTz, UnixTime, Xid};
+use wal::checkpoint::CheckPoint;
+use wal::control::{ClusterState, StateNumber};
+use wal::read::{Position, RecordReader, Stop};
+use wal::record::Record;
+use wal::rmgr::Payload;
+use wal::rmgr::smgr::Smgr;
+use wal::rmgr::xact::Xact;
+use wal::rmgr::xlog::Xlog;
+use wal::segment::Timeline;
+use wal::source::{self, Segments, SystemIdentifier, TimelineChoice};
+use wal::write::{CutOff, EndOfLog, PageWrites};
+
+use super::ending::{Ending, LeftBehind};
+use super::error::RecoveryError;
+use super::options::RecoveryOptions;
+use super::sync::sync_directory;
+use crate::Error;
+use crate::redo::{Redo, RedoCounts};
+use crate::slru::Status;
+use crate::storage::Storage;
+
+/// How many records are redone between two reports of progress.
+const RECORDS_BETWEEN_REPORTS: u64 = 4096;
+
+/// How far recovery has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecoveryProgress {
+    /// Where redo began.
+    pub redo: Lsn,
+    /// End of the last record that was redone.
+    pub at: Lsn,
+    /// Where the last segment ends that there is: no record ends behind it.
+    pub last: Lsn,
+    /// What was done.
+    pub counts: RedoCounts,
+    /// When the last transaction ended that was redone.
+    pub time: Option<TimestampTz>,
+}
+
+/// What recovery came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recovered {
+    /// Where the log ends and goes on.
+    pub end: EndOfLog,
+    /// The timeline that it goes on with.
+    pub timeline: Timeline,
+    /// The timeline that its last record is of.
+    pub previous_timeline: Timeline,
+    /// Whether records were redone, so that a checkpoint is due that ends recovery. Not after a shutdown in good order.
+    pub checkpoint_is_due: bool,
+    /// The checkpoint that recovery started from.
+    pub checkpoint: CheckPoint,
+    /// What was redone.
+    pub counts: RedoCounts,
+    /// When the last transaction ended that was redone.
+    pub time: Option<TimestampTz>,
+    /// Records behind the end that are dropped.
+    pub left_behind: Option<LeftBehind>,
+    /// Relations that were removed, since the transactions that made them never ended.
+    pub removed: Vec<RelFileLocator>,
+}
+
+/// Brings the directory to where its log ends. The log is not open yet; the storage's counters are those of the control
+/// file's checkpoint, and become those of the log's end.
+///
+/// `progress` is called now and then; `Break` ends recovery with an error, and it can be begun again.
+///
+/// # Errors
+/// [`RecoveryError`], and as the disk says.
+pub fn recover(
+    storage: &Storage,
+    options: &RecoveryOptions,
+    progress: &mut dyn FnMut(&RecoveryProgress) -> ControlFlow<()>,
+) -> Result<Recovered, Error> {
+    let control = *storage.directory.control().data();
+    let place = storage.log_place();
+    let was_shut_down = matches!(
+        control.state.state(),
+        Some(ClusterState::ShutDown | ClusterState::ShutDownInRecovery)
+    );
+    if !was_shut_down {
+        sync_directory(&**storage.directory.disk(), storage.directory.path())?;
+    }
+    // An end of recovery on another timeline is in the log before it is a checkpoint's.
+    let timeline = control.checkpoint_copy.timeline.max(control.minimum_recovery_point_timeline);
+    let log = source::Log::open(
+        Arc::clone(&place.disk),
+        &place.directory,
+        source::Options {
+            timeline: TimelineChoice::Exact(timeline),
+            system_identifier: SystemIdentifier::Known(control.system_identifier),
+            start: Some(control.checkpoint_copy.redo),
+            progress: None,
+        },
+    );
+    let log = log.map_err(RecoveryError::from)?;
+    let last_segment = log.last_segment().unwrap_or_default();
+    let segments: Arc<dyn Segments> = Arc::new(log);
+    let mut reader = RecordReader::new(Arc::clone(&segments));
+    let (checkpoint, checkpoint_end) =
+        read_checkpoint(&mut reader, control.checkpoint, &control.checkpoint_copy)?;
+    let writes = PageWrites { redo: checkpoint.redo, are_on: checkpoint.full_page_writes };
+    let mut recovered = Recovered {
+        end: EndOfLog {
+            end: checkpoint_end,
+            last_record: control.checkpoint,
+            cut_off: None,
+            writes,
+        },
+        timeline: checkpoint.timeline,
+        previous_timeline: checkpoint.timeline,
+        checkpoint_is_due: false,
+        checkpoint,
+        counts: RedoCounts::default(),
+        time: None,
+        left_behind: None,
+        removed: Vec::new(),
+    };
+    if was_shut_down && checkpoint.redo == control.checkpoint {
+        return Ok(recovered);
+    }
+    let now = options.now();
+    storage.directory.control().update(UnixTime(now.unix_seconds()), |data| {
+        data.state = StateNumber(ClusterState::InCrashRecovery as u32);
+    })?;
+    storage.clog.set_next(checkpoint.next_xid.xid());
+    storage.multixact.set_next(checkpoint.next_multi, checkpoint.next_multi_offset);
+    let mut replay = Replay {
+        redo: Redo::new(storage, &options.managers, checkpoint.timeline),
+        reader,
+        made: BTreeMap::new(),
+        last: None,
+        time: None,
+    };
+    let last = segments.segment_size().start_of(last_segment + 1);
+    let report = |replay: &Replay<'_>, at: Lsn| RecoveryProgress {
+        redo: checkpoint.redo,
+        at,
+        last,
+        counts: replay.redo.counts(),
+        time: replay.time,
+    };
+    replay.reader.resume(Position::jump_to(checkpoint.redo));
+    let stop = loop {
+        match replay.step()? {
+            Ok(end) => {
+                if replay.redo.counts().records.is_multiple_of(RECORDS_BETWEEN_REPORTS)
+                    && progress(&report(&replay, end)).is_break()
+                {
+                    return Err(RecoveryError::Cancelled { at: end }.into());
+                }
+            }
+            Err(stop) => break stop,
+        }
+    };
+    let Some((last_record, end)) = replay.last else {
+        let (redo, checkpoint) = (checkpoint.redo, control.checkpoint);
+        return Err(RecoveryError::NoRedoPoint { redo, checkpoint, stop }.into());
+    };
+    let cut_off = replay.reader.aborted_record().zip(replay.reader.missing_page());
+    let ending = Ending {
+        segments: &segments,
+        at: end,
+        is_torn: cut_off.is_some(),
+        last_segment,
+        highest_page_lsn: replay.redo.highest_page_lsn(),
+        threads: options.threads.max(1),
+    };
+    recovered.left_behind = ending.judge(stop, options.on_damage)?;
+    // The checkpoint's own record was durable before pg_control named it.
+    let needed = control.minimum_recovery_point.max(checkpoint_end);
+    if end < needed {
+        return Err(RecoveryError::NotConsistent { end, needed }.into());
+    }
+    if let Some((page, missing)) = replay.redo.missing().first() {
+        let count = replay.redo.missing().len();
+        return Err(RecoveryError::MissingPages { count, page, record: missing.record }.into());
+    }
+    recovered.removed = replay.remove_relations_of_nobody()?;
+    // The last call says where the log ends.
+    let _ = progress(&report(&replay, end));
+    recovered.end = EndOfLog {
+        end,
+        last_record,
+        cut_off: cut_off.map(|(record, missing_page)| CutOff {
+            record,
+            missing_page,
+            noticed_at: now,
+        }),
+        writes: PageWrites { are_on: replay.redo.full_page_writes(), ..writes },
+    };
+    recovered.timeline = replay.redo.timeline();
+    recovered.previous_timeline = replay.redo.timeline();
+    recovered.checkpoint_is_due = true;
+    recovered.time = replay.time;
+    recovered.counts = replay.redo.finish();
+    Ok(recovered)
+}
+
+/// Reads the record of the checkpoint at `at`; gives it and the record's end.
+fn read_checkpoint(
+    reader: &mut RecordReader,
+    at: Lsn,
+    copy: &CheckPoint,
+) -> Result<(CheckPoint, Lsn), RecoveryError> {
+    let no_checkpoint = |reason: String| RecoveryError::NoCheckpoint { at, reason };
+    reader.resume(Position::jump_to(at));
+    let record = reader.next_record().map_err(|stop| no_checkpoint(stop.to_string()))?;
+    if record.start() != at {
+        return Err(no_checkpoint(format!("the next record starts at {}", record.start())));
+    }
+    let Ok(Payload::Xlog(
+        Xlog::CheckpointShutdown(checkpoint) | Xlog::CheckpointOnline(checkpoint),
+    )) = record.payload()
+    else {
+        return Err(no_checkpoint("the record there is no checkpoint".to_owned()));
+    };
+    if checkpoint != *copy {
+        let reason = "pg_control says of it what the record does not".to_owned();
+        return Err(no_checkpoint(reason));
+    }
+    if checkpoint.redo > at {
+        return Err(no_checkpoint(format!("its redo point {} lies behind it", checkpoint.redo)));
+    }
+    Ok((checkpoint, record.end()))
+}
+
+/// Where replay stands.
+#[derive(Debug)]
+struct Replay<'s> {
+    redo: Redo<'s>,
+    reader: RecordReader,
+    /// Relations whose making was redone, with the transaction that made them.
+    made: BTreeMap<RelFileLocator, Xid>,
+    /// Start and end of the last record.
+    last: Option<(Lsn, Lsn)>,
+    time: Option<TimestampTz>,
+}
+
+impl Replay<'_> {
+    /// Redoes the next record and gives its end; or says why there is none.
+    fn step(&mut self) -> Result<Result<Lsn, Stop>, RecoveryError> {
+        let record = match self.reader.next_record() {
+            Ok(record) => record,
+            Err(stop) => return Ok(Err(stop)),
+        };
+        self.redo.redo(&record)?;
+        let (start, end) = (record.start(), record.end());
+        let mut overwritten = None;
+        match record.rmid() {
+            XLOG => overwritten = overwritten_by(&record),
+            XACT => {
+                if let Ok(Payload::Xact(Xact::Commit(ended) | Xact::Abort(ended))) =
+                    record.payload()
+                {
+                    self.time = Some(ended.time);
+                    for locator in ended.dropped_relations.iter() {
+                        self.made.remove(&locator);
+                    }
+                }
+            }
+            SMGR => {
+                if let Ok(Payload::Smgr(Smgr::Create(create))) = record.payload()
+                    && record.xid().is_normal()
+                {
+                    self.made.insert(create.locator, record.xid());
+                }
+            }
+            _ => {}
+        }
+        self.last = Some((start, end));
+        if let Some(said) = overwritten {
+            let found = self.reader.overwritten_record().unwrap_or(Lsn::INVALID);
+            if said != found {
+                return Err(RecoveryError::Overwritten { at: start, said, found });
+            }
+        }
+        Ok(Ok(end))
+    }
+
+    /// Removes the relations whose makers neither committed nor aborted: they ran when the log ended.
+    fn remove_relations_of_nobody(&mut self) -> Result<Vec<RelFileLocator>, Error> {
+        let storage = self.redo.storage();
+        let mut removed = Vec::new();
+        for (locator, xid) in std::mem::take(&mut self.made) {
+            let (status, _) = storage.clog.status(xid)?;
+            if status == Status::InProgress {
+                self.redo.remove_relation(locator)?;
+                removed.push(locator);
+            }
+        }
+        Ok(removed)
+    }
+}
+
+const XLOG: u8 = 0;
+const XACT: u8 = 1;
+const SMGR: u8 = 2;
+
+/// The record that this one says was cut off.
+fn overwritten_by(record: &Record<'_>) -> Option<Lsn> {
+    match record.payload() {
+        Ok(Payload::Xlog(Xlog::OverwriteContrecord(said))) => Some(said.overwritten),
+        _ => None,
+    }
+}

@@ -1,0 +1,92 @@
+//! Recovery and checkpoints over a storage that a test writes to as sessions would: what was acknowledged is there
+//! afterwards, wherever a crash came; recovery can be crashed, too; damage is told from the log's end.
+
+mod crashes;
+mod damage;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base::disk::Disk;
+use base::disk::faulty::FaultyDisk;
+use base::sync::Arc;
+use base::{TimestampTz, UnixTime};
+use engine::Error;
+use engine::checkpoint::{CheckpointKind, CheckpointOptions, Checkpoints, NobodyRuns};
+use engine::data_directory::{DataDirectory, SystemProcesses};
+use engine::recovery::{Recovered, RecoveryOptions, recover, start};
+use engine::storage::{Storage, StorageOptions};
+use snapshot::commit_ts::clock::TestClock;
+use wal::write::LogOptions;
+
+use crate::DATA;
+
+/// The time is always the same, so that the same calls write the same bytes.
+fn clock() -> Arc<TestClock> {
+    Arc::new(TestClock::new(TimestampTz(848_484_173_000_000)))
+}
+
+fn log_options() -> LogOptions {
+    LogOptions {
+        buffer_pages: 16,
+        insertion_slots: 4,
+        wal_writer_delay: None,
+        minimum_size: 0,
+        commit_delay: Duration::ZERO,
+        ..LogOptions::default()
+    }
+}
+
+fn options() -> RecoveryOptions {
+    RecoveryOptions { clock: clock(), ..RecoveryOptions::default() }
+}
+
+fn checkpoints() -> Checkpoints {
+    Checkpoints::new(CheckpointOptions { clock: clock(), ..CheckpointOptions::default() })
+}
+
+/// The storage of a data directory, before recovery.
+fn storage(disk: &FaultyDisk) -> Result<Storage, Error> {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let directory =
+        DataDirectory::open(disk, Path::new(DATA), &SystemProcesses, UnixTime(1_795_169_300))?;
+    let options = StorageOptions { buffers: 12, slru_buffers: 2, committers: 1 };
+    Ok(Storage::new(directory, options))
+}
+
+/// Opens a data directory as an engine does: recovery, the log, the checkpoint that ends recovery.
+fn open(disk: &FaultyDisk, options: &RecoveryOptions) -> Result<(Storage, Recovered), Error> {
+    let storage = storage(disk)?;
+    let recovered = recover(&storage, options, &mut |_| ControlFlow::Continue(()))?;
+    start(&storage, &recovered, log_options())?;
+    let checkpoints = checkpoints();
+    if recovered.checkpoint_is_due {
+        let kind = CheckpointKind::EndOfRecovery;
+        checkpoints.at_once(&storage, &NobodyRuns(&storage), kind)?;
+    }
+    checkpoints.in_production(&storage)?;
+    Ok((storage, recovered))
+}
+
+/// Every file but the log, pg_control and the lock.
+fn contents(disk: &FaultyDisk) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut directories = vec![PathBuf::from(DATA)];
+    while let Some(directory) = directories.pop() {
+        for entry in disk.list(&directory).expect("a directory") {
+            let path = directory.join(&entry.name);
+            if entry.is_directory {
+                if entry.name != "pg_wal" {
+                    directories.push(path);
+                }
+            } else if entry.name != "pg_control" && entry.name != "postmaster.pid" {
+                let bytes = crate::content(disk, &path).expect("a file");
+                found.insert(path, bytes);
+            }
+        }
+    }
+    found
+}
