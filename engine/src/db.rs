@@ -25,7 +25,7 @@ use crate::data_directory::{DataDirectory, SystemProcesses};
 use crate::session::{Isolation, Session};
 use crate::shutdown;
 use crate::storage::{LogHandle, Storage, StorageOptions};
-use crate::xact::{SnapshotMode, Transactions};
+use crate::xact::{Clock, SnapshotMode, Transactions};
 
 /// How an engine works. The default is PostgreSQL's, where PostgreSQL has the parameter.
 #[derive(Debug, Clone)]
@@ -38,6 +38,8 @@ pub struct EngineOptions {
     pub buffers: usize,
     /// Pages in memory of each log of transactions, of 8 kB.
     pub slru_buffers: usize,
+    /// Where the time comes from.
+    pub clock: Clock,
     /// How the log is written.
     pub log: LogOptions,
 }
@@ -49,6 +51,7 @@ impl Default for EngineOptions {
             sessions: 100,
             buffers: 16_384,
             slru_buffers: 32,
+            clock: Clock::default(),
             log: LogOptions::default(),
         }
     }
@@ -132,7 +135,8 @@ impl Engine {
         if storage.directory.control().data().track_commit_timestamp {
             storage.commit_ts.start(next)?;
         }
-        let transactions = Transactions::start(&storage, options.mode, options.sessions)?;
+        let transactions =
+            Transactions::start(&storage, options.mode, &options.clock, options.sessions)?;
         storage.directory.control().update(now(), |data| {
             data.state = StateNumber(ClusterState::InProduction as u32);
         })?;

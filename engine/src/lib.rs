@@ -111,4 +111,4 @@ pub use session::{Cancel, Durability, Isolation, Session, Transaction};
 #[cfg(not(any(loom, shuttle)))]
 pub use table::{NewRow, Row, Scan, Table};
 #[cfg(not(any(loom, shuttle)))]
-pub use xact::SnapshotMode;
+pub use xact::{Clock, SnapshotMode};

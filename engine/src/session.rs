@@ -26,6 +26,7 @@ use crate::catalog::{Column, TableEntry, store};
 use crate::data_directory::DEFAULT_DATABASE;
 use crate::db::Shared;
 use crate::heap::Change;
+use crate::heap::placement::Placement;
 use crate::table::Table;
 pub use crate::xact::end::Durability;
 use crate::xact::end::Ending;
@@ -61,12 +62,28 @@ pub struct Session<'e> {
     pub(crate) snapshot: Option<ModeSnapshot<'e>>,
     cancelled: Arc<AtomicBool>,
     /// The page of each table that rows went to last.
-    pub(crate) targets: BTreeMap<Oid, BlockNumber>,
+    pub(crate) targets: BTreeMap<Oid, Target>,
     /// Memory that is used again.
     pub(crate) tuple: Vec<u8>,
     pub(crate) change: Change,
     /// The horizon, with the number of transactions that had ended when it was taken.
     horizon: Option<(u64, ModeHorizon<'e>)>,
+}
+
+/// A page that a session puts rows into.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) block: BlockNumber,
+    /// Bytes of room that it had last.
+    pub(crate) room: usize,
+    pub(crate) placement: Arc<Placement>,
+}
+
+/// Others may put rows there now.
+impl Drop for Target {
+    fn drop(&mut self) {
+        self.placement.note(self.block, self.room);
+    }
 }
 
 /// Cancels what a session does, from another thread.

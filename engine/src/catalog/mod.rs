@@ -64,7 +64,7 @@ pub(crate) struct TableEntry {
     pub(crate) locator: RelFileLocator,
     pub(crate) columns: Vec<Column>,
     pub(crate) types: Arc<[ColumnType]>,
-    pub(crate) placement: Placement,
+    pub(crate) placement: Arc<Placement>,
     uses: Mutex<Uses>,
 }
 
@@ -88,7 +88,7 @@ impl TableEntry {
             locator: locator(file),
             types: columns.iter().map(|column| column.column_type).collect(),
             columns,
-            placement: Placement::default(),
+            placement: Arc::default(),
             uses: Mutex::default(),
         }
     }

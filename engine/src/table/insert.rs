@@ -3,7 +3,8 @@
 //! Invariant: a page gets a row only if it has room for it under the lock; where it has none, that is noted, and the next
 //! candidate is tried. A page that is added to the table goes to who added it.
 
-use base::{BlockNumber, ForkNumber, PAGE_SIZE, Tid, max_align};
+use base::sync::Arc;
+use base::{BlockNumber, ForkNumber, PAGE_SIZE, Page, Tid, max_align};
 use wal::write::Inserter;
 
 use super::page::{heap_error, log_change, page_to_fill};
@@ -13,7 +14,7 @@ use crate::catalog::TableEntry;
 use crate::db::Shared;
 use crate::heap::insert::{self, Insertion};
 use crate::heap::{Value, form_tuple};
-use crate::session::{Session, Transaction};
+use crate::session::{Session, Target, Transaction};
 
 /// Pages that are looked at before one is added.
 const CANDIDATES: usize = 8;
@@ -153,13 +154,25 @@ impl<'e> Session<'e> {
             let name = pinned.name();
             let mut guard = pinned.write();
             let room = page_to_fill(name, &mut guard)?.as_page().heap_free_space();
+            self.set_target(table, block, room);
             if room < needed {
                 self.targets.remove(&table.oid);
-                table.placement.note(block, room);
                 continue;
             }
-            self.targets.insert(table.oid, block);
-            return fill(shared, &mut self.inserter, name, &mut guard);
+            let filled = fill(shared, &mut self.inserter, name, &mut guard);
+            self.set_target(table, block, Page::assume_valid(&guard).heap_free_space());
+            return filled;
+        }
+    }
+
+    /// Has further rows go to this page, which has so much room.
+    pub(super) fn set_target(&mut self, table: &TableEntry, block: BlockNumber, room: usize) {
+        match self.targets.get_mut(&table.oid) {
+            Some(target) if target.block == block => target.room = room,
+            _ => {
+                let placement = Arc::clone(&table.placement);
+                self.targets.insert(table.oid, Target { block, room, placement });
+            }
         }
     }
 
@@ -174,7 +187,7 @@ impl<'e> Session<'e> {
             return Ok(None);
         }
         if let Some(target) = self.targets.get(&table.oid) {
-            return Ok(Some(*target));
+            return Ok(Some(target.block));
         }
         if let Some(block) = table.placement.take(needed.min(PAGE_SIZE)) {
             return Ok(Some(block));

@@ -332,8 +332,8 @@ impl Session<'_> {
             let pool = &shared.storage.pool;
             let new = match self.candidate(table, needed, tried)? {
                 Some(block) if block == old_name.block => {
+                    self.set_target(table, block, 0);
                     self.targets.remove(&table.oid);
-                    table.placement.note(block, 0);
                     tried += 1;
                     continue;
                 }
@@ -356,12 +356,11 @@ impl Session<'_> {
                 return Ok(Tried::Stale);
             }
             let has = room(new_name, &mut new_guard)?;
+            self.set_target(table, new_name.block, has);
             if has < needed {
                 self.targets.remove(&table.oid);
-                table.placement.note(new_name.block, has);
                 continue;
             }
-            self.targets.insert(table.oid, new_name.block);
             let change: &mut Change = &mut self.change;
             let mut old_page = page_to_fill(old_name, &mut old_guard)?;
             let mut new_page = page_to_fill(new_name, &mut new_guard)?;
@@ -371,6 +370,7 @@ impl Session<'_> {
                     .map_err(heap_error(new_name))?;
             let pages = &mut [(new_name, &mut new_guard), (old_name, &mut old_guard)];
             log_change(shared, &mut self.inserter, how.xid, change, pages)?;
+            self.set_target(table, block, Page::assume_valid(&new_guard).heap_free_space());
             return Ok(Tried::Changed(Tid { block, offset }));
         }
     }

@@ -10,7 +10,7 @@
 use base::sync::atomic::Ordering::Relaxed;
 use base::{FullXid, Lsn, RelFileLocator, TimestampTz};
 use procarray::{Backend, XidStatus};
-use snapshot::commit_ts::clock::{SystemClock, WallClock};
+use snapshot::commit_ts::clock::WallClock;
 use snapshot::commit_ts::format::CommitTimestampEntry;
 use wal::write::{Inserter, NewRecord};
 
@@ -114,7 +114,7 @@ impl Ending<'_> {
     }
 
     fn log_abort(&mut self, made: &[RelFileLocator]) -> Result<(), Error> {
-        let end = self.insert(ABORT, SystemClock.now(), made)?;
+        let end = self.insert(ABORT, self.transactions.time.clock.now(), made)?;
         self.storage.log.log().flush_soon(end);
         self.storage.clog.set_tree(None, self.xid.xid(), &[], XidStatus::Aborted, None)
     }

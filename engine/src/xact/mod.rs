@@ -32,8 +32,8 @@ use procarray::{ClogGroup, Config, GroupClear, ProcArray};
 
 use crate::Error;
 use crate::storage::{Running, RunningTransactions, Storage};
-pub use mode::SnapshotMode;
 use mode::Time;
+pub use mode::{Clock, SnapshotMode};
 use waits::Waits;
 
 /// All transactions of an engine.
@@ -61,6 +61,7 @@ impl Transactions {
     pub(crate) fn start(
         storage: &Storage,
         mode: SnapshotMode,
+        clock: &Clock,
         sessions: u32,
     ) -> Result<Transactions, Error> {
         let next_xid = storage.ids.lock().next_xid;
@@ -69,7 +70,7 @@ impl Transactions {
         let array = Arc::new(array);
         Ok(Transactions {
             clog_group: ClogGroup::new(&array),
-            time: Time::start(storage, mode, sessions, next_xid)?,
+            time: Time::start(storage, mode, clock, sessions, next_xid)?,
             waits: Waits::new(sessions as usize),
             writers: AtomicU32::new(0),
             array,

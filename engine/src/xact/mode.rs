@@ -11,10 +11,12 @@
 //! A commit holds [`Time::committing`] from its timestamp to its end, and the mirror takes snapshots only when nobody
 //! does.
 
-use base::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::fmt;
+
+use base::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use base::{CommandId, FullXid, TimestampTz, Xid};
 use procarray::{Advertised, Backend};
-use snapshot::commit_ts::clock::{HybridClock, SystemClock};
+use snapshot::commit_ts::clock::{HybridClock, SystemClock, WallClock};
 use snapshot::commit_ts::publish::{ByMarker, Publication};
 use snapshot::commit_ts::{CommitTimestamps, CommitTsHorizon, CommitTsSnapshot, OutOfWindow};
 use snapshot::satisfies::{MvccSnapshot, Outcome, RemovalHorizon};
@@ -41,14 +43,37 @@ pub enum SnapshotMode {
     Mirror,
 }
 
+/// Where the engine gets the time from: the system's clock, or a test's own.
+#[derive(Clone)]
+pub struct Clock(pub Arc<dyn WallClock>);
+
+impl Default for Clock {
+    fn default() -> Clock {
+        Clock(Arc::new(SystemClock))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clock({})", self.now().0)
+    }
+}
+
+impl WallClock for Clock {
+    fn now(&self) -> TimestampTz {
+        self.0.now()
+    }
+}
+
 /// What a mode keeps.
 #[derive(Debug)]
 pub(crate) struct Time {
     pub(crate) mode: SnapshotMode,
     /// Whether `pg_commit_ts` is kept.
     pub(crate) is_logged: bool,
-    /// The clock is in here.
-    publication: ByMarker<SystemClock>,
+    pub(crate) clock: Clock,
+    /// Timestamps are drawn here.
+    publication: ByMarker<Clock>,
     table: CommitTimestamps,
     advertised: Advertised,
     /// Held shared by who commits, and exclusively by who takes a snapshot, in mirror mode.
@@ -77,6 +102,7 @@ impl Time {
     pub(crate) fn start(
         storage: &Storage,
         mode: SnapshotMode,
+        clock: &Clock,
         slots: u32,
         next: FullXid,
     ) -> Result<Time, Error> {
@@ -100,7 +126,7 @@ impl Time {
             }
             xid = FullXid(xid.0 + 1);
         }
-        let publication = ByMarker::new(HybridClock::new(SystemClock, last));
+        let publication = ByMarker::new(HybridClock::new(clock.clone(), last));
         for (xid, committed, time) in ended {
             // A commit of a time when timestamps were not kept came before all snapshots, as any other.
             if committed {
@@ -111,7 +137,8 @@ impl Time {
         }
         let advertised = Advertised::new(slots as usize);
         let mirror = RwLock::new(());
-        Ok(Time { mode, is_logged, publication, table, advertised, mirror })
+        let clock = clock.clone();
+        Ok(Time { mode, is_logged, clock, publication, table, advertised, mirror })
     }
 
     /// The table, in a mode that decides by it alone.
@@ -162,10 +189,7 @@ impl Time {
         }
     }
 
-    fn source<'a, 'e>(
-        &'e self,
-        backend: &'a Backend,
-    ) -> CommitTsSource<'a, 'e, ByMarker<SystemClock>> {
+    fn source<'a, 'e>(&'e self, backend: &'a Backend) -> CommitTsSource<'a, 'e, ByMarker<Clock>> {
         let Time { table, publication, advertised, .. } = self;
         CommitTsSource { backend, table, publication, advertised }
     }

@@ -2,6 +2,7 @@
 
 mod bank;
 mod conflicts;
+mod failures;
 mod rows;
 mod tools;
 
@@ -21,7 +22,7 @@ const MODES: [SnapshotMode; 3] =
 /// A small engine.
 fn options(mode: SnapshotMode) -> EngineOptions {
     let log = LogOptions { buffer_pages: 64, ..LogOptions::default() };
-    EngineOptions { mode, sessions: 20, buffers: 128, slru_buffers: 8, log }
+    EngineOptions { mode, sessions: 20, buffers: 128, slru_buffers: 8, log, ..Default::default() }
 }
 
 /// An engine in a new data directory on a disk in memory.

@@ -43,7 +43,8 @@ fn what_the_engine_leaves_is_sound() {
         let data = place.path().join("data");
         let init_options = InitOptions::default();
         init(&RealDisk, &data, &init_options, &BIRTH).expect("a data directory");
-        let engine = Engine::open(&data, options(mode)).expect("opened");
+        let engine =
+            Engine::open(&data, EngineOptions { buffers: 12, ..options(mode) }).expect("opened");
         let (table, tids) = with_accounts(&engine, 500, 100);
         let mut session = engine.session().expect("a session");
         // Enough to fill pages with updates, so that they are pruned, and to move rows to others.
