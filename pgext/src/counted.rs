@@ -40,13 +40,11 @@ impl Counted {
 }
 
 impl Gather for Counted {
+    // What is gathered is small however long a stretch is, and each wakes the threads that wait for it.
+    const STRETCH: u64 = 4 * 1024 * 1024;
+
     fn record(&mut self, record: &Record<'_>) {
-        self.outline(&Outline {
-            start: record.start(),
-            end: record.end(),
-            header: *record.header(),
-            image_length: record.image_length(),
-        });
+        self.outline(&record.outline());
     }
 
     fn read_from(&mut self, reader: &mut RecordReader) -> Result<Lsn, Stop> {
@@ -54,7 +52,7 @@ impl Gather for Counted {
     }
 
     fn clear(&mut self) {
-        self.statistics = Statistics::default();
+        self.statistics.clear();
         self.is_beyond = false;
     }
 }

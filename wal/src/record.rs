@@ -290,6 +290,18 @@ impl<'a> Record<'a> {
     pub fn image_length(&self) -> u32 {
         self.image_length
     }
+
+    /// What is counted of it.
+    #[inline]
+    pub fn outline(&self) -> Outline {
+        Outline {
+            start: self.raw.start,
+            end: self.raw.end,
+            header: self.raw.header,
+            image_length: self.image_length,
+            main_data_length: self.main_length,
+        }
+    }
 }
 
 /// What is counted of a record that has passed every check; its parts were looked at and not kept.
@@ -303,23 +315,30 @@ pub struct Outline {
     pub header: RecordHeader,
     /// Length of all its images as stored, in bytes.
     pub image_length: u32,
+    /// Length of its main data in bytes.
+    pub main_data_length: u32,
 }
 
 impl Outline {
-    /// Checks all that [`Decoder::decode`] checks, in a fraction of its time: no block reference is made.
+    /// Checks all that [`Decoder::decode`] checks, in a fraction of its time: `blocks` sees the block references, and no
+    /// more becomes of them.
     ///
     /// # Errors
     /// The first contradiction.
     #[inline(always)] // part of the loop over all records; measured
-    pub(crate) fn of(raw: RawRecord<'_>) -> Result<Outline, DecodeFault> {
+    pub(crate) fn of(
+        raw: RawRecord<'_>,
+        blocks: &mut impl References,
+    ) -> Result<Outline, DecodeFault> {
         let RawRecord { start, end, header, .. } = raw;
-        let image_length = parts(raw, &mut Seen::default())?.image_length;
-        Ok(Outline { start, end, header, image_length })
+        let parts = parts(raw, blocks)?;
+        let (image_length, main_data_length) = (parts.image_length, parts.main_length);
+        Ok(Outline { start, end, header, image_length, main_data_length })
     }
 }
 
 /// What becomes of a record's block references while its parts are checked.
-trait References {
+pub(crate) trait References {
     /// Id and relation of the last one.
     fn last(&self) -> Option<(u8, RelFileLocator)>;
     fn push(&mut self, block: BlockRef);
@@ -339,7 +358,7 @@ impl References for Vec<BlockRef> {
 
 /// The checks need no more of the references than the last id.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     last: Option<u8>,
 }
 
@@ -352,6 +371,34 @@ impl References for Seen {
     #[inline]
     fn push(&mut self, block: BlockRef) {
         self.last = Some(block.id);
+    }
+}
+
+/// Counts the references that somebody wants.
+pub(crate) struct Wanted<'a, W> {
+    wants: &'a W,
+    last: Option<(u8, RelFileLocator)>,
+    pub(crate) count: usize,
+}
+
+impl<'a, W: Fn(&BlockRef) -> bool> Wanted<'a, W> {
+    /// None so far.
+    #[inline]
+    pub(crate) fn by(wants: &'a W) -> Wanted<'a, W> {
+        Wanted { wants, last: None, count: 0 }
+    }
+}
+
+impl<W: Fn(&BlockRef) -> bool> References for Wanted<'_, W> {
+    #[inline]
+    fn last(&self) -> Option<(u8, RelFileLocator)> {
+        self.last
+    }
+
+    #[inline]
+    fn push(&mut self, block: BlockRef) {
+        self.last = Some((block.id, block.locator));
+        self.count += usize::from((self.wants)(&block));
     }
 }
 

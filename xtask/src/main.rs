@@ -23,6 +23,7 @@ mod schedules;
 mod server;
 mod session;
 mod setup;
+mod standby;
 mod test;
 mod visibility;
 mod workspace;

@@ -1,5 +1,5 @@
 //! The extension's SQL tests: `pgext/tests/sql/NAME.sql` run by psql in a throwaway server, what it prints compared with
-//! `pgext/tests/expected/NAME.out`, as PostgreSQL's own pg_regress does.
+//! `pgext/tests/expected/NAME.out`, as PostgreSQL's own pg_regress does. What several tests use is in `pgext/tests/include`.
 //!
 //! Each test runs in a database of its own, as the superuser `postgres`, with the extension there to be created. Where
 //! majors rightly differ, `NAME.MAJOR.out` holds for that major and those above, up to the next such file. `:major` is
@@ -15,7 +15,7 @@ use crate::extension::{Extension, PgConfig};
 use crate::installation::Installation;
 use crate::server::Cluster;
 use crate::setup::{self, Needs};
-use crate::{hostile, process, visibility, workspace};
+use crate::{hostile, process, standby, visibility, workspace};
 
 /// Where the extension can be built and run; `docs/extension.md` says why not in 16.
 pub(crate) const INSTALLATIONS: [Installation; 3] =
@@ -33,6 +33,9 @@ const SETTINGS: [(&str, &str); 7] = [
     ("track_commit_timestamp", "on"),
     ("max_prepared_transactions", "4"),
 ];
+
+/// The name of what [`standby`] does, beside the SQL tests.
+const STANDBY: &str = "standby";
 
 /// Waits until the session of the test before has ended: at its end it still removes what was temporary, in a transaction
 /// that writes to the log.
@@ -60,7 +63,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     hostile: Hostile,
 
-    /// The tests to run, without `.sql`; all without one.
+    /// The tests to run, without `.sql`, or `standby`; all without one.
     tests: Vec<String>,
 }
 
@@ -117,6 +120,8 @@ pub(crate) fn all(hostile: Hostile) -> Result<()> {
 fn run_in(installation: Installation, arguments: &Arguments) -> Result<()> {
     let pg_config = PgConfig::of(installation)?;
     let extension = Extension::build(&pg_config)?;
+    let is_wanted =
+        |name: &str| arguments.tests.is_empty() || arguments.tests.iter().any(|test| test == name);
     let tests = find_tests(&arguments.tests)?;
     for run in 1..=arguments.runs {
         if arguments.runs > 1 {
@@ -126,6 +131,9 @@ fn run_in(installation: Installation, arguments: &Arguments) -> Result<()> {
         extension.stage_for(&pg_config, &cluster)?;
         cluster.start()?;
         run_tests(&cluster, installation, &tests, arguments.accept)?;
+        if is_wanted(STANDBY) {
+            standby::run(installation, &extension, &pg_config)?;
+        }
         let Hostile { hostile_calls, hostile_seed } = arguments.hostile;
         if run == arguments.runs && hostile_calls > 0 && arguments.tests.is_empty() {
             hostile::run(&cluster, hostile_calls, hostile_seed)
@@ -181,10 +189,14 @@ fn find_tests(wanted: &[String]) -> Result<Vec<Test>> {
         }
     }
     tests.sort_by(|one, other| one.name.cmp(&other.name));
-    for name in wanted {
+    for name in wanted.iter().filter(|name| *name != STANDBY) {
         ensure!(tests.iter().any(|test| test.name == *name), "there is no test {name}");
     }
-    ensure!(!tests.is_empty(), "there are no tests in {}", directory("sql").display());
+    ensure!(
+        !tests.is_empty() || !wanted.is_empty(),
+        "there are no tests in {}",
+        directory("sql").display()
+    );
     Ok(tests)
 }
 
@@ -220,6 +232,8 @@ impl Test {
         psql.env("PGDATABASE", database).env("PGTZ", "UTC").env("PGDATESTYLE", "ISO");
         psql.args(["--no-psqlrc", "--quiet", "--echo-all", "--set", "HIDE_TABLEAM=on"]);
         psql.arg(format!("--set=major={major}"));
+        // Where \ir of a script that is read from its input begins.
+        psql.current_dir(directory("sql"));
         let (reader, writer) = std::io::pipe()?;
         psql.stdin(fs::File::open(&self.script)?).stdout(writer.try_clone()?).stderr(writer);
         let mut child = psql.spawn().context("cannot run psql")?;

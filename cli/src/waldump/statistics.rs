@@ -77,7 +77,7 @@ impl Part for Statistics {
     }
 
     fn clear(&mut self) {
-        *self = Statistics::default();
+        Statistics::clear(self);
     }
 }
 

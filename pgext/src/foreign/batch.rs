@@ -13,7 +13,7 @@ use pgrx::pg_sys::Datum;
 use wal::line::push_full_references;
 use wal::read::parallel::Gather;
 use wal::read::{RecordReader, Stop};
-use wal::record::{RawRecord, RecordHeader};
+use wal::record::{Outline, RawRecord, RecordHeader};
 use wal::text::Text;
 use wal::{Record, Version};
 
@@ -61,6 +61,23 @@ struct Place {
 
 const _: () = assert!(size_of::<Place>() == 56);
 
+impl Place {
+    /// Of a record whose bytes, if they are kept, begin at `at`; without texts.
+    #[inline]
+    fn of(outline: &Outline, at: u32) -> Place {
+        Place {
+            start: outline.start,
+            header: outline.header,
+            distance: small(outline.end.bytes_since(outline.start) as usize),
+            main_data_length: outline.main_data_length,
+            image_length: outline.image_length,
+            at,
+            description: Made::NOT,
+            block_references: Made::NOT,
+        }
+    }
+}
+
 /// Records, in log order.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -73,17 +90,33 @@ pub(crate) struct Batch {
     texts: Arena,
     /// What a text is written in before it is known whether it will do.
     scratch: Text,
-    /// Records that were looked at.
-    records_read: u64,
+    looked_at: LookedAt,
+}
+
+/// The records that were looked at.
+#[derive(Debug, Default)]
+struct LookedAt {
+    count: u64,
     /// Where the first and the last of them started, and where the last ended.
     first: Lsn,
     last: Lsn,
     end: Lsn,
 }
 
+impl LookedAt {
+    #[inline]
+    fn add(&mut self, start: Lsn, end: Lsn) {
+        if self.count == 0 {
+            self.first = start;
+        }
+        self.count += 1;
+        self.last = start;
+        self.end = end;
+    }
+}
+
 impl Batch {
     pub(crate) fn new(filter: Arc<Filter>, kept: Kept) -> Batch {
-        let (first, last, end) = (Lsn::INVALID, Lsn::INVALID, Lsn::INVALID);
         let (places, bytes, texts) = (vec![], vec![], Arena::default());
         // A byte that no text has: the backend, which knows the session's time zone, then makes the text.
         let scratch = Text::with_times(|_, out| out.push(0));
@@ -95,10 +128,7 @@ impl Batch {
             bytes,
             texts,
             scratch,
-            records_read: 0,
-            first,
-            last,
-            end,
+            looked_at: LookedAt::default(),
         }
     }
 
@@ -114,12 +144,12 @@ impl Batch {
 
     /// How many records were looked at.
     pub(crate) fn records_read(&self) -> u64 {
-        self.records_read
+        self.looked_at.count
     }
 
     /// How many bytes of log they take.
     pub(crate) fn bytes_read(&self) -> u64 {
-        self.end.bytes_since(self.first)
+        self.looked_at.end.bytes_since(self.looked_at.first)
     }
 
     /// How many records are in it: none if they were only counted.
@@ -131,16 +161,6 @@ impl Batch {
     #[inline]
     pub(crate) fn row(&self, index: usize) -> RecordRow<'_> {
         RecordRow { place: &self.places[index], batch: self }
-    }
-
-    #[inline]
-    fn look_at(&mut self, start: Lsn, end: Lsn) {
-        if self.records_read == 0 {
-            self.first = start;
-        }
-        self.records_read += 1;
-        self.last = start;
-        self.end = end;
     }
 
     fn keep(&mut self, record: &Record<'_>) {
@@ -162,14 +182,9 @@ impl Batch {
             self.bytes.extend_from_slice(record.bytes());
         }
         self.places.push(Place {
-            start: record.start(),
-            distance: small(record.end().bytes_since(record.start()) as usize),
-            header: *record.header(),
-            main_data_length: record.main_data().len() as u32,
-            image_length: record.image_length(),
-            at,
             description,
             block_references,
+            ..Place::of(&record.outline(), at)
         });
     }
 
@@ -268,12 +283,13 @@ impl<'a> RecordRow<'a> {
 }
 
 impl Gather for Batch {
-    // So that a backend stays under 64 MB: a stretch of the smallest records is 5 MB of rows.
+    // So that a backend stays far under 64 MB: a stretch of the smallest records is 2.5 MB of rows.
+    const STRETCH: u64 = 1024 * 1024;
     const AHEAD: u64 = 2;
 
     #[inline]
     fn record(&mut self, record: &Record<'_>) {
-        self.look_at(record.start(), record.end());
+        self.looked_at.add(record.start(), record.end());
         let rows = self.filter.count(record);
         if rows == 0 {
             return;
@@ -285,22 +301,37 @@ impl Gather for Batch {
     }
 
     fn read_from(&mut self, reader: &mut RecordReader) -> Result<Lsn, Stop> {
-        if self.kept == Kept::Count && self.filter.outlines_suffice() {
-            let filter = Arc::clone(&self.filter);
-            return reader.next_outlines(|outline| {
-                self.look_at(outline.start, outline.end);
-                self.rows += u64::from(filter.passes_outline(outline));
-            });
+        let Batch { filter, kept, rows, places, bytes, looked_at, .. } = self;
+        match (filter.form(), *kept) {
+            (Form::Record, Kept::Count) => reader.next_outlines(|outline| {
+                looked_at.add(outline.start, outline.end);
+                *rows += u64::from(filter.passes(outline));
+            }),
+            (Form::Block, _) => reader.next_choices(
+                |block| filter.passes_block(block),
+                |outline, blocks, record| {
+                    looked_at.add(outline.start, outline.end);
+                    if blocks == 0 || !filter.passes(outline) {
+                        return;
+                    }
+                    *rows += blocks as u64;
+                    if *kept == Kept::Records {
+                        places.push(Place::of(outline, small(bytes.len())));
+                        bytes.extend_from_slice(record);
+                    }
+                },
+            ),
+            (Form::Record, _) => {
+                let record = reader.next_record()?;
+                self.record(&record);
+                Ok(record.previous())
+            }
         }
-        let record = reader.next_record()?;
-        self.record(&record);
-        Ok(record.previous())
     }
 
     fn clear(&mut self) {
         self.rows = 0;
-        self.records_read = 0;
-        (self.first, self.last, self.end) = (Lsn::INVALID, Lsn::INVALID, Lsn::INVALID);
+        self.looked_at = LookedAt::default();
         self.places.clear();
         self.bytes.clear();
         self.texts.clear();
@@ -313,7 +344,7 @@ impl Part for Batch {
     }
 
     fn is_last(&self) -> bool {
-        self.last > self.filter.highest_start()
+        self.looked_at.last > self.filter.highest_start()
     }
 }
 

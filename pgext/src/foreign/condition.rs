@@ -277,7 +277,7 @@ impl Filter {
     /// How many rows of a record pass.
     #[inline]
     pub(crate) fn count(&self, record: &Record<'_>) -> usize {
-        if !self.passes(record) {
+        if !self.passes(&record.outline()) {
             return 0;
         }
         match self.form {
@@ -287,28 +287,9 @@ impl Filter {
         }
     }
 
-    #[inline]
-    fn passes(&self, record: &Record<'_>) -> bool {
-        if !self.start.has(record.start().0) {
-            return false;
-        }
-        if let Some(types) = &self.record_types
-            && !types[usize::from(record.rmid()) << 4 | usize::from(record.info() >> 4)]
-        {
-            return false;
-        }
-        self.record.iter().all(|(column, allowed)| allowed.has(number_of(*column, record)))
-    }
-
-    /// Whether [`Filter::passes_outline`] decides: rows are records, and no condition is on what only decoding tells.
-    pub(crate) fn outlines_suffice(&self) -> bool {
-        self.form == Form::Record
-            && self.record.iter().all(|(column, _)| *column != Column::MainDataLength)
-    }
-
     /// Whether a record passes.
     #[inline]
-    pub(crate) fn passes_outline(&self, outline: &Outline) -> bool {
+    pub(crate) fn passes(&self, outline: &Outline) -> bool {
         let header = &outline.header;
         self.start.has(outline.start.0)
             && self.record_types.as_ref().is_none_or(|types| {
@@ -320,8 +301,9 @@ impl Filter {
                     Column::PrevLsn => header.previous.0,
                     Column::Xid => header.xid.0.into(),
                     Column::RecordLength => header.total_length.into(),
+                    Column::MainDataLength => outline.main_data_length.into(),
                     Column::FpiLength => outline.image_length.into(),
-                    _ => unreachable!("{} is not in an outline", column.name()),
+                    _ => unreachable!("{} is no number of a record", column.name()),
                 })
             })
     }

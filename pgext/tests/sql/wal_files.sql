@@ -57,19 +57,8 @@ WHERE archive_status IS NOT NULL OR timeline_id > 1 ORDER BY name;
 
 -- Recycled: once the slot lets go, the full one becomes a later one.
 SELECT pg_drop_replication_slot('wal_files') IS NOT NULL AS dropped;
-ALTER SYSTEM SET wal_keep_size = 0;
-SELECT pg_reload_conf();
-SELECT set_config('test.gone', :'switched_one', false) <> '' AS named;
-DO $$
-BEGIN
-    LOOP
-        PERFORM pg_logical_emit_message(false, '', ''), pg_switch_wal();
-        EXECUTE 'CHECKPOINT';
-        EXIT WHEN (SELECT min(name) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$') > current_setting('test.gone');
-    END LOOP;
-END $$;
-ALTER SYSTEM RESET wal_keep_size;
-SELECT pg_reload_conf();
+\ir ../include/remove_segment.sql
+SELECT pg_temp.remove_segment(:'switched_one');
 INSERT INTO t VALUES (0, 'into a recycled one, perhaps');
 CREATE TEMPORARY TABLE recycled AS SELECT * FROM strata.wal_segments();
 SELECT count(*) FILTER (WHERE name IN (:'full_one', :'switched_one')) AS still_there,
@@ -121,20 +110,8 @@ SELECT count(*) AS pages, count(fault) AS faults, min(page_number) FILTER (WHERE
 SELECT regexp_replace(fault, '(log|WAL) segment [0-9A-F]{24}(, LSN [0-9A-F]+/[0-9A-F]+)?', 'X') AS fault, magic, flags, remaining, first_record FROM strata.wal_pages(:'current_one', :'directory') WHERE fault IS NOT NULL;
 
 -- What is refused.
-CREATE FUNCTION pg_temp.answer(call text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    answer text;
-    message text;
-    detail text;
-    hint text;
-BEGIN
-    EXECUTE format('SELECT count(*) || '' rows'' FROM strata.%s', call) INTO answer;
-    RETURN answer;
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN regexp_replace(concat_ws(' / ', SQLSTATE, message, nullif(detail, ''), nullif(hint, '')), '"/.*wal_files_copy"', '"..."');
-END $$;
-SELECT call, pg_temp.answer(format(call, :'current_one', :'directory')) AS answer FROM unnest(ARRAY['wal_pages('''')', 'wal_pages(''pg_control'')',
+\ir ../include/answer.sql
+SELECT call, pg_temp.answer('strata.' || format(call, :'current_one', :'directory'), varies => '(?<=")/[^"]*/') AS answer FROM unnest(ARRAY['wal_pages('''')', 'wal_pages(''pg_control'')',
     'wal_pages(''00000001FFFFFFFF000000FF'')', 'wal_pages(''000000630000000000000001'')', 'wal_pages(''000000000000000000000001'')',
     'wal_pages(''000000010000000000000063'', %2$L)', 'wal_pages(%1$L, ''pg_wal'')', 'wal_pages(%1$L, '''')', 'wal_pages(%1$L, ''/nowhere'')']) AS call;
 
@@ -150,11 +127,11 @@ SET ROLE wal_files_monitor;
 SELECT count(*) > 0 AS may FROM strata.wal_segments();
 -- A grant is for the server's own log alone.
 SELECT count(*) > 0 AS may FROM strata.wal_pages(:'current_one');
-SELECT pg_temp.answer(format('wal_pages(%L, %L)', :'current_one', :'directory')) AS answer;
+SELECT pg_temp.answer(format('strata.wal_pages(%L, %L)', :'current_one', :'directory')) AS answer;
 RESET ROLE;
 REVOKE EXECUTE ON FUNCTION strata.wal_pages FROM wal_files_monitor;
 SET ROLE wal_files_monitor;
-SELECT pg_temp.answer(format('wal_pages(%L)', :'current_one')) AS answer;
+SELECT pg_temp.answer(format('strata.wal_pages(%L)', :'current_one')) AS answer;
 RESET ROLE;
 DROP ROLE wal_files_reader, wal_files_monitor;
 COPY (SELECT 1) TO PROGRAM 'rm -r wal_files_copy';

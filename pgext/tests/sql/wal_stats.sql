@@ -221,26 +221,13 @@ SELECT s.records > t.records AS by_time FROM totals AS t, (SELECT sum(records) A
 SELECT count(*) FROM strata.wal_stats_by_relation(:'start', :'start');
 SELECT count(*) FROM strata.wal_stats_by_time(end_lsn => '0/1');
 
--- What is refused. Positions and file names differ from run to run.
-CREATE FUNCTION pg_temp.answer(call text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    answer text;
-    message text;
-    detail text;
-    hint text;
-BEGIN
-    EXECUTE format('SELECT count(*) || '' rows'' FROM strata.%s', call) INTO answer;
-    RETURN answer;
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN regexp_replace(concat_ws(' / ', SQLSTATE, message, nullif(detail, ''), nullif(hint, '')),
-        '[0-9A-F]+/[0-9A-F]+|[0-9A-F]{24}', 'X', 'g');
-END $$;
-SELECT name, pg_temp.answer(format(call, name, :'start', :'stop')) AS answer
+-- What is refused.
+\ir ../include/answer.sql
+SELECT name, pg_temp.answer('strata.' || format(call, name, :'start', :'stop')) AS answer
 FROM unnest(ARRAY['wal_stats_by_relation', 'wal_stats_by_table', 'wal_stats_by_transaction', 'wal_stats_by_time']) AS name,
     unnest(ARRAY['%s(''FFFFFFFF/0'')', '%1$s(%3$L, %2$L)']) AS call;
-SELECT pg_temp.answer(format('wal_stats_by_transaction(%L, %L, %s)', :'start', :'stop', top)) AS answer FROM unnest(ARRAY[-1, 100001]) AS top;
-SELECT pg_temp.answer(format('wal_stats_by_time(%L, %L, %L)', :'start', :'stop', width)) AS answer
+SELECT pg_temp.answer(format('strata.wal_stats_by_transaction(%L, %L, %s)', :'start', :'stop', top)) AS answer FROM unnest(ARRAY[-1, 100001]) AS top;
+SELECT pg_temp.answer(format('strata.wal_stats_by_time(%L, %L, %L)', :'start', :'stop', width)) AS answer
 FROM unnest(ARRAY['0', '-1 second', '1 month', '1 year', '178000000 years', '106751992 days', '2147483647 days']) AS width;
 
 -- A hundred thousand subtransactions that are rolled back one by one: each tells a time.
@@ -256,7 +243,7 @@ BEGIN
     END LOOP;
 END $$;
 SELECT pg_current_wal_insert_lsn() AS stop \gset
-SELECT pg_temp.answer(format('wal_stats_by_time(%L, %L, %L)', :'start', :'stop', '1 microsecond')) AS answer;
+SELECT pg_temp.answer(format('strata.wal_stats_by_time(%L, %L, %L)', :'start', :'stop', '1 microsecond')) AS answer;
 SELECT records > 200000 AS records, aborts FROM strata.wal_stats_by_time(:'start', :'stop', '2000 days');
 -- Most are known as subtransactions, because the log says so at once (wal_level = logical).
 SELECT outcome, subtransactions > 100000 AS subtransactions, relations
@@ -274,7 +261,7 @@ RESET statement_timeout;
 CREATE ROLE wal_stats_reader IN ROLE pg_read_server_files;
 CREATE ROLE wal_stats_monitor IN ROLE pg_monitor;
 SET ROLE wal_stats_monitor;
-SELECT pg_temp.answer(name || '()') AS answer
+SELECT pg_temp.answer('strata.' || name || '()') AS answer
 FROM unnest(ARRAY['wal_stats_by_relation', 'wal_stats_by_table', 'wal_stats_by_transaction', 'wal_stats_by_time']) AS name;
 SELECT strata.table_of('pg_class');
 SET ROLE wal_stats_reader;
@@ -288,18 +275,7 @@ DROP ROLE wal_stats_reader, wal_stats_monitor;
 -- A segment that is not there any more.
 ROLLBACK PREPARED 'wal_stats three';
 SELECT pg_drop_replication_slot('wal_stats') IS NOT NULL AS dropped;
-ALTER SYSTEM SET wal_keep_size = 0;
-SELECT pg_reload_conf();
-SELECT set_config('test.gone', pg_walfile_name(:'start'), false) <> '' AS named;
-DO $$
-BEGIN
-    LOOP
-        PERFORM pg_logical_emit_message(false, '', ''), pg_switch_wal();
-        EXECUTE 'CHECKPOINT';
-        EXIT WHEN (SELECT min(name) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$') > current_setting('test.gone');
-    END LOOP;
-END $$;
-ALTER SYSTEM RESET wal_keep_size;
-SELECT pg_reload_conf();
-SELECT pg_temp.answer(format('wal_stats_by_relation(%L)', :'start')) AS answer;
+\ir ../include/remove_segment.sql
+SELECT pg_temp.remove_segment(pg_walfile_name(:'start'));
+SELECT pg_temp.answer(format('strata.wal_stats_by_relation(%L)', :'start')) AS answer;
 DROP DATABASE wal_stats_other;

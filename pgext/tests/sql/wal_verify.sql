@@ -77,21 +77,8 @@ SELECT v.stop_lsn BETWEEN :'page'::pg_lsn - 8192 AND :'page' AS at_the_page FROM
 SELECT state, records > 0 AS has_records, first_lsn IS NULL AS no_first, cause FROM strata.wal_verify(:'second_start', NULL, :'base' || '/missing');
 
 -- What is refused.
-CREATE FUNCTION pg_temp.answer(call text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    answer text;
-    message text;
-    detail text;
-    hint text;
-BEGIN
-    EXECUTE format('SELECT count(*) || '' rows'' FROM strata.%s', call) INTO answer;
-    RETURN answer;
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN regexp_replace(regexp_replace(concat_ws(' / ', SQLSTATE, message, nullif(detail, ''), nullif(hint, '')),
-        '[0-9A-F]+/[0-9A-F]+|[0-9A-F]{24}', 'X', 'g'), '"/.*wal_verify"', '"..."');
-END $$;
-SELECT call, pg_temp.answer(format('wal_verify(' || call || ')', :'start', :'stop', :'base')) AS answer FROM unnest(ARRAY['''FFFFFFFF/0''', '%2$L, %1$L',
+\ir ../include/answer.sql
+SELECT call, pg_temp.answer(format('strata.wal_verify(' || call || ')', :'start', :'stop', :'base')) AS answer FROM unnest(ARRAY['''FFFFFFFF/0''', '%2$L, %1$L',
     '%2$L, %1$L, %3$L || ''/whole''', 'timeline_id => 0', 'timeline_id => 99', 'directory => %3$L || ''/whole'', timeline_id => 99', 'directory => ''pg_wal''',
     'directory => %3$L', 'directory => ''/nowhere'' ']) AS call;
 SET statement_timeout = 1;
@@ -107,28 +94,17 @@ SELECT sound FROM strata.wal_verify(:'start', :'stop');
 SELECT bool_and(sound) AS sound FROM strata.wal_verify(directory => :'base' || '/zeroed');
 SET ROLE wal_verify_granted;
 SELECT sound FROM strata.wal_verify(:'start', :'stop');
-SELECT pg_temp.answer(format('wal_verify(directory => %L)', :'base')) AS answer;
+SELECT pg_temp.answer(format('strata.wal_verify(directory => %L)', :'base')) AS answer;
 RESET ROLE;
 REVOKE EXECUTE ON FUNCTION strata.wal_verify FROM wal_verify_granted;
 SET ROLE wal_verify_granted;
-SELECT pg_temp.answer('wal_verify()') AS answer;
+SELECT pg_temp.answer('strata.wal_verify()') AS answer;
 RESET ROLE;
 DROP ROLE wal_verify_reader, wal_verify_granted;
 
 -- A segment that is not there any more.
 SELECT pg_drop_replication_slot('wal_verify') IS NOT NULL AS dropped;
-ALTER SYSTEM SET wal_keep_size = 0;
-SELECT pg_reload_conf();
-SELECT set_config('test.gone', pg_walfile_name(:'start'), false) <> '' AS named;
-DO $$
-BEGIN
-    LOOP
-        PERFORM pg_logical_emit_message(false, '', ''), pg_switch_wal();
-        EXECUTE 'CHECKPOINT';
-        EXIT WHEN (SELECT min(name) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$') > current_setting('test.gone');
-    END LOOP;
-END $$;
-ALTER SYSTEM RESET wal_keep_size;
-SELECT pg_reload_conf();
-SELECT pg_temp.answer(format('wal_verify(%L)', :'start')) AS answer;
+\ir ../include/remove_segment.sql
+SELECT pg_temp.remove_segment(pg_walfile_name(:'start'));
+SELECT pg_temp.answer(format('strata.wal_verify(%L)', :'start')) AS answer;
 COPY (SELECT 1) TO PROGRAM 'rm -r wal_verify';

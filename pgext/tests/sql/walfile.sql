@@ -52,20 +52,8 @@ SELECT strata.walfile_name(NULL) IS NULL AS name, (strata.walfile_name_offset(NU
     (strata.split_walfile_name(NULL)).segment_number IS NULL AS split, strata.walfile_name('0/1000001', NULL, NULL) = pg_walfile_name('0/1000001') AS servers;
 
 -- What is refused.
-CREATE FUNCTION pg_temp.answer(call text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    answer text;
-    message text;
-    detail text;
-    hint text;
-BEGIN
-    EXECUTE format('SELECT strata.%s', call) INTO answer;
-    RETURN answer;
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN concat_ws(' / ', SQLSTATE, message, nullif(detail, ''), nullif(hint, ''));
-END $$;
-SELECT call, pg_temp.answer(call) AS answer FROM unnest(ARRAY[
+\ir ../include/answer.sql
+SELECT call, pg_temp.answer('strata.' || call, varies => '^$') AS answer FROM unnest(ARRAY[
     $$walfile_name('0/1', 0)$$, $$walfile_name('0/1', -1)$$, $$walfile_name('0/1', 4294967296)$$, $$walfile_name_offset('0/1', 9223372036854775807)$$,
     $$walfile_name('0/1', 1, 0)$$, $$walfile_name('0/1', 1, -16777216)$$, $$walfile_name('0/1', 1, 524288)$$, $$walfile_name('0/1', 1, 2147483648)$$,
     $$walfile_name_offset('0/1', 1, 16777217)$$,
@@ -87,7 +75,7 @@ CREATE ROLE walfile_reader IN ROLE pg_read_server_files;
 CREATE ROLE walfile_monitor IN ROLE pg_monitor;
 GRANT USAGE ON SCHEMA strata TO walfile_nobody;
 SET ROLE walfile_nobody;
-SELECT pg_temp.answer(call) AS answer FROM unnest(ARRAY[$$walfile_name('0/1')$$, $$walfile_name_offset('0/1')$$,
+SELECT pg_temp.answer('strata.' || call, varies => '^$') AS answer FROM unnest(ARRAY[$$walfile_name('0/1')$$, $$walfile_name_offset('0/1')$$,
     $$walfile_lsn('000000010000000000000001')$$, $$split_walfile_name('000000010000000000000001')$$]) AS call;
 SET ROLE walfile_monitor;
 SELECT strata.walfile_name('0/1000001', 1), strata.walfile_name_offset('0/1000001', 1), strata.walfile_lsn('000000010000000000000001'),

@@ -128,27 +128,15 @@ FROM strata.pg_get_wal_stats_till_end_of_wal(:'start');
 SELECT sum(count) >= (SELECT sum(count) FROM strata.pg_get_wal_stats(:'start', :'stop', true)) AS goes_on
 FROM strata.pg_get_wal_stats_till_end_of_wal(:'start', true);
 
--- Rows in one word, or the error; positions in it differ from run to run.
-CREATE FUNCTION pg_temp.answer(call text, whole boolean DEFAULT false) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    answer text;
-    message text;
-    detail text;
-    hint text;
-BEGIN
-    EXECUTE format('SELECT %s FROM (SELECT * FROM %s) AS r', CASE WHEN whole THEN 'md5(string_agg(r::text, ''|''))'
-        ELSE 'least(count(*), 2) || '' rows or more''' END, call) INTO answer;
-    RETURN answer;
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN regexp_replace(concat_ws(' / ', SQLSTATE, message, nullif(detail, ''), nullif(hint, '')),
-        '[0-9A-F]+/[0-9A-F]+|[0-9A-F]{24}', 'X', 'g');
-END $$;
+\ir ../include/answer.sql
+-- All rows in one word, or just whether there are several.
+\set all 'md5(string_agg(r::text, ''|''))'
+\set few 'least(count(*), 2) || '' rows or more'''
 
 -- Ranges that begin and end anywhere, among them in the empty rest of a segment.
 SELECT setseed(0.15) IS NOT NULL AS seeded;
 SELECT count(*) AS ranges, count(*) FILTER (WHERE
-        pg_temp.answer(call, true) IS DISTINCT FROM pg_temp.answer('strata.' || call, true)) AS differ
+        pg_temp.answer(call, :'all') IS DISTINCT FROM pg_temp.answer('strata.' || call, :'all')) AS differ
 FROM (
     SELECT format('pg_get_wal_records_info(%L, %L)', least(one, other), greatest(one, other)) AS call
     FROM (SELECT :'start'::pg_lsn + floor(random() * width)::numeric AS one,
@@ -180,9 +168,9 @@ SELECT format(name, :'start', :'stop') FROM unnest(ARRAY['pg_get_wal_records_inf
     'pg_get_wal_stats(%L, ''FFFFFFFF/FFFFFFFF'') WHERE false', 'pg_get_wal_records_info(%L, NULL)', 'pg_get_wal_stats(NULL, %L)',
     'pg_get_wal_record_info(NULL)', format('pg_get_wal_record_info(%L)', :'switch'::pg_lsn + 100::numeric), 'pg_get_wal_records_info(%L, %1$L::pg_lsn + 1::numeric)']) AS name;
 SELECT ours AS answer_where_it_differs, theirs
-FROM calls, LATERAL pg_temp.answer('strata.' || call) AS ours, LATERAL pg_temp.answer(call) AS theirs
+FROM calls, LATERAL pg_temp.answer('strata.' || call, :'few') AS ours, LATERAL pg_temp.answer(call, :'few') AS theirs
 WHERE ours IS DISTINCT FROM theirs;
-SELECT DISTINCT pg_temp.answer('strata.' || call) COLLATE "C" AS answer FROM calls ORDER BY 1;
+SELECT DISTINCT pg_temp.answer('strata.' || call, :'few') COLLATE "C" AS answer FROM calls ORDER BY 1;
 
 -- The block references, where pg_walinspect has them.
 ALTER EXTENSION pg_walinspect UPDATE;
@@ -195,7 +183,7 @@ SELECT d.missing, d.too_many
 FROM pg_temp.differs(format('pg_get_wal_block_info(%L, %L, false)', :'start', :'stop')) AS d;
 SELECT ours AS answer_where_it_differs, theirs
 FROM (SELECT replace(call, 'records_info(', 'block_info(') AS call FROM calls WHERE call LIKE '%records_info(%') AS c,
-    LATERAL pg_temp.answer('strata.' || call) AS ours, LATERAL pg_temp.answer(call) AS theirs
+    LATERAL pg_temp.answer('strata.' || call, :'few') AS ours, LATERAL pg_temp.answer(call, :'few') AS theirs
 WHERE ours IS DISTINCT FROM theirs;
 \else
 SELECT sum(n) AS missing, sum(m) AS too_many FROM (
@@ -212,19 +200,8 @@ FROM strata.pg_get_wal_block_info(:'start', :'stop');
 
 -- A segment that is not there any more.
 SELECT pg_drop_replication_slot('walinspect') IS NOT NULL AS dropped;
-ALTER SYSTEM SET wal_keep_size = 0;
-SELECT pg_reload_conf();
-SELECT set_config('test.gone', pg_walfile_name(:'start'), false) <> '' AS named;
-DO $$
-BEGIN
-    LOOP
-        PERFORM pg_logical_emit_message(false, '', ''), pg_switch_wal();
-        EXECUTE 'CHECKPOINT';
-        EXIT WHEN (SELECT min(name) FROM pg_ls_waldir() WHERE name ~ '^[0-9A-F]{24}$') > current_setting('test.gone');
-    END LOOP;
-END $$;
-SELECT pg_temp.answer('strata.' || call) = pg_temp.answer(call) AS same, pg_temp.answer('strata.' || call) AS answer
+\ir ../include/remove_segment.sql
+SELECT pg_temp.remove_segment(pg_walfile_name(:'start'));
+SELECT pg_temp.answer('strata.' || call, :'few') = pg_temp.answer(call, :'few') AS same, pg_temp.answer('strata.' || call, :'few') AS answer
 FROM (VALUES (format('pg_get_wal_record_info(%L)', :'start')), (format('pg_get_wal_stats(%L, %L)', :'start', :'stop')))
     AS c (call);
-ALTER SYSTEM RESET wal_keep_size;
-SELECT pg_reload_conf();

@@ -22,13 +22,13 @@ use super::{Position, RecordReader, Stop};
 use crate::record::Record;
 use crate::source::Segments;
 
-/// Length of a stretch in bytes.
-const STRETCH: u64 = 2 * 1024 * 1024;
 /// Results that may be made ahead for all threads together: a stretch of small records is 14 MB of JSON.
 const MOST_AHEAD: u64 = 12;
 
 /// What a worker gathers from the records of a stretch.
 pub trait Gather: Send {
+    /// Length of a stretch in bytes, a power of two and no less than a page: what is gathered of one is a result.
+    const STRETCH: u64 = 2 * 1024 * 1024;
     /// Results that may be made ahead of the one that is handed on next, for each thread.
     const AHEAD: u64 = 3;
 
@@ -70,6 +70,7 @@ pub fn scan<G: Gather>(
     make: impl Fn() -> G + Sync,
     mut sink: impl FnMut(&mut G) -> ControlFlow<()>,
 ) -> ScanEnd {
+    const { assert!(G::STRETCH.is_multiple_of(PAGE_SIZE as u64) && G::STRETCH.is_power_of_two()) };
     let mut joiner = Joiner {
         reader: reader(segments, end),
         position: start,
@@ -84,8 +85,8 @@ pub fn scan<G: Gather>(
     // and where it stops no threads are needed.
     joiner.reader.resume(start);
     let ahead = (G::AHEAD * threads as u64).min(MOST_AHEAD);
-    let ahead = segments.read_span().map_or(ahead, |span| ahead.min(span / STRETCH).max(1));
-    let plan = Plan { segments, end, first: start.next, ahead };
+    let ahead = segments.read_span().map_or(ahead, |span| ahead.min(span / G::STRETCH).max(1));
+    let plan = Plan { segments, end, first: start.next, stretch: G::STRETCH, ahead };
     if let ControlFlow::Break(stop) = joiner.read_to(plan.start_of(1), &mut sink) {
         return joiner.end(stop);
     }
@@ -118,6 +119,8 @@ struct Plan<'a> {
     end: Option<Lsn>,
     /// Where the first stretch begins, which is read before the others are begun.
     first: Lsn,
+    /// Their length in bytes.
+    stretch: u64,
     /// How many stretches may be read ahead of the one handed on next.
     ahead: u64,
 }
@@ -204,8 +207,9 @@ impl Plan<'_> {
     fn start_of(&self, index: u64) -> Lsn {
         // Stretches end at multiples of their length, so that none spans two segments; the last one ends
         // with the address space.
-        let within = index.checked_mul(STRETCH).and_then(|length| self.first.checked_add(length));
-        within.map_or(Lsn(u64::MAX), |within| Lsn(within.0 / STRETCH * STRETCH))
+        let stretch = self.stretch;
+        let within = index.checked_mul(stretch).and_then(|length| self.first.checked_add(length));
+        within.map_or(Lsn(u64::MAX), |within| Lsn(within.0 / stretch * stretch))
     }
 
     fn work<G: Gather>(&self, shared: &Shared<G>, make: &impl Fn() -> G) {
@@ -275,7 +279,7 @@ impl<G: Gather, M: Fn() -> G> Joiner<'_, G, M> {
     fn in_order(&mut self, sink: &mut impl FnMut(&mut G) -> ControlFlow<()>) -> ScanEnd {
         self.reader.resume(self.position);
         loop {
-            let end = Lsn((self.position.next.0 / STRETCH + 1).saturating_mul(STRETCH));
+            let end = Lsn((self.position.next.0 / G::STRETCH + 1).saturating_mul(G::STRETCH));
             if let ControlFlow::Break(stop) = self.read_to(end, sink) {
                 return self.end(stop);
             }
@@ -379,5 +383,3 @@ impl<G: Gather, M: Fn() -> G> Joiner<'_, G, M> {
         (same_start && linked && timeline_holds).then_some(after)
     }
 }
-
-const _: () = assert!(STRETCH.is_multiple_of(PAGE_SIZE as u64) && STRETCH.is_power_of_two());

@@ -12,7 +12,10 @@ use super::{Position, Stop};
 use crate::crc;
 use crate::error::{DecodeError, RecordError};
 use crate::page::{PageHeader, SHORT_HEADER_SIZE};
-use crate::record::{Decoder, HEADER_SIZE, MAX_LENGTH, Outline, RawRecord, Record, RecordHeader};
+use crate::record::{
+    BlockRef, Decoder, HEADER_SIZE, MAX_LENGTH, Outline, RawRecord, Record, RecordHeader,
+    References, Seen, Wanted,
+};
 use crate::rmgr;
 use crate::source::Segments;
 use crate::version::Version;
@@ -173,17 +176,46 @@ impl RecordReader {
     /// As [`RecordReader::next_record`], of the first record: what is wrong with another one is told when
     /// it is asked for as the first.
     pub fn next_outlines(&mut self, mut take: impl FnMut(&Outline)) -> Result<Lsn, Stop> {
+        self.next_of_page(Seen::default, |outline, _, _| take(outline))
+    }
+
+    /// As [`RecordReader::next_outlines`], for those who choose records by their block references: `wants` is asked
+    /// of each reference, and `take` gets with the outline how many it wanted, and the record's bytes.
+    ///
+    /// # Errors
+    /// As [`RecordReader::next_outlines`].
+    pub fn next_choices(
+        &mut self,
+        wants: impl Fn(&BlockRef) -> bool,
+        mut take: impl FnMut(&Outline, usize, &[u8]),
+    ) -> Result<Lsn, Stop> {
+        self.next_of_page(
+            || Wanted::by(&wants),
+            |outline, wanted, bytes| take(outline, wanted.count, bytes),
+        )
+    }
+
+    /// Reads on as far as [`RecordReader::next_outlines`] does; what `begin` gives sees a record's block references.
+    #[inline(always)] // part of the loop over all records; measured
+    fn next_of_page<R: References>(
+        &mut self,
+        begin: impl Fn() -> R,
+        mut take: impl FnMut(&Outline, &R, &[u8]),
+    ) -> Result<Lsn, Stop> {
         let found = match self.find_within_page() {
             Some(found) => found,
             None => self.find_next()?,
         };
-        let first =
-            Outline::of(raw_record(&self.pages, &self.stitched, found)).map_err(|fault| {
-                DecodeError { record: found.start, reported: self.reported(found.start), fault }
-            })?;
-        take(&first);
+        let raw = raw_record(&self.pages, &self.stitched, found);
+        let mut blocks = begin();
+        let first = Outline::of(raw, &mut blocks).map_err(|fault| DecodeError {
+            record: found.start,
+            reported: self.reported(found.start),
+            fault,
+        })?;
+        take(&first, &blocks, raw.bytes);
         let (next, last) = match found.in_window {
-            Some(_) => self.outlines_of_page(found, take),
+            Some(_) => self.rest_of_page(found, begin, take),
             None => (found.end, found.start),
         };
         self.position.next = next;
@@ -193,8 +225,13 @@ impl RecordReader {
 
     /// Goes on behind `found` for as long as the common case lasts. Gives where reading stands then, and the
     /// start of the last record read.
-    #[inline]
-    fn outlines_of_page(&self, found: Found, mut take: impl FnMut(&Outline)) -> (Lsn, Lsn) {
+    #[inline(always)] // part of the loop over all records; measured
+    fn rest_of_page<R: References>(
+        &self,
+        found: Found,
+        begin: impl Fn() -> R,
+        mut take: impl FnMut(&Outline, &R, &[u8]),
+    ) -> (Lsn, Lsn) {
         let version = self.pages.expected().version;
         let Found { start: mut last, end: mut at, .. } = found;
         let Some((_, mut rest)) = self.pages.rest_of_page(at) else { return (at, last) };
@@ -204,8 +241,9 @@ impl RecordReader {
             }
             let length = max_align(u64::from(header.total_length));
             let raw = RawRecord { version, start: at, end: at + length, header, bytes };
-            let Ok(outline) = Outline::of(raw) else { break };
-            take(&outline);
+            let mut blocks = begin();
+            let Ok(outline) = Outline::of(raw, &mut blocks) else { break };
+            take(&outline, &blocks, bytes);
             last = at;
             at = at + length;
             rest = rest.get(length as usize..).unwrap_or_default();

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use wal::read::parallel::{self, Gather};
 use wal::read::{Position, RecordReader, Stop};
 use wal::record::{
-    IMAGE_APPLY, IMAGE_HAS_HOLE, IMAGE_LZ4, IMAGE_PGLZ, IMAGE_ZSTD, Record, RecordHeader,
+    IMAGE_APPLY, IMAGE_HAS_HOLE, IMAGE_LZ4, IMAGE_PGLZ, IMAGE_ZSTD, Outline, Record, RecordHeader,
 };
 use wal::segment::{SegmentSize, Timeline};
 use wal::source::Segments;
@@ -192,7 +192,17 @@ impl Seen {
     fn counted(&self) -> Counted {
         let header = RecordHeader::read(self.bytes.first_chunk().expect("a record has a header"));
         let images = self.draft.blocks.iter().filter_map(|block| block.image.as_ref());
-        (self.start, self.end, header, images.map(|image| image.bytes.len() as u32).sum())
+        let images = images.map(|image| image.bytes.len() as u32).sum();
+        (self.start, self.end, header, images, self.draft.main.len() as u32)
+    }
+
+    fn chosen(&self) -> Chosen {
+        let mut relation = 0;
+        let wanted = self.draft.blocks.iter().filter(|block| {
+            relation = block.locator.map_or(relation, |locator| locator.relation);
+            is_wanted(relation)
+        });
+        (self.counted(), wanted.count(), self.bytes.clone())
     }
 }
 
@@ -292,26 +302,81 @@ fn read_on_threads(
     Outcome { records, stop, position: scan.position, aborted: scan.aborted_record }
 }
 
-/// What who only counts sees of a record: start, end, header, bytes of images.
-type Counted = (Lsn, Lsn, RecordHeader, u32);
+/// What who only counts sees of a record: start, end, header, bytes of images and of main data.
+type Counted = (Lsn, Lsn, RecordHeader, u32, u32);
+
+fn counted(outline: &Outline) -> Counted {
+    let Outline { start, end, header, image_length, main_data_length } = *outline;
+    (start, end, header, image_length, main_data_length)
+}
 
 #[derive(Default)]
 struct Counter(Vec<Counted>);
 
 impl Gather for Counter {
     fn record(&mut self, record: &Record<'_>) {
-        self.0.push((record.start(), record.end(), *record.header(), record.image_length()));
+        self.0.push(counted(&record.outline()));
     }
 
     fn read_from(&mut self, reader: &mut RecordReader) -> Result<Lsn, Stop> {
-        reader.next_outlines(|outline| {
-            self.0.push((outline.start, outline.end, outline.header, outline.image_length));
-        })
+        reader.next_outlines(|outline| self.0.push(counted(outline)))
     }
 
     fn clear(&mut self) {
         self.0.clear();
     }
+}
+
+/// What who chooses by relation sees: with it how many block references are wanted, and the record's bytes.
+type Chosen = (Counted, usize, Vec<u8>);
+
+fn is_wanted(relation: u32) -> bool {
+    relation.is_multiple_of(2)
+}
+
+#[derive(Default)]
+struct Chooser(Vec<Chosen>);
+
+impl Gather for Chooser {
+    const STRETCH: u64 = STRETCH / 16;
+
+    fn record(&mut self, _: &Record<'_>) {
+        unreachable!("it reads otherwise");
+    }
+
+    fn read_from(&mut self, reader: &mut RecordReader) -> Result<Lsn, Stop> {
+        reader.next_choices(
+            |block| is_wanted(block.locator.relation),
+            |outline, wanted, bytes| self.0.push((counted(outline), wanted, bytes.to_vec())),
+        )
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Gathers on threads; what was gathered must be `expected`, and the end that of reading in order.
+fn assert_gathers<G: Gather + Default, T: PartialEq + std::fmt::Debug>(
+    log: (&Arc<dyn Segments>, Position, Option<Lsn>),
+    threads: usize,
+    gathered: fn(&mut G) -> &mut Vec<T>,
+    expected: Vec<T>,
+    in_order: &Outcome,
+) -> Result<(), TestCaseError> {
+    let (segments, from, end) = log;
+    let mut found = Vec::new();
+    let scan = parallel::scan(segments, from, end, threads, G::default, |part| {
+        found.append(gathered(part));
+        ControlFlow::Continue(())
+    });
+    let stop = scan.stop.map_or_else(|| "none".to_owned(), |stop| format!("{stop:?}: {stop}"));
+    prop_assert_eq!(&stop, &in_order.stop, "on {} threads", threads);
+    prop_assert_eq!(scan.position, in_order.position, "on {} threads", threads);
+    prop_assert_eq!(found.len(), expected.len(), "on {} threads", threads);
+    let difference = found.iter().zip(&expected).find(|(one, other)| one != other);
+    prop_assert!(difference.is_none(), "on {} threads: {:?}", threads, difference);
+    Ok(())
 }
 
 /// Compares without printing megabytes where they differ.
@@ -336,18 +401,11 @@ fn assert_all_ways_agree(
     for threads in 1..=3 {
         let parallel = read_on_threads(&segments, from, end, threads);
         assert_same(&in_order, &parallel, &format!("on {threads} threads"))?;
-        let mut counted = Vec::new();
-        let scan = parallel::scan(&segments, from, end, threads, Counter::default, |gathered| {
-            counted.append(&mut gathered.0);
-            ControlFlow::Continue(())
-        });
-        let stop = scan.stop.map_or_else(|| "none".to_owned(), |stop| format!("{stop:?}: {stop}"));
-        prop_assert_eq!(&stop, &in_order.stop, "counting on {} threads", threads);
-        prop_assert_eq!(scan.position, in_order.position, "counting on {} threads", threads);
-        let expected = in_order.records.iter().map(Seen::counted);
-        let difference = counted.iter().copied().zip(expected).find(|(one, other)| one != other);
-        prop_assert!(difference.is_none(), "counting on {} threads: {:?}", threads, difference);
-        prop_assert_eq!(counted.len(), in_order.records.len());
+        let counted = in_order.records.iter().map(Seen::counted).collect();
+        let chosen = in_order.records.iter().map(Seen::chosen).collect();
+        let log = (&segments, from, end);
+        assert_gathers(log, threads, |part: &mut Counter| &mut part.0, counted, &in_order)?;
+        assert_gathers(log, threads, |part: &mut Chooser| &mut part.0, chosen, &in_order)?;
     }
     Ok(in_order)
 }

@@ -119,8 +119,8 @@ const CASES: [Case; 8] = [
     },
     Case {
         name: "one relation's records, by their block references (`pgbench_branches`)",
-        ours: "SELECT count(*), min(start_lsn), max(start_lsn), sum(record_length) FROM (SELECT DISTINCT start_lsn, \
-               record_length FROM strata.wal_block WHERE start_lsn >= '{start}' AND end_lsn <= '{end}' \
+        ours: "SELECT count(*), min(start_lsn), max(start_lsn), sum(record_length) FROM (SELECT DISTINCT ON (start_lsn) \
+               start_lsn, record_length FROM strata.wal_block WHERE start_lsn >= '{start}' AND end_lsn <= '{end}' \
                AND relfilenode = {relation}) AS records",
         peer: "SELECT count(*), min(start_lsn), max(start_lsn), sum(record_length) \
                FROM pg_get_wal_records_info('{start}', '{end}') WHERE block_ref LIKE '%/{relation} fork %'",
