@@ -82,7 +82,11 @@ mod hardware {
     #[target_feature(enable = "sse4.2")]
     fn chain(crc: u32, bytes: &[u8]) -> u32 {
         let mut state = words(u64::from(!crc), bytes) as u32;
-        for &byte in bytes.as_chunks::<8>().1 {
+        let (fours, rest) = bytes.as_chunks::<8>().1.as_chunks::<4>();
+        for four in fours {
+            state = _mm_crc32_u32(state, u32::from_le_bytes(*four));
+        }
+        for &byte in rest {
             state = std::arch::x86_64::_mm_crc32_u8(state, byte);
         }
         !state

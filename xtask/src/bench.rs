@@ -4,8 +4,11 @@
 mod ext;
 mod ext_report;
 mod log;
+mod log_peer;
+mod log_report;
 mod machine;
 mod measure;
+mod peer;
 mod report;
 mod snapshot;
 mod wal;
@@ -25,7 +28,7 @@ pub(crate) struct Arguments {
 enum Subject {
     /// Reading a log of more than 1.5 GB: `strata waldump` against pg_waldump.
     Wal(wal::Arguments),
-    /// Writing the log: insertion against memcpy, durable commits against fdatasync.
+    /// Writing the log: insertion against memcpy, durable commits against fdatasync and PostgreSQL.
     Log(log::Arguments),
     /// Taking and asking snapshots, ending transactions: against PostgreSQL's GetSnapshotData.
     Snapshot(snapshot::Arguments),

@@ -34,7 +34,7 @@ impl Needs {
     };
 
     /// PostgreSQL 15's server with its headers, for a C function in it.
-    pub(crate) const SNAPSHOT_BENCH: Self = Self {
+    pub(crate) const SERVER_WITH_HEADERS: Self = Self {
         packages: &["postgresql-15", "postgresql-client-15", "postgresql-server-dev-15"],
         components: &[],
         installations: &[Installation::Debian15],

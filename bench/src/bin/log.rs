@@ -1,5 +1,6 @@
 //! The log alone: insertion without sync against memcpy, and durable commits against fdatasync. Prints a line of
-//! JSON for each measurement. The argument is a directory on the disk that is meant.
+//! JSON for each measurement. The first argument is a directory on the disk that is meant, the others say what is
+//! measured: `insertion` of records of a length by so many threads, or one round of `commits` of so many sessions.
 //!
 //! A commit is three records, as of a transaction that changes two rows: two of 100 bytes and one of 34, and a flush
 //! up to the end of the last.
@@ -23,47 +24,34 @@ use wal::write::{
     SyncMethod,
 };
 
-const LENGTHS: [usize; 3] = [60, 200, 8000];
-const THREADS: [usize; 6] = [1, 2, 4, 8, 16, 32];
-const SESSIONS: [usize; 4] = [1, 8, 32, 128];
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 const RMID: u8 = 130;
 const PAGES: u64 = 2048;
 const COMMIT_TIME: Duration = Duration::from_secs(2);
 
 fn main() {
-    let directory =
-        PathBuf::from(std::env::args().nth(1).expect("log DIRECTORY [insertion|commits]"));
-    let part = std::env::args().nth(2);
-    let wants = |name: &str| part.as_deref().is_none_or(|part| part == name);
-    if wants("insertion") {
-        for length in LENGTHS {
-            let memcpy_ns = median(|| memcpy(length));
-            for threads in THREADS {
-                let memory_ns = median(|| into_memory(length, threads));
-                let files_ns = median(|| into_files(&directory, length, threads));
-                print(&Measured::Insertion {
-                    length: length as u64,
-                    threads: threads as u64,
-                    memcpy_ns,
-                    memory_ns,
-                    files_ns,
-                });
-            }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |text: &str| text.parse().expect("a number");
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [directory, "insertion", length, threads] => {
+            print(&insertion(Path::new(directory), number(length), number(threads)));
+        }
+        [directory, "commits", sessions] => {
+            print(&commits(Path::new(directory), number(sessions)));
+        }
+        _ => {
+            panic!("usage: log DIRECTORY insertion LENGTH THREADS | log DIRECTORY commits SESSIONS")
         }
     }
-    if wants("commits") {
-        for sessions in SESSIONS {
-            let mut rounds: Vec<_> = (0..3).map(|_| commits(&directory, sessions)).collect();
-            rounds.sort_by(|one, other| one.0.total_cmp(&other.0));
-            let (per_second, syncs_per_commit, fdatasync_per_second) = rounds[1];
-            print(&Measured::Commits {
-                sessions: sessions as u64,
-                per_second,
-                syncs_per_commit,
-                fdatasync_per_second,
-            });
-        }
+}
+
+fn insertion(directory: &Path, length: usize, threads: usize) -> Measured {
+    Measured::Insertion {
+        length: length as u64,
+        threads: threads as u64,
+        memcpy_ns: median(|| memcpy(length)),
+        memory_ns: median(|| into_memory(length, threads)),
+        files_ns: median(|| into_files(directory, length, threads)),
     }
 }
 
@@ -160,8 +148,8 @@ fn into_memory(length: usize, threads: usize) -> f64 {
         let main = [main.as_slice()];
         let record = NewRecord { xid: Xid(700), main: &main, ..NewRecord::new(RMID, 0x10) };
         run(&mut || {
-            let built = builder.build(&record, buffers.page_writes()).expect("a legal record");
-            buffers.insert(&mut hint, &built).expect("inserts").expect("has no page");
+            let mut built = builder.build(&record, buffers.page_writes()).expect("a legal record");
+            buffers.insert(&mut hint, &mut built).expect("inserts").expect("has no page");
         });
     })
 }
@@ -222,8 +210,8 @@ fn fdatasync_rate(directory: &Path) -> f64 {
     rate
 }
 
-/// Commits a second, syncs a commit, and the rate of `fdatasync` beside it.
-fn commits(directory: &Path, sessions: usize) -> (f64, f64, f64) {
+/// Commits for two seconds, and the rate of `fdatasync` before and after it.
+fn commits(directory: &Path, sessions: usize) -> Measured {
     let before = fdatasync_rate(directory);
     let (log, log_directory) = new_log(directory, SyncMethod::Fdatasync);
     for _ in 0..4 {
@@ -242,12 +230,12 @@ fn commits(directory: &Path, sessions: usize) -> (f64, f64, f64) {
                     let (row, commit) = ([row.as_slice()], [commit.as_slice()]);
                     let row = NewRecord { xid: Xid(700), main: &row, ..NewRecord::new(RMID, 0x10) };
                     let commit = NewRecord { main: &commit, ..row };
-                    let mut count = 0;
+                    let (mut count, others) = (0, sessions as u32 - 1);
                     while !ends.load(Ordering::Relaxed) {
                         log.insert(&mut inserter, &row).expect("inserts");
                         log.insert(&mut inserter, &row).expect("inserts");
                         let placed = log.insert(&mut inserter, &commit).expect("inserts");
-                        log.flush(placed.end).expect("flushes");
+                        log.flush_commit(placed.end, others).expect("flushes");
                         count += 1;
                     }
                     count
@@ -263,5 +251,10 @@ fn commits(directory: &Path, sessions: usize) -> (f64, f64, f64) {
     drop(log);
     std::fs::remove_dir_all(log_directory).expect("removes");
     let after = fdatasync_rate(directory);
-    (total as f64 / seconds, syncs as f64 / total as f64, (before + after) / 2.0)
+    Measured::Commits {
+        sessions: sessions as u64,
+        per_second: total as f64 / seconds,
+        syncs_per_commit: syncs as f64 / total as f64,
+        fdatasync_per_second: (before + after) / 2.0,
+    }
 }

@@ -33,7 +33,7 @@ pub(crate) fn with_record<R>(
     };
     let mut builder = Builder::default();
     let off = PageWrites { redo: Lsn(0), are_on: false };
-    let built = builder.build(&record, off).expect("a legal record");
+    let mut built = builder.build(&record, off).expect("a legal record");
     let bytes = built.to_bytes(Lsn(0x100_0028));
     let header = RecordHeader::read(bytes.first_chunk().expect("a header"));
     let (start, end) = (Lsn(0x200_0100), Lsn(0x200_0100 + bytes.len() as u64));

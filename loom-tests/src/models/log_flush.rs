@@ -55,7 +55,7 @@ impl Log {
 
     fn commit(&self) {
         let end = Lsn(self.inserted.fetch_add(1, SeqCst) + 1);
-        let flushed = self.group.flush(end, |up_to| {
+        let flushed = self.group.flush_commit(end, |up_to| {
             let inserted = self.inserted.load(SeqCst);
             assert!(inserted >= up_to.0);
             self.on_disk.fetch_max(inserted, Relaxed);

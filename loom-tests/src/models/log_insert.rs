@@ -90,8 +90,8 @@ pub(super) fn insert(buffers: &Buffers<File>, hint: usize, byte: u8, length: usi
     let main = vec![byte; length];
     let (mut builder, mut hint) = (Builder::default(), hint);
     let record = NewRecord { main: &[&main], ..NewRecord::new(130, 0) };
-    let built = builder.build(&record, buffers.page_writes()).expect("a legal record");
-    buffers.insert(&mut hint, &built).expect("the log goes on").expect("it has no page")
+    let mut built = builder.build(&record, buffers.page_writes()).expect("a legal record");
+    buffers.insert(&mut hint, &mut built).expect("the log goes on").expect("it has no page")
 }
 
 /// Writes out what is finished, if there is something.
@@ -182,8 +182,8 @@ fn redo_point() {
     let record = NewRecord { blocks: &blocks, ..NewRecord::new(130, 0) };
     let mut builder = Builder::default();
     let old = PageWrites { redo: Lsn::INVALID, are_on: true };
-    let built = builder.build(&record, old).expect("a legal record");
-    let placed = buffers.insert(&mut 0, &built).expect("the log goes on");
+    let mut built = builder.build(&record, old).expect("a legal record");
+    let placed = buffers.insert(&mut 0, &mut built).expect("the log goes on");
     let redo = mover.join().expect("the mover ends");
     if let Some(placed) = placed {
         assert!(placed.start < redo, "{} is not before {redo}", placed.start);

@@ -85,7 +85,7 @@ pub struct Beginning {
     /// Whether a record before `next` was cut off by a crash, so that the page there says so; `next` is a
     /// page's start then.
     pub overwrites: bool,
-    /// How many pages the buffers have.
+    /// How many pages the buffers have; rounded up to a power of two.
     pub pages: u64,
     /// How many threads can insert at once.
     pub slots: usize,
@@ -128,7 +128,7 @@ impl<S: Sink> Buffers<S> {
             headers: PageHeaders::new(layout, beginning.timeline, beginning.system_identifier),
             reservation: Reservation::new(layout, next, beginning.previous),
             slots: Slots::new(beginning.slots),
-            ring: Ring::new(beginning.pages, next),
+            ring: Ring::new(beginning.pages.next_power_of_two(), next),
             settings: CachePadded::new(settings),
             failure: Failure::new(),
             written: CachePadded::new(AtomicU64::new(next.0)),
@@ -147,7 +147,11 @@ impl<S: Sink> Buffers<S> {
     /// # Errors
     /// If the log is stopped or exhausted.
     #[inline]
-    pub fn insert(&self, hint: &mut usize, built: &Built<'_>) -> Result<Option<Placed>, LogError> {
+    pub fn insert(
+        &self,
+        hint: &mut usize,
+        built: &mut Built<'_>,
+    ) -> Result<Option<Placed>, LogError> {
         let length = u64::from(built.total_length());
         let reserve_first = base::variant!("log.reserve-before-slot");
         let early = reserve_first.then(|| self.reservation.reserve(length, || true));
@@ -169,11 +173,11 @@ impl<S: Sink> Buffers<S> {
         };
         slot.advance(self.first_byte(reserved.start));
         let mut copy = Copy::begin(self, &slot, reserved.start, length)?;
-        copy.put(&built.header(reserved.previous))?;
+        copy.put(built.first_piece(reserved.previous))?;
         let mut result = Ok(());
-        built.for_each_part(|part| {
+        built.for_each_further_piece(|piece| {
             if result.is_ok() {
-                result = copy.put(part);
+                result = copy.put(piece);
             }
         });
         result?;
@@ -190,7 +194,11 @@ impl<S: Sink> Buffers<S> {
     ///
     /// # Errors
     /// If the log is stopped or exhausted.
-    pub fn switch(&self, hint: &mut usize, built: &Built<'_>) -> Result<Option<Placed>, LogError> {
+    pub fn switch(
+        &self,
+        hint: &mut usize,
+        built: &mut Built<'_>,
+    ) -> Result<Option<Placed>, LogError> {
         let length = u64::from(built.total_length());
         assert_eq!(length, HEADER_SIZE as u64, "a switch record is a header alone");
         let slot = self.take_slot(hint)?;
@@ -208,7 +216,7 @@ impl<S: Sink> Buffers<S> {
         let Reserved { start, end: segment_end, previous } = reserved;
         slot.advance(self.first_byte(start));
         let mut copy = Copy::begin(self, &slot, start, length)?;
-        copy.put(&built.header(previous))?;
+        copy.put(built.first_piece(previous))?;
         let end = copy.align()?;
         copy.fill_to(segment_end)?;
         slot.count(length, 0, built.is_important().then_some(start));

@@ -18,6 +18,7 @@ use base::page::RawPage;
 use base::{Lsn, PAGE_SIZE, RelFileLocator};
 
 use super::image::{Compressor, Hole, ImageCompression};
+use super::piece::{ONE_PIECE, Piece};
 use super::record::{ImageChoice, NewBlock, NewRecord};
 use crate::crc;
 use crate::record::{
@@ -26,9 +27,6 @@ use crate::record::{
     IMAGE_HAS_HOLE, MAX_BLOCK_ID, MAX_LENGTH, RecordHeader, SPECIAL_REL_UPDATE,
 };
 use crate::rmgr;
-
-/// Up to this length a record is put together in one piece.
-const ONE_PIECE: u64 = 2048;
 
 /// What decides on full-page images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +74,7 @@ pub struct Builder {
     compression: ImageCompression,
     compressor: Compressor,
     /// The header, the part headers and, of a short record, the parts.
-    headers: Vec<u8>,
+    first: Piece,
     /// What goes into the record of each block.
     choices: Vec<Choice>,
     /// Compressed images, one behind the other.
@@ -103,8 +101,8 @@ struct Image {
 /// A record that lacks only its place: the link to the record before, and the checksum over it.
 #[derive(Debug)]
 pub struct Built<'b> {
-    headers: &'b [u8],
-    /// Parts that are not in `headers`: none of a short record.
+    first: &'b mut Piece,
+    /// Parts that are not in `first`: none of a short record.
     outside: Option<(&'b NewRecord<'b>, &'b [Choice], &'b [u8])>,
     total_length: u32,
     body_crc: u32,
@@ -133,8 +131,7 @@ impl Builder {
         check(record)?;
         self.choices.clear();
         self.compressed.clear();
-        self.headers.clear();
-        self.headers.resize(HEADER_SIZE, 0);
+        self.first.begin();
         let mut oldest_without_image: Option<Lsn> = None;
         let (mut images, mut parts) = (0, 0u64);
         let mut relation_before = None;
@@ -173,24 +170,24 @@ impl Builder {
             self.choices.push(Choice { image, with_data });
         }
         if let Some(origin) = record.origin.filter(|origin| *origin != 0) {
-            self.headers.push(ID_ORIGIN);
-            self.headers.extend_from_slice(&origin.to_le_bytes());
+            self.first.field([ID_ORIGIN]);
+            self.first.field(origin.to_le_bytes());
         }
         if let Some(xid) = record.toplevel_xid {
-            self.headers.push(ID_TOPLEVEL_XID);
-            self.headers.extend_from_slice(&xid.0.to_le_bytes());
+            self.first.field([ID_TOPLEVEL_XID]);
+            self.first.field(xid.0.to_le_bytes());
         }
         let main = length_of(record.main);
         match u8::try_from(main) {
             Ok(0) => {}
-            Ok(length) => self.headers.extend_from_slice(&[ID_DATA_SHORT, length]),
+            Ok(length) => self.first.field([ID_DATA_SHORT, length]),
             Err(_) => {
-                self.headers.push(ID_DATA_LONG);
+                self.first.field([ID_DATA_LONG]);
                 // What does not fit is refused below.
-                self.headers.extend_from_slice(&(main as u32).to_le_bytes());
+                self.first.field((main as u32).to_le_bytes());
             }
         }
-        let length = self.headers.len() as u64 + parts + main;
+        let length = self.first.length() as u64 + parts + main;
         if length > u64::from(MAX_LENGTH) {
             return Err(BuildError::TooLong { length });
         }
@@ -203,23 +200,23 @@ impl Builder {
             rmid: record.rmid,
             crc: 0,
         };
-        self.headers[..HEADER_SIZE].copy_from_slice(&header.encode());
-        let is_one_piece = length <= ONE_PIECE;
+        *self.first.header() = header.encode();
+        let is_one_piece = length <= ONE_PIECE as u64;
+        let first = &mut self.first;
         if is_one_piece {
-            let headers = &mut self.headers;
-            for_each_part(record, &self.choices, &self.compressed, |part| {
-                headers.extend_from_slice(part);
-            });
+            for_each_part(record, &self.choices, &self.compressed, |part| first.add(part));
         }
-        let mut body_crc = crc::append(0, &self.headers[HEADER_SIZE..]);
-        if !is_one_piece {
+        let mut body_crc = crc::append(0, &first.bytes()[HEADER_SIZE..]);
+        if is_one_piece {
+            first.align();
+        } else {
             for_each_part(record, &self.choices, &self.compressed, |part| {
                 body_crc = crc::append(body_crc, part);
             });
         }
         let outside = (record, self.choices.as_slice(), self.compressed.as_slice());
         Ok(Built {
-            headers: &self.headers,
+            first: &mut self.first,
             outside: (!is_one_piece).then_some(outside),
             total_length,
             body_crc,
@@ -265,24 +262,24 @@ impl Builder {
         flags |= if data_length.is_some() { BLOCK_HAS_DATA } else { 0 };
         flags |= if block.will_init { BLOCK_WILL_INIT } else { 0 };
         flags |= if has_same_relation { BLOCK_SAME_REL } else { 0 };
-        let headers = &mut self.headers;
-        headers.extend_from_slice(&[block.id, flags]);
-        headers.extend_from_slice(&data_length.unwrap_or(0).to_le_bytes());
+        let first = &mut self.first;
+        first.field([block.id, flags]);
+        first.field(data_length.unwrap_or(0).to_le_bytes());
         if let Some(image) = image {
-            headers.extend_from_slice(&image.length.to_le_bytes());
-            headers.extend_from_slice(&image.hole.offset.to_le_bytes());
-            headers.push(image.info);
+            first.field(image.length.to_le_bytes());
+            first.field(image.hole.offset.to_le_bytes());
+            first.field([image.info]);
             if image.hole.length > 0 && image.compressed_at.is_some() {
-                headers.extend_from_slice(&image.hole.length.to_le_bytes());
+                first.field(image.hole.length.to_le_bytes());
             }
         }
         if !has_same_relation {
             let RelFileLocator { tablespace, database, relation } = block.locator;
             for number in [tablespace, database, relation] {
-                headers.extend_from_slice(&number.to_le_bytes());
+                first.field(number.to_le_bytes());
             }
         }
-        headers.extend_from_slice(&block.block.to_le_bytes());
+        first.field(block.block.to_le_bytes());
     }
 }
 
@@ -316,30 +313,31 @@ impl Built<'_> {
         self.writes.are_on && self.oldest_without_image.is_none_or(|lsn| lsn > writes.redo)
     }
 
-    /// The header, complete, for a record behind the one at `previous`.
+    /// The record's first piece, complete, behind a record at `previous`: header and part headers; of a short record
+    /// everything, with the zeros that align the next one.
     #[inline]
-    pub fn header(&self, previous: Lsn) -> [u8; HEADER_SIZE] {
-        let mut header = [0; HEADER_SIZE];
-        header.copy_from_slice(&self.headers[..HEADER_SIZE]);
+    pub fn first_piece(&mut self, previous: Lsn) -> &[u8] {
+        const CRC: usize = HEADER_SIZE - size_of::<u32>();
+        let header = self.first.header();
         header[8..16].copy_from_slice(&previous.0.to_le_bytes());
-        let sum = crc::append(self.body_crc, &header[..HEADER_SIZE - size_of::<u32>()]);
-        header[HEADER_SIZE - size_of::<u32>()..].copy_from_slice(&sum.to_le_bytes());
-        header
+        let sum = crc::append(self.body_crc, &header[..CRC]);
+        header[CRC..].copy_from_slice(&sum.to_le_bytes());
+        self.first.bytes()
     }
 
-    /// What follows the header, piece by piece.
+    /// What follows the first piece, piece by piece: nothing of a short record.
     #[inline]
-    pub fn for_each_part(&self, mut take: impl FnMut(&[u8])) {
-        take(&self.headers[HEADER_SIZE..]);
+    pub fn for_each_further_piece(&self, take: impl FnMut(&[u8])) {
         if let Some((record, choices, compressed)) = self.outside {
             for_each_part(record, choices, compressed, take);
         }
     }
 
-    /// All its bytes.
-    pub fn to_bytes(&self, previous: Lsn) -> Vec<u8> {
-        let mut bytes = self.header(previous).to_vec();
-        self.for_each_part(|part| bytes.extend_from_slice(part));
+    /// All its bytes, without what aligns the next record.
+    pub fn to_bytes(&mut self, previous: Lsn) -> Vec<u8> {
+        let mut bytes = self.first_piece(previous).to_vec();
+        self.for_each_further_piece(|piece| bytes.extend_from_slice(piece));
+        bytes.truncate(self.total_length as usize);
         bytes
     }
 }

@@ -200,8 +200,8 @@ impl Log {
     ) -> Result<Placed, LogError> {
         loop {
             let writes = self.core.buffers.page_writes();
-            let built = inserter.builder.build(record, writes)?;
-            if let Some(placed) = self.core.buffers.insert(&mut inserter.hint, &built)? {
+            let mut built = inserter.builder.build(record, writes)?;
+            if let Some(placed) = self.core.buffers.insert(&mut inserter.hint, &mut built)? {
                 return Ok(placed);
             }
         }
@@ -213,7 +213,8 @@ impl Log {
     /// If the log is stopped, or `up_to` is beyond what was inserted.
     #[inline]
     pub fn flush(&self, up_to: Lsn) -> Result<(), LogError> {
-        self.flush_after(up_to, Duration::ZERO)
+        self.check_position(up_to)?;
+        self.core.flush(up_to)
     }
 
     /// [`Log::flush`] for a commit, with so many other transactions active: whoever flushes for the group may wait a
@@ -223,10 +224,13 @@ impl Log {
     /// As [`Log::flush`].
     pub fn flush_commit(&self, up_to: Lsn, others: u32) -> Result<(), LogError> {
         let waits = others >= self.options.commit_siblings;
-        self.flush_after(up_to, if waits { self.options.commit_delay } else { Duration::ZERO })
+        let delay = if waits { self.options.commit_delay } else { Duration::ZERO };
+        self.check_position(up_to)?;
+        self.core.group.flush_commit(up_to, |up_to| self.core.write_and_sync(up_to, delay))
     }
 
-    fn flush_after(&self, up_to: Lsn, delay: Duration) -> Result<(), LogError> {
+    /// Refuses a position that is beyond what was inserted.
+    fn check_position(&self, up_to: Lsn) -> Result<(), LogError> {
         if self.flushed() >= up_to {
             return Ok(());
         }
@@ -235,7 +239,7 @@ impl Log {
             self.core.buffers.check()?;
             return Err(LogError::BeyondEnd { up_to, end });
         }
-        self.core.flush(up_to, delay)
+        Ok(())
     }
 
     /// Everything before `up_to` is to become durable soon, by the WAL writer: for asynchronous commits.
@@ -328,8 +332,8 @@ impl Log {
     /// If the log is stopped.
     pub fn switch(&self, inserter: &mut Inserter) -> Result<Lsn, LogError> {
         let record = NewRecord { is_important: false, ..NewRecord::new(XLOG, xlog::SWITCH) };
-        let built = inserter.builder.build(&record, self.page_writes())?;
-        match self.core.buffers.switch(&mut inserter.hint, &built)? {
+        let mut built = inserter.builder.build(&record, self.page_writes())?;
+        match self.core.buffers.switch(&mut inserter.hint, &mut built)? {
             Some(placed) => {
                 let size = self.core.files.size();
                 let last_byte = Lsn(placed.end.0 - 1);
@@ -449,22 +453,26 @@ impl Log {
 }
 
 impl Core {
-    /// Flushes up to `up_to` at least, after a delay if this thread is to flush for a group.
-    pub(super) fn flush(&self, up_to: Lsn, delay: Duration) -> Result<(), LogError> {
-        self.group.flush(up_to, |up_to| {
-            self.buffers.check()?;
-            if !delay.is_zero() {
-                base::sync::thread::sleep(delay);
-            }
-            let (sink, written) = self.buffers.write_out(up_to)?;
-            let open = sink.open_segment();
-            // Others can write while this one syncs.
-            drop(sink);
-            if let Some(open) = open.filter(|_| self.files.method().syncs_after_writing()) {
-                open.sync(&self.files, &self.calls).map_err(|error| self.buffers.stop(error))?;
-            }
-            Ok(written)
-        })
+    /// Comes back when everything before `up_to` is durable.
+    pub(super) fn flush(&self, up_to: Lsn) -> Result<(), LogError> {
+        self.group.flush(up_to, |up_to| self.write_and_sync(up_to, Duration::ZERO))
+    }
+
+    /// What the leader of a group does: makes durable what lies before `up_to` and whatever else is copied, after a
+    /// delay.
+    fn write_and_sync(&self, up_to: Lsn, delay: Duration) -> Result<Lsn, LogError> {
+        self.buffers.check()?;
+        if !delay.is_zero() {
+            base::sync::thread::sleep(delay);
+        }
+        let (sink, written) = self.buffers.write_out(up_to)?;
+        let open = sink.open_segment();
+        // Others can write while this one syncs.
+        drop(sink);
+        if let Some(open) = open.filter(|_| self.files.method().syncs_after_writing()) {
+            open.sync(&self.files, &self.calls).map_err(|error| self.buffers.stop(error))?;
+        }
+        Ok(written)
     }
 
     pub(super) fn prepare_next_segment(&self) -> Result<bool, LogError> {

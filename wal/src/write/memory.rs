@@ -1,6 +1,7 @@
 //! The bytes of the log's buffers, which many threads fill at once, each its own part.
 //!
-//! Pages lie one behind the other; page p of the log is in buffer p modulo their number. Invariants: who
+//! Pages lie one behind the other; page p of the log is in buffer p modulo their number, which is a power of two, so that
+//! no division stands between a record and its place. Invariants: who
 //! writes a range has reserved it, and the ring says that its page is there; who reads a range knows that it
 //! is written and that its page is not given away. Both are orderings of `slots` and `ring`; here is only the
 //! access. Under loom every eight bytes are a cell of their own, in which loom sees an access that no edge
@@ -23,7 +24,7 @@ struct Cell([u8; CELL]);
 /// The buffers.
 pub(super) struct Memory {
     cells: Box<[UnsafeCell<Cell>]>,
-    /// Their size in bytes, all together.
+    /// Their size in bytes, all together: a power of two.
     size: u64,
 }
 
@@ -39,7 +40,9 @@ impl std::fmt::Debug for Memory {
 }
 
 impl Memory {
+    /// Memory for so many pages, a power of two.
     pub(super) fn new(pages: u64) -> Memory {
+        assert!(pages.is_power_of_two());
         let size = pages * PAGE;
         let cells = size / CELL as u64;
         Memory { cells: (0..cells).map(|_| UnsafeCell::new(Cell([0; CELL]))).collect(), size }
@@ -50,6 +53,11 @@ impl Memory {
         self.size
     }
 
+    #[inline]
+    fn offset_of(&self, at: Lsn) -> usize {
+        (at.0 & (self.size - 1)) as usize
+    }
+
     /// Copies bytes to the log position `at`, within its page.
     ///
     /// # Safety
@@ -58,7 +66,7 @@ impl Memory {
     #[expect(unsafe_code)]
     pub(super) unsafe fn write(&self, at: Lsn, bytes: &[u8]) {
         assert!(Layout::offset_in_page(at) + bytes.len() as u64 <= PAGE);
-        let mut offset = (at.0 % self.size) as usize;
+        let mut offset = self.offset_of(at);
         let mut bytes = bytes;
         while !bytes.is_empty() {
             let (cell, within) = (offset / CELL, offset % CELL);
@@ -89,7 +97,7 @@ impl Memory {
     ) -> R {
         let length = to.0 - from.0;
         assert!(length <= self.size);
-        let start = from.0 % self.size;
+        let start = self.offset_of(from) as u64;
         let first = length.min(self.size - start);
         // SAFETY: within the buffers; the rest is the caller's promise.
         unsafe {

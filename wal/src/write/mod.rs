@@ -28,6 +28,7 @@ mod options;
 mod page_header;
 mod pause;
 mod pglz;
+mod piece;
 pub mod record;
 mod reserve;
 mod ring;

@@ -16,7 +16,7 @@ use crate::segment::{SegmentSize, Timeline};
 /// How a log is written. The default is PostgreSQL's, where PostgreSQL has the parameter.
 #[derive(Debug, Clone)]
 pub struct LogOptions {
-    /// Pages of 8 kB in the buffers (`wal_buffers`), at least 4.
+    /// Pages of 8 kB in the buffers (`wal_buffers`), at least 4; rounded up to a power of two.
     pub buffer_pages: u64,
     /// How many threads can insert at the same moment; others wait for a few instructions.
     pub insertion_slots: usize,

@@ -31,7 +31,7 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// A ring of so many buffers, in which the page of `next` is ready, if that lies within one: what was on
+    /// A ring of so many buffers, a power of two, in which the page of `next` is ready, if that lies within one: what was on
     /// it before is in the file already.
     pub(super) fn new(pages: u64, next: Lsn) -> Ring {
         let ring = Ring {
@@ -90,6 +90,6 @@ impl Ring {
     }
 
     fn of(&self, page: Lsn) -> &AtomicU64 {
-        &self.ready[(page.0 / PAGE % self.ready.len() as u64) as usize]
+        &self.ready[(page.0 / PAGE) as usize & (self.ready.len() - 1)]
     }
 }

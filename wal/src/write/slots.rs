@@ -73,8 +73,8 @@ impl Slots {
     pub(super) fn take(&self, hint: &mut usize, gives_up: impl Fn() -> bool) -> Option<Taken<'_>> {
         let mut pause = Pause::default();
         loop {
-            for turn in 0..self.0.len() {
-                let number = (*hint + turn) % self.0.len();
+            for _ in 0..self.0.len() {
+                let number = if *hint < self.0.len() { *hint } else { *hint % self.0.len() };
                 let slot = &self.0[number];
                 if slot.inserting_at.load(Relaxed) == IDLE
                     && slot
@@ -90,6 +90,7 @@ impl Slots {
                     *hint = number;
                     return Some(Taken(slot));
                 }
+                *hint = number + 1;
             }
             if gives_up() {
                 return None;

@@ -113,6 +113,6 @@ fn work(
     if target <= flushed {
         return Ok(false);
     }
-    core.flush(target, Duration::ZERO)?;
+    core.flush(target)?;
     Ok(true)
 }

@@ -1,17 +1,20 @@
 //! `cargo xtask bench log`: the log alone. Inserting records without a sync, against memcpy; durable commits, against
-//! the disk's own rate of fdatasync.
+//! the disk's own rate of fdatasync and against PostgreSQL 15, which commits inside its server.
 //!
-//! The program `log` of the crate `bench` measures and prints a line of JSON for each figure; this writes the report.
+//! The program `log` of the crate `bench` measures and prints a line of JSON for each figure. Its rounds of commits and
+//! the server's take turns, on the same file system.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
+use crate::bench::log_peer::Peer;
+use crate::bench::log_report::{self, Commits, Insertion};
 use crate::bench::machine::Machine;
+use crate::setup::{self, Needs};
 use crate::{process, workspace};
 
 /// What `cargo xtask bench log` takes.
@@ -21,35 +24,54 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", default_value = "docs/benchmarks/log.md")]
     output: PathBuf,
 
-    /// The directory whose disk is measured.
+    /// The directory whose disk is measured; the server's data directory is a temporary one (TMPDIR).
     #[arg(long, value_name = "DIR", default_value = "target/bench-log")]
     directory: PathBuf,
 }
 
-/// What the program prints; bench/src/log.rs has the same fields.
+/// Lengths of the records that are inserted.
+const LENGTHS: [u64; 3] = [60, 200, 8000];
+/// Threads that insert.
+const THREADS: [u64; 6] = [1, 2, 4, 8, 16, 32];
+/// Sessions that commit, and how many times PostgreSQL's rate is the goal.
+const SESSIONS: [(u64, Option<f64>); 4] = [(1, None), (8, Some(2.5)), (32, Some(3.0)), (128, None)];
+/// Rounds of each.
+const ROUNDS: usize = 3;
+/// The commit_delay that PostgreSQL is measured with beside its default: half of a usual sync.
+const DELAY: Duration = Duration::from_micros(50);
+
+/// What is used of what the program prints; bench/src/log.rs has these fields.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 enum Measured {
     Insertion { length: u64, threads: u64, memcpy_ns: f64, memory_ns: f64, files_ns: f64 },
-    Commits { sessions: u64, per_second: f64, syncs_per_commit: f64, fdatasync_per_second: f64 },
+    Commits { per_second: f64, syncs_per_commit: f64, fdatasync_per_second: f64 },
 }
 
 /// Measures, and writes the report.
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
+    setup::ensure_installed(&Needs::SERVER_WITH_HEADERS)?;
     let machine = Machine::before_measuring();
     let build = ["build", "--release", "--package", "pgstrata-bench", "--bin", "log"];
     process::run_shown(workspace::cargo().args(build))?;
     let directory = workspace::directory().join(&arguments.directory);
     fs::create_dir_all(&directory)?;
-    println!("xtask: inserting and committing, about two minutes");
-    let program = workspace::target_directory()?.join("release/log");
-    let output = process::run(process::command(program).arg(&directory))?;
-    let mut all = Vec::new();
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        all.push(serde_json::from_str(line).with_context(|| format!("not a measurement: {line}"))?);
+    println!("xtask: inserting, about a minute");
+    let mut insertions = Vec::new();
+    for (length, threads) in
+        LENGTHS.iter().flat_map(|length| THREADS.map(|threads| (length, threads)))
+    {
+        let arguments = ["insertion", &length.to_string(), &threads.to_string()];
+        for measured in run_program(&directory, &arguments)? {
+            if let Measured::Insertion { length, threads, memcpy_ns, memory_ns, files_ns } =
+                measured
+            {
+                insertions.push(Insertion { length, threads, memcpy_ns, memory_ns, files_ns });
+            }
+        }
     }
-    ensure!(!all.is_empty(), "nothing was measured");
-    let report = report(&machine, &all);
+    let commits = measure_commits(&directory)?;
+    let report = log_report::report(&machine, &insertions, &commits)?;
     print!("{report}");
     let output = workspace::directory().join(&arguments.output);
     if let Some(parent) = output.parent() {
@@ -60,72 +82,58 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn report(machine: &Machine, all: &[Measured]) -> String {
-    let mut text = String::from("# Writing the log\n\n");
-    text += "Written by `cargo xtask bench log`; run it again on your machine, since absolute figures drift from one to \
-             another. The log alone: no pages, no transactions.\n\n| | |\n|---|---|\n";
-    for (name, value) in machine.rows() {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "| {name} | {value} |");
+fn measure_commits(directory: &Path) -> Result<Vec<Commits>> {
+    let most = SESSIONS.map(|(sessions, _)| sessions).into_iter().max().unwrap_or(1);
+    let peer = Peer::start(most)?;
+    let mut all = Vec::new();
+    for (sessions, goal) in SESSIONS {
+        println!("xtask: committing, {sessions} sessions");
+        let (mut rounds, mut peers, mut delayed) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            rounds.extend(run_program(directory, &["commits", &sessions.to_string()])?);
+            peers.push(peer.commits(sessions, Duration::ZERO)?);
+            delayed.push(peer.commits(sessions, DELAY)?);
+        }
+        let median = |value: &dyn Fn(&Measured) -> Option<f64>| {
+            middle(rounds.iter().filter_map(value).collect())
+        };
+        let of = |field: fn(f64, f64, f64) -> f64| {
+            median(&|measured| match measured {
+                Measured::Commits {
+                    per_second, syncs_per_commit, fdatasync_per_second, ..
+                } => Some(field(*per_second, *syncs_per_commit, *fdatasync_per_second)),
+                Measured::Insertion { .. } => None,
+            })
+        };
+        all.push(Commits {
+            sessions,
+            goal,
+            per_second: of(|rate, _, _| rate)?,
+            syncs_per_commit: of(|_, syncs, _| syncs)?,
+            fdatasync_per_second: of(|_, _, disk| disk)?,
+            of_fdatasync: of(|rate, _, disk| rate / disk)?,
+            peer_per_second: middle(peers)?,
+            delayed_peer_per_second: middle(delayed)?,
+        });
     }
-    text += &insertions(all);
-    text += &commits(all);
-    text
+    peer.stop()?;
+    Ok(all)
 }
 
-/// A table for each length.
-fn insertions(all: &[Measured]) -> String {
-    let mut text = String::from(
-        "\n## Inserting, without a sync\n\nEach record is built, summed (CRC-32C), given its place and copied. *memory*: buffers of \
-         16 MiB that go nowhere. *files*: the same, written to segment files that are never synced. *memcpy*: one thread that \
-         copies as many bytes to successive places of 16 MiB, the limit. Nanoseconds a record are of all threads \
-         together; medians of five runs.\n",
-    );
-    let mut lengths: BTreeMap<u64, Vec<&Measured>> = BTreeMap::new();
-    for measured in all {
-        if let Measured::Insertion { length, .. } = measured {
-            lengths.entry(*length).or_default().push(measured);
-        }
-    }
-    for (length, rows) in lengths {
-        let _ = write!(
-            text,
-            "\nRecords of {length} bytes:\n\n| threads | memory, ns | GB/s | files, ns | GB/s | memcpy, ns | GB/s |\n\
-             |---:|---:|---:|---:|---:|---:|---:|\n"
-        );
-        for row in rows {
-            if let Measured::Insertion { threads, memcpy_ns, memory_ns, files_ns, .. } = row {
-                let rate = |ns: &f64| length as f64 / ns;
-                let _ = writeln!(
-                    text,
-                    "| {threads} | {memory_ns:.1} | {:.2} | {files_ns:.1} | {:.2} | {memcpy_ns:.1} | {:.2} |",
-                    rate(memory_ns),
-                    rate(files_ns),
-                    rate(memcpy_ns),
-                );
-            }
-        }
-    }
-    text
+fn run_program(directory: &Path, arguments: &[&str]) -> Result<Vec<Measured>> {
+    let program = workspace::target_directory()?.join("release/log");
+    let output = process::run(process::command(program).arg(directory).args(arguments))?;
+    let lines = String::from_utf8(output.stdout)?;
+    let parse = |line: &str| {
+        serde_json::from_str(line).with_context(|| format!("not a measurement: {line}"))
+    };
+    let all = lines.lines().map(parse).collect::<Result<Vec<_>>>()?;
+    ensure!(!all.is_empty(), "nothing was measured");
+    Ok(all)
 }
 
-fn commits(all: &[Measured]) -> String {
-    let mut text = String::from(
-        "\n## Durable commits\n\nA commit is three records (two of 100 bytes, one of 34) and a flush; sync method fdatasync, \
-         no commit delay. Beside it the rate at which one thread writes 8 kB and calls fdatasync, measured before and after each run. \
-         Medians of three runs of two seconds.\n\n| sessions | commits a second | fdatasync a second | ratio | syncs a commit |\n\
-         |---:|---:|---:|---:|---:|\n",
-    );
-    for measured in all {
-        if let Measured::Commits { sessions, per_second, syncs_per_commit, fdatasync_per_second } =
-            measured
-        {
-            let _ = writeln!(
-                text,
-                "| {sessions} | {per_second:.0} | {fdatasync_per_second:.0} | **{:.2}** | {syncs_per_commit:.3} |",
-                per_second / fdatasync_per_second
-            );
-        }
-    }
-    text
+/// The median.
+fn middle(mut values: Vec<f64>) -> Result<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().context("nothing was measured")
 }

@@ -6,12 +6,13 @@
 //! both of the crate `bench`; its third part writes the report from what these found.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use crate::bench::machine::Machine;
+use crate::bench::peer;
 use crate::installation::Installation;
 use crate::server::{Cluster, Shutdown};
 use crate::setup::{self, Needs};
@@ -44,7 +45,7 @@ struct PeerRow {
 
 /// Measures, and writes the report.
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
-    setup::ensure_installed(&Needs::SNAPSHOT_BENCH)?;
+    setup::ensure_installed(&Needs::SERVER_WITH_HEADERS)?;
     let machine = Machine::before_measuring();
     let directory = workspace::target_directory()?.join("bench-snapshot");
     fs::create_dir_all(&directory)?;
@@ -56,9 +57,9 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     )?;
 
     println!("xtask: PostgreSQL's GetSnapshotData");
-    let peer = Peer { conditions: conditions(&machine)?, rows: measure_peer()? };
+    let measured = Peer { conditions: conditions(&machine)?, rows: measure_peer()? };
     let peer_file = directory.join("peer.json");
-    fs::write(&peer_file, serde_json::to_vec(&peer)?)?;
+    fs::write(&peer_file, serde_json::to_vec(&measured)?)?;
 
     println!("xtask: taking and asking snapshots");
     process::run_shown(
@@ -99,7 +100,7 @@ fn measure_peer() -> Result<Vec<PeerRow>> {
         &[("max_prepared_transactions", &slots.to_string()), ("autovacuum", "off")],
     )?;
     let library = cluster.make_directory("peer")?.join("get_snapshot_data.so");
-    compile_peer(&library)?;
+    peer::compile("get_snapshot_data.c", &library)?;
     cluster.start()?;
     cluster.psql(&format!(
         "CREATE FUNCTION get_snapshot_data(int8, bool) RETURNS float8 LANGUAGE c STRICT AS '{0}';
@@ -146,18 +147,4 @@ fn measure_peer() -> Result<Vec<PeerRow>> {
     }
     cluster.stop(Shutdown::Immediate)?;
     Ok(rows)
-}
-
-fn compile_peer(library: &Path) -> Result<()> {
-    let pg_config =
-        Installation::Debian15.pg_config()?.context("PostgreSQL 15 has no pg_config")?;
-    let headers = process::run(process::command(pg_config).arg("--includedir-server"))?;
-    let mut compile = process::command("cc");
-    compile.args(["-O2", "-fPIC", "-shared", "-I"]).arg(String::from_utf8(headers.stdout)?.trim());
-    compile
-        .arg("-o")
-        .arg(library)
-        .arg(workspace::directory().join("bench/peer/get_snapshot_data.c"));
-    process::run(&mut compile).context("cannot compile the peer")?;
-    Ok(())
 }
