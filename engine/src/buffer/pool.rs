@@ -470,7 +470,7 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
     }
 
     /// Drops what is in memory of a fork from this block on, unwritten: the relation is dropped or cut off there. Nobody
-    /// uses it any more.
+    /// uses it any more; who only writes pages back is waited for.
     ///
     /// # Errors
     /// [`BufferError::InUse`] where somebody does; pages before that one are forgotten.
@@ -484,29 +484,41 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
             let is_meant =
                 |name: PageName| name.locator == locator && name.fork == fork && name.block >= from;
             let Some(name) = (*lock(&frame.name)).filter(|name| is_meant(*name)) else { continue };
-            if !frame.word.pin_if(MAPPED) {
-                continue;
-            }
-            // A write that has begun is waited for, and does no harm: the file is cut off afterwards.
-            let writing = lock(&frame.writing);
-            let mut names = self.table.partition(&name);
-            let is_still = *lock(&frame.name) == Some(name);
-            if is_still {
-                let state = frame.word.load();
-                if state.pins() != 1 {
-                    drop((names, writing));
-                    frame.unpin();
+            let mut attempts = 0;
+            while !self.forget_frame(frame, name) {
+                attempts += 1;
+                if attempts >= PASSES {
                     return Err(BufferError::InUse { name });
                 }
-                frame.word.clear(DIRTY);
-                if frame.word.unmap() {
-                    names.remove(&name);
-                    *lock(&frame.name) = None;
-                }
+                thread::yield_now();
             }
-            drop((names, writing));
-            frame.unpin();
         }
         Ok(())
+    }
+
+    /// Takes this page out of the frame, if it is there still. Whether it is gone: not while somebody else has it pinned.
+    fn forget_frame(&self, frame: &Frame, name: PageName) -> bool {
+        if !frame.word.pin_if(MAPPED) {
+            return true;
+        }
+        // A write that has begun is waited for, and does no harm: the file is cut off afterwards.
+        let writing = lock(&frame.writing);
+        let mut names = self.table.partition(&name);
+        let mut is_gone = *lock(&frame.name) != Some(name);
+        if !is_gone && frame.word.load().pins() == 1 {
+            let was_dirty = frame.word.load().has(DIRTY);
+            frame.word.clear(DIRTY);
+            is_gone = frame.word.unmap();
+            if is_gone {
+                names.remove(&name);
+                *lock(&frame.name) = None;
+            } else if was_dirty {
+                // Pinned in between.
+                frame.word.set(DIRTY);
+            }
+        }
+        drop((names, writing));
+        frame.unpin();
+        is_gone
     }
 }

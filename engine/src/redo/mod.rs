@@ -46,7 +46,7 @@ use wal::segment::Timeline;
 
 pub use error::{RedoCause, RedoError};
 pub use missing_pages::{Missing, MissingPages};
-pub use pages::Redone;
+pub use pages::{Redone, Wanted};
 
 use crate::Error;
 use crate::storage::Storage;

@@ -3,6 +3,7 @@
 
 mod crashes;
 mod damage;
+mod server;
 mod writer;
 
 use std::collections::BTreeMap;
