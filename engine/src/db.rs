@@ -1,30 +1,37 @@
 //! The engine: a data directory opened, worked with and closed.
 //!
 //! ```text
-//! open    lock ─► pg_control ─► recovery, unless it was shut down ─► log ─► transaction logs ─► process array ─► catalog
-//! close   sessions are gone ─► shutdown checkpoint ─► log closed ─► lock given back
+//! open    lock ─► pg_control ─► recovery ─► log ─► transaction logs ─► process array ─► checkpoint, if recovery did
+//!         anything ─► "in production" ─► catalog ─► checkpointer, background writer
+//! close   sessions are gone ─► threads end ─► shutdown checkpoint ─► log closed ─► lock given back
 //! ```
 //!
 //! Invariants: one engine works in a data directory. One that is dropped and not closed leaves what a crash leaves, and the
 //! next open recovers. After a failure that leaves the disk in doubt, every call gives the first error, and nothing is
 //! written.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use base::UnixTime;
 use base::disk::{Disk, RealDisk};
 use base::sync::Arc;
-use wal::control::{ClusterState, StateNumber};
-use wal::write::{Log, LogOptions};
+use snapshot::commit_ts::clock::WallClock;
+use wal::write::{LogOptions, LogStatistics};
 
 use crate::Error;
+use crate::background_writer::{BackgroundWriter, BackgroundWriterOptions};
+use crate::buffer::BufferError;
 use crate::catalog::{Catalog, store};
+use crate::checkpoint::{
+    CheckpointKind, CheckpointOptions, CheckpointReport, Checkpointed, Checkpointer, Checkpoints,
+    NobodyRuns,
+};
 use crate::data_directory::{DataDirectory, SystemProcesses};
+use crate::recovery::{self, OnDamage, Recovered, RecoveryOptions, RecoveryProgress};
 use crate::session::{Isolation, Session};
-use crate::shutdown;
-use crate::storage::{LogHandle, Storage, StorageOptions};
+use crate::storage::{LogHandle, RunningTransactions, Storage, StorageOptions};
 use crate::xact::{Clock, SnapshotMode, Transactions};
 
 /// How an engine works. The default is PostgreSQL's, where PostgreSQL has the parameter.
@@ -42,6 +49,17 @@ pub struct EngineOptions {
     pub clock: Clock,
     /// How the log is written.
     pub log: LogOptions,
+    /// When checkpoints are made. The engine's clock is taken for theirs.
+    pub checkpoint: CheckpointOptions,
+    /// How the background writer works.
+    pub background_writer: BackgroundWriterOptions,
+    /// Whether a checkpointer and a background writer run. Without them checkpoints are made on demand alone, by who
+    /// asks, and nothing happens that a test does not ask for.
+    pub has_background_threads: bool,
+    /// What recovery does where the log cannot be read on and records lie behind.
+    pub on_damage: OnDamage,
+    /// Threads that look for records behind damage.
+    pub recovery_threads: usize,
 }
 
 impl Default for EngineOptions {
@@ -53,6 +71,11 @@ impl Default for EngineOptions {
             slru_buffers: 32,
             clock: Clock::default(),
             log: LogOptions::default(),
+            checkpoint: CheckpointOptions::default(),
+            background_writer: BackgroundWriterOptions::default(),
+            has_background_threads: true,
+            on_damage: OnDamage::default(),
+            recovery_threads: 1,
         }
     }
 }
@@ -60,7 +83,12 @@ impl Default for EngineOptions {
 /// A data directory in which transactions run.
 #[derive(Debug)]
 pub struct Engine {
-    shared: Shared,
+    // Threads end before what they work on.
+    checkpointer: Option<Checkpointer>,
+    background_writer: Option<BackgroundWriter>,
+    checkpoints: Arc<Checkpoints>,
+    recovered: Recovered,
+    shared: Arc<Shared>,
 }
 
 /// What sessions share.
@@ -89,22 +117,42 @@ impl Shared {
     }
 }
 
-/// Now, in seconds.
-fn now() -> UnixTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixTime(since.as_secs() as i64)
+impl Checkpointed for Shared {
+    fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    fn running(&self) -> &dyn RunningTransactions {
+        &self.transactions
+    }
+
+    /// A page that cannot be written stays in memory, and can be written another time. A sync that failed cannot be made
+    /// up for.
+    fn failed(&self, error: &Error) -> bool {
+        let goes_on = match error {
+            Error::Buffer(error) => matches!(error, BufferError::Write { .. }),
+            Error::Io { action, .. } => *action != "sync",
+            _ => false,
+        };
+        if !goes_on {
+            self.stop(error);
+        }
+        goes_on
+    }
 }
 
 impl Engine {
-    /// Opens the data directory at this path.
+    /// Opens the data directory at this path. One that was not shut down is recovered first.
     ///
     /// # Errors
     /// As [`Engine::open_on`].
     pub fn open(path: &Path, options: EngineOptions) -> Result<Engine, Error> {
-        Engine::open_on(Arc::new(RealDisk), path, options)
+        let nobody = &mut |_: &RecoveryProgress| ControlFlow::Continue(());
+        Engine::open_on(Arc::new(RealDisk), path, options, nobody)
     }
 
-    /// Opens a data directory on some disk.
+    /// Opens a data directory on some disk. `progress` is called now and then during recovery; `Break` ends it with an
+    /// error, and the next open begins it again.
     ///
     /// # Errors
     /// Where it is none, or in use, or damaged; where its log cannot be read or written.
@@ -112,40 +160,53 @@ impl Engine {
         disk: Arc<dyn Disk>,
         path: &Path,
         options: EngineOptions,
+        progress: &mut dyn FnMut(&RecoveryProgress) -> ControlFlow<()>,
     ) -> Result<Engine, Error> {
-        let directory = DataDirectory::open(disk, path, &SystemProcesses, now())?;
+        let now = UnixTime(options.clock.now().unix_seconds());
+        let directory = DataDirectory::open(disk, path, &SystemProcesses, now)?;
         let sizes = StorageOptions {
             buffers: options.buffers,
             slru_buffers: options.slru_buffers,
             committers: options.sessions as usize,
         };
         let storage = Storage::new(directory, sizes);
-        let state = storage.directory.control().data().state;
-        if state != StateNumber(ClusterState::ShutDown as u32) {
-            return Err(Error::NotShutDown(storage.directory.path().display().to_string()));
+        let recovery = RecoveryOptions {
+            on_damage: options.on_damage,
+            threads: options.recovery_threads,
+            clock: Arc::clone(&options.clock.0),
+            ..RecoveryOptions::default()
+        };
+        let recovered = recovery::recover(&storage, &recovery, progress)?;
+        recovery::start(&storage, &recovered, options.log)?;
+        let clock = Arc::clone(&options.clock.0);
+        let checkpoints = Checkpoints::new(CheckpointOptions { clock, ..options.checkpoint });
+        if recovered.checkpoint_is_due {
+            let kind = CheckpointKind::EndOfRecovery;
+            checkpoints.at_once(&storage, &NobodyRuns(&storage), kind)?;
         }
-        let end = shutdown::end_of_log(&storage)?;
-        let log = Log::open(storage.log_place(), options.log, end)?;
-        storage.log.open(log);
-        let ids = *storage.ids.lock();
-        let next = ids.next_xid.xid();
-        storage.clog.start(next)?;
-        storage.subtrans.start(next, next)?;
-        storage.multixact.start(ids.next_multi, ids.next_multi_offset)?;
-        if storage.directory.control().data().track_commit_timestamp {
-            storage.commit_ts.start(next)?;
-        }
+        let (mode, last) = (options.mode, recovered.time);
         let transactions =
-            Transactions::start(&storage, options.mode, &options.clock, options.sessions)?;
-        storage.directory.control().update(now(), |data| {
-            data.state = StateNumber(ClusterState::InProduction as u32);
-        })?;
+            Transactions::start(&storage, mode, &options.clock, last, options.sessions)?;
+        checkpoints.in_production(&storage)?;
         let has_checksums = storage.has_checksums();
         let catalog = Catalog::new();
         let stopped = OnceLock::new();
-        let engine =
-            Engine { shared: Shared { storage, transactions, catalog, has_checksums, stopped } };
+        let shared = Shared { storage, transactions, catalog, has_checksums, stopped };
+        let mut engine = Engine {
+            checkpointer: None,
+            background_writer: None,
+            checkpoints: Arc::new(checkpoints),
+            recovered,
+            shared: Arc::new(shared),
+        };
         engine.load_catalog()?;
+        if options.has_background_threads {
+            let of = || Arc::clone(&engine.shared) as Arc<dyn Checkpointed>;
+            let writer = BackgroundWriter::start(of(), options.background_writer);
+            let checkpointer = Checkpointer::start(of(), Arc::clone(&engine.checkpoints));
+            engine.background_writer = Some(writer);
+            engine.checkpointer = Some(checkpointer);
+        }
         Ok(engine)
     }
 
@@ -177,15 +238,52 @@ impl Engine {
         self.shared.transactions.waits.waiting()
     }
 
+    /// What recovery came to when the engine was opened.
+    pub fn recovered(&self) -> &Recovered {
+        &self.recovered
+    }
+
+    /// What the log has done since the engine was opened.
+    pub fn log_statistics(&self) -> LogStatistics {
+        self.shared.storage.log.log().statistics()
+    }
+
+    /// What the checkpointer's last checkpoint did; `None` if it has made none, or does not run.
+    pub fn last_checkpoint(&self) -> Option<CheckpointReport> {
+        self.checkpointer.as_ref().and_then(Checkpointer::last)
+    }
+
+    /// Makes a checkpoint, and comes back when it is made.
+    ///
+    /// # Errors
+    /// Where something cannot be written; the checkpoint before then holds. After a failed sync the engine has stopped.
+    pub fn checkpoint(&self) -> Result<(), Error> {
+        self.shared.check()?;
+        if let Some(checkpointer) = &self.checkpointer {
+            return checkpointer.wait(checkpointer.request());
+        }
+        let shared = &*self.shared;
+        let kind = CheckpointKind::Online;
+        let made = self.checkpoints.at_once(&shared.storage, &shared.transactions, kind);
+        if let Err(error) = &made {
+            shared.failed(error);
+        }
+        made.map(drop)
+    }
+
     /// Closes the data directory: with all that was done on the disk, so that the next open has nothing to recover.
     ///
     /// # Errors
     /// Where something cannot be written; the data directory is then as after a crash.
     pub fn close(self) -> Result<(), Error> {
-        self.shared.check()?;
-        shutdown::checkpoint(&self.shared.storage)?;
-        let Storage { pool, clog, commit_ts, subtrans, multixact, log, directory, .. } =
-            self.shared.storage;
+        let Engine { checkpointer, background_writer, checkpoints, shared, .. } = self;
+        drop((checkpointer, background_writer));
+        shared.check()?;
+        let (storage, kind) = (&shared.storage, CheckpointKind::Shutdown);
+        checkpoints.at_once(storage, &shared.transactions, kind)?;
+        // The threads have ended and sessions borrow the engine: nobody else has it.
+        let Some(Shared { storage, .. }) = Arc::into_inner(shared) else { return Ok(()) };
+        let Storage { pool, clog, commit_ts, subtrans, multixact, log, directory, .. } = storage;
         // All that shares the log.
         drop((pool, clog, commit_ts, subtrans, multixact));
         if let Some(log) = Arc::into_inner(log).and_then(LogHandle::into_log) {

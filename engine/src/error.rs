@@ -220,19 +220,6 @@ pub enum Error {
     /// A combo command id that the transaction did not give out.
     #[error("combo command id {0} was never given out")]
     UnknownComboId(u32),
-    /// The last checkpoint's record cannot be read.
-    #[error("could not read the checkpoint's record at {at}: {reason}")]
-    NoCheckpoint {
-        /// Where the control file says that it is.
-        at: base::Lsn,
-        /// Why it cannot.
-        reason: String,
-    },
-    /// The data directory was not shut down.
-    #[error(
-        "data directory \"{0}\" was not shut down, and needs recovery (start PostgreSQL 15 there and stop it)"
-    )]
-    NotShutDown(String),
     /// Something failed that the engine cannot go on after.
     #[error("the engine has stopped: {0} (open the data directory again)")]
     Stopped(String),

@@ -90,8 +90,6 @@ pub mod redo;
 #[cfg(not(any(loom, shuttle)))]
 mod session;
 #[cfg(not(any(loom, shuttle)))]
-mod shutdown;
-#[cfg(not(any(loom, shuttle)))]
 pub mod slru;
 #[cfg(not(any(loom, shuttle)))]
 pub mod storage;

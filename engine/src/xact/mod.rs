@@ -28,6 +28,7 @@ use std::fmt;
 
 use base::sync::Arc;
 use base::sync::atomic::AtomicU32;
+use base::{TimestampTz, Xid};
 use procarray::{ClogGroup, Config, GroupClear, ProcArray};
 
 use crate::Error;
@@ -62,6 +63,7 @@ impl Transactions {
         storage: &Storage,
         mode: SnapshotMode,
         clock: &Clock,
+        last: Option<TimestampTz>,
         sessions: u32,
     ) -> Result<Transactions, Error> {
         let next_xid = storage.ids.lock().next_xid;
@@ -70,7 +72,7 @@ impl Transactions {
         let array = Arc::new(array);
         Ok(Transactions {
             clog_group: ClogGroup::new(&array),
-            time: Time::start(storage, mode, clock, sessions, next_xid)?,
+            time: Time::start(storage, mode, clock, last, sessions, next_xid)?,
             waits: Waits::new(sessions as usize),
             writers: AtomicU32::new(0),
             array,
@@ -101,5 +103,9 @@ impl RunningTransactions for Transactions {
             running.xids.push(xid);
         }
         running
+    }
+
+    fn oldest_considered_running(&self) -> Option<Xid> {
+        Some(self.array.horizons(None, None).oldest_considered_running.xid.xid())
     }
 }

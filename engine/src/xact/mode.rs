@@ -97,12 +97,13 @@ pub(crate) enum ModeHorizon<'e> {
 }
 
 impl Time {
-    /// For a process array of so many slots. The table takes in what `pg_commit_ts` and `pg_xact` have of the ids
+    /// For a process array of so many slots. No timestamp was drawn after `last` before. The table takes in what `pg_commit_ts` and `pg_xact` have of the ids
     /// around the next one.
     pub(crate) fn start(
         storage: &Storage,
         mode: SnapshotMode,
         clock: &Clock,
+        last: Option<TimestampTz>,
         slots: u32,
         next: FullXid,
     ) -> Result<Time, Error> {
@@ -114,7 +115,7 @@ impl Time {
         let capacity = if has_table { TABLE_CAPACITY } else { 1 };
         let table = CommitTimestamps::new(capacity, next);
         let mut ended = Vec::new();
-        let mut last = TimestampTz(0);
+        let mut last = last.unwrap_or(TimestampTz(0));
         let mut xid = table.oldest();
         while is_logged && xid < next {
             if xid.xid().is_normal() {

@@ -3,14 +3,18 @@
 mod bank;
 mod conflicts;
 mod failures;
+mod recovered;
 mod rows;
 mod tools;
+
+use std::ops::ControlFlow;
 
 use base::Tid;
 use base::disk::Disk;
 use base::disk::faulty::FaultyDisk;
 use base::sync::Arc;
 use engine::heap::{ColumnType, Value};
+use engine::recovery::RecoveryProgress;
 use engine::{Column, Engine, EngineOptions, Isolation, Row, SnapshotMode, Table, Transaction};
 use wal::write::LogOptions;
 
@@ -33,7 +37,8 @@ fn engine(mode: SnapshotMode) -> (Engine, FaultyDisk) {
 
 fn open(disk: &FaultyDisk, mode: SnapshotMode) -> Engine {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    Engine::open_on(disk, Path::new(DATA), options(mode)).expect("opened")
+    let nobody = &mut |_: &RecoveryProgress| ControlFlow::Continue(());
+    Engine::open_on(disk, Path::new(DATA), options(mode), nobody).expect("opened")
 }
 
 /// `id int4 not null, amount int8, note text`
