@@ -28,13 +28,13 @@ impl FlushLog for NoLog {
 }
 
 /// A cluster, and a server in single-user mode on it.
-struct Cluster {
+pub(crate) struct Cluster {
     _place: tempfile::TempDir,
     data: PathBuf,
 }
 
 impl Cluster {
-    fn new() -> Cluster {
+    pub(crate) fn new() -> Cluster {
         let place = place();
         let data = place.path().join("data");
         printed(
@@ -46,7 +46,7 @@ impl Cluster {
     }
 
     /// Runs commands, one a line, and gives the texts that queries of one column return.
-    fn run(&self, commands: &str) -> Vec<String> {
+    pub(crate) fn run(&self, commands: &str) -> Vec<String> {
         let mut server = program("postgres");
         server.args(["--single", "-F", "-c", "track_commit_timestamp=on", "-D"]).arg(&self.data);
         server.arg("postgres").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -4,6 +4,7 @@ use base::disk::RealDisk;
 
 use super::*;
 use crate::programs::{give, place, printed, program, take_back};
+use crate::slru_server::Cluster;
 
 /// The value of a line of `pg_controldata`.
 fn value<'a>(control: &'a str, name: &str) -> &'a str {
@@ -105,4 +106,64 @@ fn what_the_engine_leaves_is_sound() {
         engine.close().expect("closed");
         judge(&data);
     }
+}
+
+/// A page that a row's version lies on shows it to pageinspect as the engine reads it; and the versions that hints call
+/// committed and not ended are just the rows that the engine says are there.
+#[test]
+fn pageinspect_shows_the_rows_that_the_engine_reads() {
+    let place = place();
+    let data = place.path().join("data");
+    init(&RealDisk, &data, &InitOptions::default(), &BIRTH).expect("a data directory");
+    let engine = Engine::open(&data, options(SnapshotMode::Classic)).expect("opened");
+    let (table, tids) = with_accounts(&engine, 150, 7);
+    let mut session = engine.session().expect("a session");
+    for round in 0..4 {
+        let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+        for (at, tid) in tids.iter().enumerate().filter(|(at, _)| at % 4 >= round) {
+            if at % 9 == 0 && round == 0 {
+                assert!(table.delete(&mut transaction, *tid).expect("deleted"));
+                continue;
+            }
+            let note = "n".repeat(at + round * 60);
+            let row = [Value::Int4(at as i32), Value::Null, Value::Text(&note)];
+            table.update(&mut transaction, *tid, &row).expect("updated");
+        }
+        transaction.commit().expect("committed");
+    }
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    // The first scan sets the hints.
+    assert_eq!(table.scan(&mut transaction).expect("a scan").count(), 133);
+    let mut rows: Vec<_> = table
+        .scan(&mut transaction)
+        .expect("a scan")
+        .map(|row| {
+            let row = row.expect("a row");
+            let (tid, tuple) = (row.tid(), row.tuple());
+            let values = hex(&tuple[usize::from(tuple[22])..]);
+            ((tid.block, tid.offset), format!("{} {} {values}", tid.block, tid.offset))
+        })
+        .collect();
+    rows.sort();
+    let ours: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
+    let file = data.join(format!("base/5/{}", table.locator().relation));
+    drop(transaction);
+    drop(session);
+    engine.close().expect("closed");
+    give(&data);
+    let path = file.to_str().expect("a plain name");
+    let blocks = std::fs::metadata(&file).expect("there").len() / 8192;
+    let cluster = Cluster::new();
+    let values = cluster.run(&format!(
+        "create extension pageinspect;\n\
+         select string_agg(b || ' ' || lp || ' ' || encode(t_data, 'hex'), ',' order by b, lp) as v \
+         from generate_series(0, {}) b, \
+         heap_page_items(pg_read_binary_file('{path}', b * 8192, 8192)) \
+         where t_infomask & 2304 = 2304;\n",
+        blocks - 1
+    ));
+    let [theirs] = &values[..] else { panic!("{values:?}") };
+    let theirs: Vec<_> = theirs.split(',').collect();
+    assert_eq!(theirs, ours);
 }
