@@ -121,7 +121,7 @@ pub(crate) fn demo() -> Result<()> {
     title("A throwaway PostgreSQL works; WAL written by each step:");
     let settings = [("autovacuum", "off"), ("wal_keep_size", "1GB"), ("checkpoint_timeout", "1h")];
     let mut cluster = Cluster::create(installation, &["--data-checksums"], &settings)?;
-    extension.stage_for(&pg_config, &cluster)?;
+    extension.stage_for(&pg_config, &mut cluster)?;
     cluster.start()?;
     println!("  PostgreSQL {}, in {}", installation.version()?, cluster.data_dir().display());
     run_steps(&cluster, &PREPARATION)?;

@@ -155,11 +155,49 @@ impl Extension {
     }
 
     /// Puts it where one throwaway cluster alone finds it, which must not run yet.
-    pub(crate) fn stage_for(&self, pg_config: &PgConfig, cluster: &Cluster) -> Result<()> {
+    pub(crate) fn stage_for(&self, pg_config: &PgConfig, cluster: &mut Cluster) -> Result<()> {
+        if cluster.installation() == Installation::Npm16 {
+            return self.stage_beside(pg_config, cluster);
+        }
         let settings = self.stage(pg_config, &cluster.make_directory("extension")?)?;
         let settings: Vec<(&str, &str)> =
             settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         cluster.configure(&settings)
+    }
+
+    /// A server that looks for extensions in one place alone, beside itself: gives the cluster a server of its own, whose
+    /// program is a copy, and whose libraries and scripts are links.
+    fn stage_beside(&self, pg_config: &PgConfig, cluster: &mut Cluster) -> Result<()> {
+        let original = cluster.installation().bin_directory()?;
+        let original = original.parent().context("a server's directory")?;
+        let tree = cluster.make_directory("server")?;
+        let linked = |place: &str, but: &str| -> Result<()> {
+            fs::create_dir_all(tree.join(place))?;
+            for entry in fs::read_dir(original.join(place))? {
+                let entry = entry?;
+                if entry.file_name() != but {
+                    let link = tree.join(place).join(entry.file_name());
+                    std::os::unix::fs::symlink(entry.path(), link)?;
+                }
+            }
+            Ok(())
+        };
+        linked("lib", "postgresql")?;
+        linked("lib/postgresql", "")?;
+        linked("share", "postgresql")?;
+        linked("share/postgresql", "extension")?;
+        linked("share/postgresql/extension", "")?;
+        fs::create_dir_all(tree.join("bin"))?;
+        let postgres = tree.join("bin/postgres");
+        fs::copy(original.join("bin/postgres"), &postgres)?;
+        let own = PgConfig {
+            library_directory: tree.join("lib/postgresql"),
+            extension_directory: tree.join("share/postgresql/extension"),
+            ..pg_config.clone()
+        };
+        self.install(&own, Path::new("/"))?;
+        cluster.start_with(postgres);
+        Ok(())
     }
 
     /// Puts it below `directory` for one throwaway server alone; returns the settings with which that server finds it

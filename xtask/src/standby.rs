@@ -49,7 +49,7 @@ pub(crate) fn run(
 ) -> Result<()> {
     let began = Instant::now();
     let mut primary = Cluster::create(installation, &["--data-checksums"], &SETTINGS)?;
-    extension.stage_for(pg_config, &primary)?;
+    extension.stage_for(pg_config, &mut primary)?;
     primary.start()?;
     // In version 1.0 pg_walinspect has the forms till the end of WAL, in every major.
     primary.psql("CREATE EXTENSION pgstrata; CREATE EXTENSION pg_walinspect VERSION '1.0'")?;

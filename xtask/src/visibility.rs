@@ -126,7 +126,7 @@ impl Comparable {
     fn compare(&self, start: Start, cases: u64) -> Result<Tally> {
         let began = Instant::now();
         let mut cluster = Cluster::create(self.installation, &["--data-checksums"], &SETTINGS)?;
-        self.extension.stage_for(&self.pg_config, &cluster)?;
+        self.extension.stage_for(&self.pg_config, &mut cluster)?;
         start.prepare(&mut cluster)?;
         cluster.configure(&[("track_commit_timestamp", "on")])?;
         cluster.start()?;

@@ -44,12 +44,15 @@ SELECT count(*) > 1000 AS many FROM strata.wal;
 COMMIT;
 
 -- Cancelled, with threads and without.
-SET statement_timeout = '50ms';
+BEGIN;
+SET LOCAL statement_timeout = '50ms';
 SELECT count(*) FROM strata.wal AS a, strata.wal AS b;
-SET max_parallel_workers_per_gather = 0;
+ROLLBACK;
+BEGIN;
+SET LOCAL max_parallel_workers_per_gather = 0;
+SET LOCAL statement_timeout = '50ms';
 SELECT count(*) FROM strata.wal AS a, strata.wal_block AS b WHERE a.description = b.block_data::text;
-RESET max_parallel_workers_per_gather;
-RESET statement_timeout;
+ROLLBACK;
 
 -- Cursors: several at once, left open, gone back.
 BEGIN;

@@ -250,12 +250,22 @@ SELECT outcome, subtransactions > 100000 AS subtransactions, relations
 FROM strata.wal_stats_by_transaction(:'start', :'stop') WHERE xid IS NOT NULL AND relations <> '{}';
 
 -- They can be called off.
-SET statement_timeout = 1;
+BEGIN;
+SET LOCAL statement_timeout = 1;
 SELECT count(*) FROM strata.wal_stats_by_relation();
+ROLLBACK;
+BEGIN;
+SET LOCAL statement_timeout = 1;
 SELECT count(*) FROM strata.wal_stats_by_table();
+ROLLBACK;
+BEGIN;
+SET LOCAL statement_timeout = 1;
 SELECT count(*) FROM strata.wal_stats_by_transaction();
+ROLLBACK;
+BEGIN;
+SET LOCAL statement_timeout = 1;
 SELECT count(*) FROM strata.wal_stats_by_time();
-RESET statement_timeout;
+ROLLBACK;
 
 -- Who may.
 CREATE ROLE wal_stats_reader IN ROLE pg_read_server_files;

@@ -81,9 +81,10 @@ SELECT state, records > 0 AS has_records, first_lsn IS NULL AS no_first, cause F
 SELECT call, pg_temp.answer(format('strata.wal_verify(' || call || ')', :'start', :'stop', :'base')) AS answer FROM unnest(ARRAY['''FFFFFFFF/0''', '%2$L, %1$L',
     '%2$L, %1$L, %3$L || ''/whole''', 'timeline_id => 0', 'timeline_id => 99', 'directory => %3$L || ''/whole'', timeline_id => 99', 'directory => ''pg_wal''',
     'directory => %3$L', 'directory => ''/nowhere'' ']) AS call;
-SET statement_timeout = 1;
+BEGIN;
+SET LOCAL statement_timeout = 1;
 SELECT count(*) FROM strata.wal_verify();
-RESET statement_timeout;
+ROLLBACK;
 
 -- Who may.
 CREATE ROLE wal_verify_reader IN ROLE pg_read_server_files;

@@ -18,7 +18,9 @@ FROM positions;
 -- Back again: the same position, but where a boundary belongs to the segment before.
 SELECT count(*) AS other_position FROM positions, LATERAL strata.walfile_name_offset(lsn) AS f
 WHERE strata.walfile_lsn(f.file_name, f.file_offset) <> lsn AND f.file_offset > 0;
-SELECT strata.walfile_name('0/3000000') AS at_a_boundary, strata.walfile_lsn(pg_walfile_name('0/3000000')) AS lsn;
+-- From 17 on it belongs to the one behind.
+SELECT strata.walfile_name('0/3000000') = strata.walfile_name(CASE WHEN :major >= 17 THEN '0/3000001' ELSE '0/2FFFFFF' END::pg_lsn) AS at_a_boundary,
+    strata.walfile_lsn(pg_walfile_name('0/3000000')) = CASE WHEN :major >= 17 THEN '0/3000000' ELSE '0/2000000' END::pg_lsn AS lsn;
 SELECT (strata.walfile_name_offset(lsn)).* FROM unnest(ARRAY['0/3000001', 'FFFFFFFF/FFFFFFFF']::pg_lsn[]) AS lsn;
 SELECT count(*) AS outside FROM positions, LATERAL strata.split_walfile_name(strata.walfile_name(lsn)) AS s
 WHERE NOT (lsn >= s.start_lsn AND (lsn <= s.end_lsn OR s.end_lsn IS NULL)) AND lsn <> '0/0';

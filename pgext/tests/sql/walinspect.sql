@@ -39,12 +39,13 @@ ALTER TABLE t ALTER COLUMN b SET STORAGE EXTERNAL;
 INSERT INTO t (b) SELECT repeat('long ', 10000);
 
 -- Images: after a checkpoint, plain and compressed, and for hint bits.
+\ir ../include/compressions.sql
 CHECKPOINT;
 SET wal_compression = pglz;
 UPDATE t SET e = 'after a checkpoint' WHERE id < 500;
-SET wal_compression = lz4;
+SET wal_compression = :lz4;
 UPDATE t SET e = 'after a checkpoint' WHERE id BETWEEN 500 AND 1000;
-SET wal_compression = zstd;
+SET wal_compression = :zstd;
 UPDATE t SET e = 'after a checkpoint' WHERE id BETWEEN 1000 AND 1500;
 RESET wal_compression;
 CHECKPOINT;

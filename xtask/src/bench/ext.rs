@@ -189,7 +189,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     let pg_config = PgConfig::of(installation)?;
     let extension = Extension::build(&pg_config)?;
     let mut cluster = Cluster::create(installation, &[], &SETTINGS)?;
-    extension.stage_for(&pg_config, &cluster)?;
+    extension.stage_for(&pg_config, &mut cluster)?;
     cluster.start()?;
     println!("xtask: writing more than 1.5 GB of WAL; this takes a minute or two");
     let facts = wal_input::write_into(&cluster, &installation.version()?)?;
