@@ -171,6 +171,7 @@ impl<'e> Session<'e> {
                 storage: &shared.storage,
                 array: &shared.transactions.array,
                 own: self.own_xid(),
+                xmin: self.backend.xmin().map(FullXid::xid),
                 combos: &self.combos,
                 cancelled: &self.cancelled,
             },

@@ -7,8 +7,10 @@
 //!           version ─► the caller says what becomes of it ─► heap::update or heap::delete ─► log
 //! ```
 //!
-//! Invariants: at most two pages are locked at once, in the order of their numbers, and none while anything is waited for
-//! or the caller's code runs. A change goes ahead only if the version is, under the lock, what the caller was shown.
+//! Invariants: at most two pages are locked at once, in the order of their numbers, and none while another transaction's
+//! end is waited for or the caller's code runs; a reader by commit timestamp may wait with a page for a commit that is
+//! under way, which waits for no page. A change goes ahead only if the version is, under the lock, what the caller was
+//! shown.
 
 mod insert;
 mod modify;

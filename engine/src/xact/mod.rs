@@ -80,32 +80,70 @@ impl Transactions {
     }
 }
 
+/// All who run at one moment.
+fn running(array: &ProcArray) -> Running {
+    let shared = array.shared();
+    let latest_completed = shared.latest_completed();
+    let next_xid = array.next_xid();
+    let mut running = Running {
+        next_xid,
+        latest_completed: latest_completed.xid(),
+        oldest_running: next_xid.xid(),
+        ..Running::default()
+    };
+    // Ids that were given out after `next_xid` was read are not counted.
+    let is_counted = |xid: &Xid| xid.is_normal() && xid.precedes(next_xid.xid());
+    running.xids.extend((0..shared.len()).map(|at| shared.xid(at)).filter(is_counted));
+    // The newest may be on its way into the array: it counts as given out first, and only when it is in does the next
+    // one. It has not ended if nothing so new has.
+    let newest = next_xid.previous();
+    if latest_completed < newest && !running.xids.contains(&newest.xid()) {
+        running.xids.push(newest.xid());
+    }
+    for &xid in &running.xids {
+        if xid.precedes(running.oldest_running) {
+            running.oldest_running = xid;
+        }
+    }
+    running
+}
+
 impl RunningTransactions for Transactions {
     fn running(&self) -> Running {
-        let shared = self.array.shared();
-        let latest_completed = shared.latest_completed();
-        let next_xid = self.array.next_xid();
-        let mut running = Running {
-            next_xid,
-            latest_completed: latest_completed.xid(),
-            oldest_running: next_xid.xid(),
-            ..Running::default()
-        };
-        for position in 0..shared.len() {
-            let xid = shared.xid(position);
-            // Ids that were given out after `next_xid` was read are not counted.
-            if !xid.is_normal() || !xid.precedes(next_xid.xid()) {
-                continue;
-            }
-            if xid.precedes(running.oldest_running) {
-                running.oldest_running = xid;
-            }
-            running.xids.push(xid);
-        }
-        running
+        running(&self.array)
     }
 
     fn oldest_considered_running(&self) -> Option<Xid> {
         Some(self.array.horizons(None, None).oldest_considered_running.xid.xid())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::FullXid;
+    use procarray::Backend;
+
+    /// Without logs.
+    fn array(next: u64) -> Arc<ProcArray> {
+        let (next_xid, group_clear) = (FullXid(next), GroupClear::WhenContended);
+        let config = Config { sessions: 4, prepared: 0, next_xid, group_clear };
+        Arc::new(ProcArray::new(config).expect("an array"))
+    }
+
+    #[test]
+    fn who_runs_is_listed_with_the_newest() {
+        let array = array(700);
+        let running = running(&array);
+        assert_eq!((running.next_xid, running.oldest_running), (FullXid(700), Xid(700)));
+        assert_eq!((running.latest_completed, running.xids), (Xid(699), vec![]));
+        let mut backends = [(); 3].map(|()| Backend::connect(&array, 5).expect("a slot"));
+        for backend in &mut backends {
+            backend.assign_xid();
+        }
+        backends[1].end_transaction();
+        let running = super::running(&array);
+        assert_eq!((running.next_xid, running.oldest_running), (FullXid(703), Xid(700)));
+        assert_eq!((running.latest_completed, running.xids), (Xid(701), vec![Xid(700), Xid(702)]));
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct LogStatus<'a> {
     pub(crate) array: &'a ProcArray,
     /// The session's own transaction.
     pub(crate) own: Option<Xid>,
+    /// Before this one everybody had ended when the session's snapshot was taken.
+    pub(crate) xmin: Option<Xid>,
     pub(crate) combos: &'a ComboIds,
     pub(crate) cancelled: &'a AtomicBool,
 }
@@ -84,6 +86,9 @@ impl TransactionStatus for LogStatus<'_> {
     }
 
     fn running(&self, xid: Xid) -> Result<bool, Error> {
+        if self.xmin.is_some_and(|xmin| xid.precedes(xmin)) {
+            return Ok(false);
+        }
         Ok(is_in_array(self.array, xid))
     }
 
