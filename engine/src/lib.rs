@@ -107,6 +107,6 @@ pub use error::{At, Error};
 #[cfg(not(any(loom, shuttle)))]
 pub use session::{Cancel, Durability, Isolation, Session, Transaction};
 #[cfg(not(any(loom, shuttle)))]
-pub use table::{NewRow, Row, Scan, Table};
+pub use table::{Row, Scan, Table};
 #[cfg(not(any(loom, shuttle)))]
 pub use xact::{Clock, SnapshotMode};

@@ -24,7 +24,7 @@ use crate::Error;
 use crate::catalog::{Column, TableEntry};
 use crate::heap::{ColumnType, TupleValues, Value};
 use crate::session::Transaction;
-pub use modify::NewRow;
+use modify::NewRow;
 pub use scan::Scan;
 
 /// A table, to be used in transactions. It can be kept: whether the table is still there is looked at by each use.
@@ -35,18 +35,31 @@ pub struct Table(Arc<TableEntry>);
 #[derive(Debug, Clone)]
 pub struct Row {
     tid: Tid,
+    root: Tid,
     tuple: Box<[u8]>,
     table: Arc<TableEntry>,
 }
 
 impl Row {
     pub(crate) fn new(tid: Tid, tuple: &[u8], table: &Arc<TableEntry>) -> Row {
-        Row { tid, tuple: tuple.into(), table: Arc::clone(table) }
+        Row { tid, root: tid, tuple: tuple.into(), table: Arc::clone(table) }
     }
 
-    /// Where this version of the row is.
+    pub(crate) fn with_root(self, root: Tid) -> Row {
+        Row { root, ..self }
+    }
+
+    /// Where this version of the row is. The line pointer is the version's own: when nobody can see it any more, another
+    /// row's may get it.
     pub fn tid(&self) -> Tid {
         self.tid
+    }
+
+    /// The line pointer that the row's versions on this page hang from, which is what an index would know
+    /// (`heap_get_root_tuples`). It leads to the row, whoever changes it, until a version of it on another page is all that
+    /// is left.
+    pub fn root(&self) -> Tid {
+        self.root
     }
 
     /// Its values, in the order of the columns.
@@ -153,7 +166,8 @@ impl Table {
         transaction.scan(&self.0)
     }
 
-    /// Gives a row other values, whatever it holds by now; says where its new version is, or `None` if it is gone.
+    /// Gives a row other values, whatever it holds by now. Gives the row's root, as [`Row::root`], which is another one if
+    /// the new version went to another page; or `None` if the row is gone.
     ///
     /// # Errors
     /// As [`Table::update_with`].
@@ -172,8 +186,8 @@ impl Table {
     }
 
     /// Gives a row values that depend on those that it has: `change` is shown the newest version, and gives the new
-    /// values or `None` to leave the row alone. It may be asked again if somebody else changes the row meanwhile. Says
-    /// where the new version is, or `None` if the row is gone or was left alone.
+    /// values or `None` to leave the row alone. It may be asked again if somebody else changes the row meanwhile. Gives the
+    /// row's root, as [`Table::update`] does, or `None` if the row is gone or was left alone.
     ///
     /// # Errors
     /// Where the values do not fit; [`Error::Serialization`] under repeatable read where another transaction has changed
@@ -209,7 +223,7 @@ impl Table {
         &self,
         transaction: &mut Transaction<'_, '_>,
         tid: Tid,
-        condition: impl FnMut(&Row) -> bool,
+        condition: impl FnMut(&[Value<'_>]) -> bool,
     ) -> Result<bool, Error> {
         transaction.begin_statement()?;
         transaction.use_table(&self.0)?;

@@ -30,13 +30,13 @@ use crate::Error;
 use crate::buffer::{PageName, PageWrite};
 use crate::catalog::TableEntry;
 use crate::heap::update::{Updating, update, update_to_other_page};
-use crate::heap::{Change, CommandStamp, HeapError, NewXmax, delete};
+use crate::heap::{Change, CommandStamp, HeapError, NewXmax, Value, delete};
 use crate::session::{Isolation, Session, Transaction};
 use base::sync::Arc;
 
 /// What becomes of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NewRow {
+pub(crate) enum NewRow {
     /// It stays as it is.
     Keep,
     /// It gets the values that were written down.
@@ -76,16 +76,16 @@ impl Transaction<'_, '_> {
         &mut self,
         table: &Arc<TableEntry>,
         tid: Tid,
-        mut condition: impl FnMut(&Row) -> bool,
+        mut condition: impl FnMut(&[Value<'_>]) -> bool,
     ) -> Result<bool, Error> {
         let decide = |row: &Row, _: &mut Vec<u8>| {
-            Ok(if condition(row) { NewRow::Delete } else { NewRow::Keep })
+            Ok(if condition(&row.values()?) { NewRow::Delete } else { NewRow::Keep })
         };
         Ok(self.modify_row(table, tid, decide)?.is_some())
     }
 
     /// Changes a row; `decide` is shown its newest version, and writes down the tuple that it is to become. Gives the
-    /// place of what was changed or made; `None` if nothing was.
+    /// root of what was changed or made, if `tid` was one; `None` if nothing was.
     pub(crate) fn modify_row(
         &mut self,
         table: &Arc<TableEntry>,
@@ -97,6 +97,14 @@ impl Transaction<'_, '_> {
         }
         let xid = self.assign_xid()?;
         let mut place = Place { tid, expected_xmin: None };
+        let mut root = tid;
+        if self.isolation == Isolation::RepeatableRead {
+            // The versions before the one that the snapshot sees were changed before it was taken: no conflict.
+            match self.get_row(table, tid)? {
+                Some(row) => place.tid = row.tid(),
+                None => return Ok(None),
+            }
+        }
         let mut tuple = Vec::new();
         loop {
             self.session.check_cancelled()?;
@@ -112,6 +120,9 @@ impl Transaction<'_, '_> {
                 }
                 Looked::Updated { next, by } => {
                     self.refuse_if_repeatable(table, place.tid, "update")?;
+                    if next.block != place.tid.block {
+                        root = next;
+                    }
                     place = Place { tid: next, expected_xmin: Some(by) };
                     continue;
                 }
@@ -128,8 +139,8 @@ impl Transaction<'_, '_> {
                     self.try_update(table, &pinned, place.tid, &header, xid, &mut tuple)?
                 }
             };
-            if let Tried::Changed(tid) = tried {
-                return Ok(Some(tid));
+            if let Tried::Changed(new) = tried {
+                return Ok(Some(if new.block == root.block { root } else { new }));
             }
         }
     }

@@ -3,6 +3,8 @@
 //! Invariants: what a page shows is read under its shared lock, and copied: nothing is held between two rows. The
 //! pages of a scan are those that the table had when it began: rows that were added since are not seen anyway.
 
+use std::collections::BTreeMap;
+
 use base::sync::Arc;
 use base::{BlockNumber, HeapTupleHeader, Infomask2, OffsetNumber, Tid};
 use snapshot::TupleStamp;
@@ -76,7 +78,9 @@ impl<'s, 'e> Transaction<'s, 'e> {
         };
         let hints = looked.hints;
         set_hints(session, &pinned, &hints)?;
-        Ok(found.map(|(offset, tuple)| Row::new(Tid { block: tid.block, offset }, &tuple, table)))
+        Ok(found.map(|(offset, tuple)| {
+            Row::new(Tid { block: tid.block, offset }, &tuple, table).with_root(tid)
+        }))
     }
 }
 
@@ -106,6 +110,35 @@ impl Looked {
     fn take(&mut self, offset: OffsetNumber) -> Option<Version> {
         let at = self.versions.iter().position(|version| version.offset == offset)?;
         Some(self.versions.swap_remove(at))
+    }
+
+    /// The roots of the heap-only versions, if a visible one is among them. As long as nothing was taken.
+    fn roots(&self) -> BTreeMap<OffsetNumber, OffsetNumber> {
+        let mut roots = BTreeMap::new();
+        let is_heap_only =
+            |version: &Version| version.header.infomask2.contains(Infomask2::ONLY_TUPLE);
+        if !self.versions.iter().any(|version| version.is_visible && is_heap_only(version)) {
+            return roots;
+        }
+        let begins = self.versions.iter().filter(|version| !is_heap_only(version));
+        let begins = begins.map(|version| (version.offset, version.offset));
+        for (root, first) in begins.chain(self.redirects.iter().copied()) {
+            let (mut offset, mut expected_xmin) = (first, None);
+            while let Ok(at) = self.versions.binary_search_by_key(&offset, |version| version.offset)
+            {
+                let Version { header, .. } = &self.versions[at];
+                if expected_xmin.is_some_and(|xmin| xmin != header.xmin) {
+                    break;
+                }
+                // Each version has one root; one that has it already closes a ring.
+                let is_new = roots.insert(offset, root).is_none();
+                if !is_new || !header.infomask2.contains(Infomask2::HOT_UPDATED) {
+                    break;
+                }
+                (offset, expected_xmin) = (header.ctid.offset, Some(header.xmax));
+            }
+        }
+        roots
     }
 }
 
@@ -165,9 +198,12 @@ impl Scan<'_, '_, '_> {
         prune_if_worth(session, &self.table, &pinned)?;
         let looked = session.look(&pinned)?;
         set_hints(session, &pinned, &looked.hints)?;
+        let roots = looked.roots();
         let visible = looked.versions.into_iter().filter(|version| version.is_visible);
+        let tid = |offset| Tid { block, offset };
         let row = |version: Version| {
-            Row::new(Tid { block, offset: version.offset }, &version.tuple, &self.table)
+            let root = roots.get(&version.offset).copied().unwrap_or(version.offset);
+            Row::new(tid(version.offset), &version.tuple, &self.table).with_root(tid(root))
         };
         Ok(visible.map(row).collect())
     }

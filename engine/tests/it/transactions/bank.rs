@@ -33,7 +33,7 @@ fn transfer(
     let to = (from + 1 + random.usize(..rows.len() - 1)) % rows.len();
     let amount = random.usize(..50) as i64;
     for (row, change) in [(&rows[from], -amount), (&rows[to], amount)] {
-        let changed = table.update_with(&mut transaction, row.tid(), |values| {
+        let changed = table.update_with(&mut transaction, row.root(), |values| {
             let [Value::Int4(id), Value::Int8(amount), _] = values[..] else {
                 panic!("an account: {values:?}")
             };

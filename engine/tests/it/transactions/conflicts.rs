@@ -90,6 +90,28 @@ fn read_committed_goes_on_from_what_the_other_left() {
     }
 }
 
+/// The root leads to versions that are older than the snapshot; they are nobody's conflict.
+#[test]
+fn repeatable_read_changes_the_version_that_it_sees() {
+    for mode in MODES {
+        let (engine, _) = engine(mode);
+        let (table, tids) = with_accounts(&engine, 1, 100);
+        let mut session = engine.session().expect("a session");
+        for round in 1..=5 {
+            let mut transaction = session.begin(Isolation::RepeatableRead).expect("begun");
+            let place = add(&table, &mut transaction, tids[0], 1).expect("nobody else");
+            assert_eq!(place, Some(tids[0]), "its root is what it was");
+            add(&table, &mut transaction, tids[0], 1).expect("its own").expect("there");
+            transaction.commit().expect("committed");
+            let mut transaction = session.begin(Isolation::RepeatableRead).expect("begun");
+            let rows = table.scan(&mut transaction).expect("a scan");
+            let rows: Vec<Row> = rows.collect::<Result<_, _>>().expect("rows");
+            assert_eq!((read(&rows[0]), rows[0].root()), ((0, 100 + 2 * round), tids[0]));
+            assert_ne!(rows[0].tid(), tids[0]);
+        }
+    }
+}
+
 #[test]
 fn repeatable_read_is_refused() {
     for mode in MODES {
