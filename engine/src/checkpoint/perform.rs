@@ -14,10 +14,11 @@ use wal::segment::Timeline;
 use wal::write::NewRecord;
 
 use super::report::{CheckpointCause, CheckpointReport};
-use super::running_xacts::{are_logged, log_running_xacts};
+use super::running_xacts::{NobodyRuns, are_logged, log_running_xacts};
 use super::schedule::CheckpointOptions;
 use crate::Error;
 use crate::buffer::{BufferError, Sweep};
+use crate::recovery::Recovered;
 use crate::slru::Slru;
 use crate::storage::{RunningTransactions, Storage};
 
@@ -127,6 +128,21 @@ impl Checkpoints {
         let request =
             CheckpointRequest { kind, cause, is_forced: true, previous_timeline: None, pace };
         self.perform(storage, running, request)
+    }
+
+    /// Makes the checkpoint that ends a recovery, which may have begun a timeline.
+    ///
+    /// # Errors
+    /// As [`Checkpoints::perform`].
+    pub fn end_recovery(&self, storage: &Storage, recovered: &Recovered) -> Result<Outcome, Error> {
+        let request = CheckpointRequest {
+            kind: CheckpointKind::EndOfRecovery,
+            cause: CheckpointCause::EndOfRecovery,
+            is_forced: true,
+            previous_timeline: Some(recovered.previous_timeline),
+            pace: &mut |_| ControlFlow::Continue(()),
+        };
+        self.perform(storage, &NobodyRuns(storage), request)
     }
 
     /// Makes the checkpoint that is asked for. Waits for one that is being made.

@@ -29,7 +29,7 @@ use crate::{At, Error};
 pub struct DataDirectory {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    control: Mutex<Control>,
+    control: Arc<Mutex<Control>>,
     // Last, so that it goes last.
     lock: LockFile,
 }
@@ -49,12 +49,22 @@ impl DataDirectory {
         check_version(&*disk, path)?;
         let lock = LockFile::acquire(Arc::clone(&disk), path, processes, now)?;
         let control = Control::open(&*disk, path)?;
-        Ok(DataDirectory { disk, path: path.to_owned(), control: Mutex::new(control), lock })
+        Ok(DataDirectory {
+            disk,
+            path: path.to_owned(),
+            control: Arc::new(Mutex::new(control)),
+            lock,
+        })
     }
 
     /// The control file, locked.
     pub fn control(&self) -> MutexGuard<'_, Control> {
         self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The control file, for who keeps it at hand.
+    pub(crate) fn shared_control(&self) -> Arc<Mutex<Control>> {
+        Arc::clone(&self.control)
     }
 
     /// The disk that it is on.

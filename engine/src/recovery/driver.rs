@@ -17,17 +17,20 @@ use wal::rmgr::smgr::Smgr;
 use wal::rmgr::xact::Xact;
 use wal::rmgr::xlog::Xlog;
 use wal::segment::Timeline;
-use wal::source::{self, Segments, SystemIdentifier, TimelineChoice};
+use wal::source::{self, History, Segments, SystemIdentifier, TimelineChoice};
 use wal::write::{CutOff, EndOfLog, PageWrites};
 
 use super::ending::{Ending, LeftBehind};
 use super::error::RecoveryError;
+use super::minimum::MinimumRecoveryPoint;
 use super::options::RecoveryOptions;
 use super::sync::sync_directory;
-use crate::Error;
+use super::target::ArchiveRecovery;
+use super::timeline::Timelines;
 use crate::redo::{Redo, RedoCounts};
-use crate::slru::Status;
+use crate::slru::{FlushLog, Status};
 use crate::storage::Storage;
+use crate::{At, Error};
 
 /// How many records are redone between two reports of progress.
 const RECORDS_BETWEEN_REPORTS: u64 = 4096;
@@ -68,6 +71,8 @@ pub struct Recovered {
     pub left_behind: Option<LeftBehind>,
     /// Relations that were removed, since the transactions that made them never ended.
     pub removed: Vec<RelFileLocator>,
+    /// Why recovery stopped where it did, where it was given a target.
+    pub reason: Option<String>,
 }
 
 /// Brings the directory to where its log ends. The log is not open yet; the storage's counters are those of the control
@@ -91,19 +96,25 @@ pub fn recover(
     if !was_shut_down {
         sync_directory(&**storage.directory.disk(), storage.directory.path())?;
     }
+    let archive = options.archive.as_ref();
+    check_directory(storage, control.state.state(), archive)?;
     // An end of recovery on another timeline is in the log before it is a checkpoint's.
     let timeline = control.checkpoint_copy.timeline.max(control.minimum_recovery_point_timeline);
-    let log = source::Log::open(
-        Arc::clone(&place.disk),
-        &place.directory,
-        source::Options {
-            timeline: TimelineChoice::Exact(timeline),
-            system_identifier: SystemIdentifier::Known(control.system_identifier),
-            start: Some(control.checkpoint_copy.redo),
-            progress: None,
-        },
-    );
+    let timeline = archive.map_or(TimelineChoice::Exact(timeline), |archive| archive.timeline);
+    let archived = archive.and_then(|archive| archive.archive.as_deref());
+    let source = source::Options {
+        timeline,
+        system_identifier: SystemIdentifier::Known(control.system_identifier),
+        start: Some(control.checkpoint_copy.redo),
+        progress: None,
+    };
+    let (disk, pg_wal) = (Arc::clone(&place.disk), place.directory.as_path());
+    let log = match archived {
+        Some(archived) => source::Log::open_before(disk, archived, pg_wal, source),
+        None => source::Log::open(disk, pg_wal, source),
+    };
     let log = log.map_err(RecoveryError::from)?;
+    let history = log.history().clone();
     let last_segment = log.last_segment().unwrap_or_default();
     let segments: Arc<dyn Segments> = Arc::new(log);
     let mut reader = RecordReader::new(Arc::clone(&segments));
@@ -125,14 +136,38 @@ pub fn recover(
         time: None,
         left_behind: None,
         removed: Vec::new(),
+        reason: None,
     };
-    if was_shut_down && checkpoint.redo == control.checkpoint {
+    if was_shut_down && checkpoint.redo == control.checkpoint && archive.is_none() {
         return Ok(recovered);
     }
+    // The checkpoint's own record was durable before pg_control named it. A directory that crashed has pages of as late as
+    // its own log.
+    let mut needed = control.minimum_recovery_point.max(checkpoint_end);
+    if archive.is_some()
+        && !was_shut_down
+        && control.state.state() != Some(ClusterState::InArchiveRecovery)
+    {
+        needed = needed.max(end_of_own_log(storage, checkpoint.redo)?);
+    }
     let now = options.now();
+    let state = match archive {
+        Some(_) => ClusterState::InArchiveRecovery,
+        None => ClusterState::InCrashRecovery,
+    };
     storage.directory.control().update(UnixTime(now.unix_seconds()), |data| {
-        data.state = StateNumber(ClusterState::InCrashRecovery as u32);
+        data.state = StateNumber(state as u32);
+        if archive.is_some() {
+            data.minimum_recovery_point = needed;
+            data.minimum_recovery_point_timeline =
+                data.minimum_recovery_point_timeline.max(checkpoint.timeline);
+        }
     })?;
+    let minimum = archive.map(|_| {
+        let minimum = Arc::new(MinimumRecoveryPoint::new(storage.directory.shared_control()));
+        storage.log.tell(Arc::clone(&minimum) as Arc<dyn FlushLog>);
+        minimum
+    });
     storage.clog.set_next(checkpoint.next_xid.xid());
     storage.multixact.set_next(checkpoint.next_multi, checkpoint.next_multi_offset);
     let mut replay = Replay {
@@ -141,6 +176,11 @@ pub fn recover(
         made: BTreeMap::new(),
         last: None,
         time: None,
+        archive,
+        history,
+        minimum,
+        needed,
+        reason: None,
     };
     let last = segments.segment_size().start_of(last_segment + 1);
     let report = |replay: &Replay<'_>, at: Lsn| RecoveryProgress {
@@ -153,34 +193,43 @@ pub fn recover(
     replay.reader.resume(Position::jump_to(checkpoint.redo));
     let stop = loop {
         match replay.step()? {
-            Ok(end) => {
+            Step::Redone(end) => {
                 if replay.redo.counts().records.is_multiple_of(RECORDS_BETWEEN_REPORTS)
                     && progress(&report(&replay, end)).is_break()
                 {
                     return Err(RecoveryError::Cancelled { at: end }.into());
                 }
             }
-            Err(stop) => break stop,
+            Step::Stopped => break None,
+            Step::Ended(stop) => break Some(stop),
         }
     };
     let Some((last_record, end)) = replay.last else {
         let (redo, checkpoint) = (checkpoint.redo, control.checkpoint);
-        return Err(RecoveryError::NoRedoPoint { redo, checkpoint, stop }.into());
+        return Err(match stop {
+            Some(stop) => RecoveryError::NoRedoPoint { redo, checkpoint, stop }.into(),
+            None => RecoveryError::TargetTooEarly { end: redo, needed }.into(),
+        });
     };
     let cut_off = replay.reader.aborted_record().zip(replay.reader.missing_page());
-    let ending = Ending {
-        segments: &segments,
-        at: end,
-        is_torn: cut_off.is_some(),
-        last_segment,
-        highest_page_lsn: replay.redo.highest_page_lsn(),
-        threads: options.threads.max(1),
-    };
-    recovered.left_behind = ending.judge(stop, options.on_damage)?;
-    // The checkpoint's own record was durable before pg_control named it.
-    let needed = control.minimum_recovery_point.max(checkpoint_end);
-    if end < needed {
-        return Err(RecoveryError::NotConsistent { end, needed }.into());
+    if let Some(stop) = stop {
+        let ending = Ending {
+            segments: &segments,
+            at: end,
+            is_torn: cut_off.is_some(),
+            last_segment,
+            highest_page_lsn: replay.redo.highest_page_lsn(),
+            threads: options.threads.max(1),
+        };
+        recovered.left_behind = ending.judge(stop, options.on_damage)?;
+        if end < needed {
+            return Err(RecoveryError::NotConsistent { end, needed }.into());
+        }
+        if archive.is_some_and(|archive| !archive.may_end()) && replay.reason.is_none() {
+            return Err(RecoveryError::TargetNotReached { end }.into());
+        }
+    } else if end < needed {
+        return Err(RecoveryError::TargetTooEarly { end, needed }.into());
     }
     if let Some((page, missing)) = replay.redo.missing().first() {
         let count = replay.redo.missing().len();
@@ -201,6 +250,21 @@ pub fn recover(
     };
     recovered.timeline = replay.redo.timeline();
     recovered.previous_timeline = replay.redo.timeline();
+    if let Some(archive) = archive {
+        // What follows the last whole record is left with the old timeline.
+        recovered.end.cut_off = None;
+        let reason = replay.reason.take();
+        let reason = reason.unwrap_or_else(|| "no recovery target specified".to_owned());
+        let timelines = Timelines {
+            disk: &**storage.directory.disk(),
+            pg_wal: &place.directory,
+            archive: archive.archive.as_deref(),
+        };
+        recovered.timeline = timelines.next(recovered.previous_timeline)?;
+        let (new, old) = (recovered.timeline, recovered.previous_timeline);
+        timelines.begin(new, old, end, &reason, &*segments)?;
+        recovered.reason = Some(reason);
+    }
     recovered.checkpoint_is_due = true;
     recovered.time = replay.time;
     recovered.counts = replay.redo.finish();
@@ -245,16 +309,61 @@ struct Replay<'s> {
     /// Start and end of the last record.
     last: Option<(Lsn, Lsn)>,
     time: Option<TimestampTz>,
+    archive: Option<&'s ArchiveRecovery>,
+    history: History,
+    minimum: Option<Arc<MinimumRecoveryPoint>>,
+    /// From where on the data is consistent.
+    needed: Lsn,
+    /// Why to stop, once the target is reached.
+    reason: Option<String>,
+}
+
+/// What came of reading on.
+enum Step {
+    /// A record was redone that ends there.
+    Redone(Lsn),
+    /// The target is reached.
+    Stopped,
+    /// There is no further record.
+    Ended(Stop),
 }
 
 impl Replay<'_> {
-    /// Redoes the next record and gives its end; or says why there is none.
-    fn step(&mut self) -> Result<Result<Lsn, Stop>, RecoveryError> {
+    /// Redoes the next record, unless recovery is to stop before it.
+    fn step(&mut self) -> Result<Step, RecoveryError> {
+        if self.reason.is_some() {
+            return Ok(Step::Stopped);
+        }
+        let is_consistent = self.last.is_some_and(|(_, end)| end >= self.needed);
         let record = match self.reader.next_record() {
             Ok(record) => record,
-            Err(stop) => return Ok(Err(stop)),
+            Err(stop) => return Ok(Step::Ended(stop)),
         };
+        if let Some(archive) = self.archive {
+            self.reason = archive.stops_before(&record, is_consistent);
+            if self.reason.is_some() {
+                return Ok(Step::Stopped);
+            }
+        }
+        if record.rmid() == XLOG
+            && let Some((new, previous)) = begins_timeline(&record)
+            && new != self.redo.timeline()
+        {
+            let before = self.redo.timeline();
+            let follows = self.history.branches().iter().any(|branch| branch.timeline == new);
+            if previous != before || new < before || !follows {
+                let at = record.start();
+                return Err(RecoveryError::Timeline { at, found: new, before });
+            }
+            self.redo.set_timeline(new);
+        }
+        if let Some(minimum) = &self.minimum {
+            minimum.set_replayed(record.end(), self.redo.timeline());
+        }
         self.redo.redo(&record)?;
+        if let Some(archive) = self.archive {
+            self.reason = archive.stops_after(&record, record.end() >= self.needed);
+        }
         let (start, end) = (record.start(), record.end());
         let mut overwritten = None;
         match record.rmid() {
@@ -285,7 +394,7 @@ impl Replay<'_> {
                 return Err(RecoveryError::Overwritten { at: start, said, found });
             }
         }
-        Ok(Ok(end))
+        Ok(Step::Redone(end))
     }
 
     /// Removes the relations whose makers neither committed nor aborted: they ran when the log ended.
@@ -306,6 +415,54 @@ impl Replay<'_> {
 const XLOG: u8 = 0;
 const XACT: u8 = 1;
 const SMGR: u8 = 2;
+
+/// The timeline that a record begins, and the one before.
+fn begins_timeline(record: &Record<'_>) -> Option<(Timeline, Timeline)> {
+    match record.payload() {
+        Ok(Payload::Xlog(Xlog::CheckpointShutdown(checkpoint))) => {
+            Some((checkpoint.timeline, checkpoint.previous_timeline))
+        }
+        Ok(Payload::Xlog(Xlog::EndOfRecovery(end))) => {
+            Some((Timeline(end.timeline), Timeline(end.previous_timeline)))
+        }
+        _ => None,
+    }
+}
+
+/// Whether the directory is one that can be recovered so.
+fn check_directory(
+    storage: &Storage,
+    state: Option<ClusterState>,
+    archive: Option<&ArchiveRecovery>,
+) -> Result<(), Error> {
+    let label = storage.directory.path().join("backup_label");
+    if storage.directory.disk().exists(&label).at("look for", &label)? {
+        return Err(RecoveryError::BaseBackup.into());
+    }
+    if state == Some(ClusterState::InArchiveRecovery) && archive.is_none() {
+        return Err(RecoveryError::InArchiveRecovery.into());
+    }
+    Ok(())
+}
+
+/// Where the log in `pg_wal` ends, of a directory that crashed.
+fn end_of_own_log(storage: &Storage, redo: Lsn) -> Result<Lsn, RecoveryError> {
+    let place = storage.log_place();
+    let options = source::Options {
+        timeline: TimelineChoice::Exact(place.timeline),
+        system_identifier: SystemIdentifier::Known(place.system_identifier),
+        start: Some(redo),
+        ..source::Options::default()
+    };
+    let log = source::Log::open(Arc::clone(&place.disk), &place.directory, options)?;
+    let mut reader = RecordReader::new(Arc::new(log));
+    reader.resume(Position::jump_to(redo));
+    let mut end = redo;
+    while let Ok(record) = reader.next_record() {
+        end = record.end();
+    }
+    Ok(end)
+}
 
 /// The record that this one says was cut off.
 fn overwritten_by(record: &Record<'_>) -> Option<Lsn> {

@@ -2,6 +2,7 @@
 
 use base::Lsn;
 use wal::read::Stop;
+use wal::segment::Timeline;
 use wal::source::SourceError;
 
 use super::evidence::Evidence;
@@ -64,6 +65,49 @@ pub enum RecoveryError {
         end: Lsn,
         /// How far it must go.
         needed: Lsn,
+    },
+    /// The target lies before the point from which on the data is consistent.
+    #[error(
+        "the recovery target stops at {end}, before the consistent recovery point {needed} (choose a later target, or \
+         an older copy of the data directory)"
+    )]
+    TargetTooEarly {
+        /// Where it stops.
+        end: Lsn,
+        /// How far it must go.
+        needed: Lsn,
+    },
+    /// The log ended before the target.
+    #[error(
+        "recovery ended at {end} before the configured recovery target was reached (add the log that is missing to the \
+         archive, or choose another target)"
+    )]
+    TargetNotReached {
+        /// Where the log ended.
+        end: Lsn,
+    },
+    /// An earlier recovery from an archive did not come to its end.
+    #[error(
+        "an earlier recovery to a target was interrupted (name the archive and the target again)"
+    )]
+    InArchiveRecovery,
+    /// A base backup of a server.
+    #[error(
+        "the data directory is a base backup, with a backup_label (start PostgreSQL 15 on it: the engine does not \
+         recover base backups)"
+    )]
+    BaseBackup,
+    /// A record goes over to a timeline that does not follow.
+    #[error(
+        "unexpected timeline {found} after {before} at {at} (the log is damaged: restore a backup)"
+    )]
+    Timeline {
+        /// The record.
+        at: Lsn,
+        /// The timeline that it begins.
+        found: Timeline,
+        /// The one that was replayed.
+        before: Timeline,
     },
     /// Pages that the log changes are not there, and no record says that they should not be.
     #[error(

@@ -1,4 +1,4 @@
-//! Recovery: a data directory brought to where its log ends, from wherever a crash left it.
+//! Recovery: a data directory brought to where its log ends, from wherever a crash left it; or to a target in an archive.
 //!
 //! ```text
 //! pg_control ─► files synced ─► checkpoint's record ─► redo point ─► records redone ─► the log's end
@@ -13,6 +13,8 @@
 //! | `driver` | the loop over records |
 //! | `ending` | whether the log ends there, or is damaged |
 //! | `evidence` | what shows that the log was durable further than it can be read |
+//! | `target`, `timeline` | where recovery from an archive stops, and what it goes on with |
+//! | `minimum` | how far a recovery that is begun again must come |
 //! | `sync` | the directory's files made durable before anything relies on them |
 //! | `start` | what follows when the log is open |
 //!
@@ -32,9 +34,12 @@ mod driver;
 mod ending;
 mod error;
 mod evidence;
+mod minimum;
 mod options;
 mod start;
 mod sync;
+mod target;
+mod timeline;
 
 pub use driver::{Recovered, RecoveryProgress, recover};
 pub use ending::LeftBehind;
@@ -43,3 +48,4 @@ pub(crate) use evidence::marker_record;
 pub use evidence::{Evidence, durability_marker};
 pub use options::{OnDamage, RecoveryOptions};
 pub use start::start;
+pub use target::{ArchiveRecovery, Target};

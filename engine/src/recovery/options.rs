@@ -4,6 +4,7 @@ use base::TimestampTz;
 use base::sync::Arc;
 use snapshot::commit_ts::clock::{SystemClock, WallClock};
 
+use super::target::ArchiveRecovery;
 use crate::redo::RedoManagers;
 
 /// What to do where records lie behind the place where the log cannot be read on.
@@ -23,6 +24,8 @@ pub enum OnDamage {
 pub struct RecoveryOptions {
     /// What to do about damage.
     pub on_damage: OnDamage,
+    /// Recovery from an archive or to a target, onto a new timeline; `None` for the end of the log.
+    pub archive: Option<ArchiveRecovery>,
     /// Redo for resource managers that the engine does not know.
     pub managers: RedoManagers,
     /// Threads that look for records behind damage.
@@ -35,6 +38,7 @@ impl Default for RecoveryOptions {
     fn default() -> RecoveryOptions {
         RecoveryOptions {
             on_damage: OnDamage::default(),
+            archive: None,
             managers: RedoManagers::default(),
             threads: 1,
             clock: Arc::new(SystemClock),
@@ -53,6 +57,7 @@ impl std::fmt::Debug for RecoveryOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RecoveryOptions")
             .field("on_damage", &self.on_damage)
+            .field("archive", &self.archive)
             .field("managers", &self.managers)
             .field("threads", &self.threads)
             .finish_non_exhaustive()

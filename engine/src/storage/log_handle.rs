@@ -1,7 +1,8 @@
 //! The log, before and after it can be written.
 //!
 //! Invariants: while no log is open, everything that a page or a transaction log can depend on comes from records that
-//! recovery has read from the disk, where they are durable; so there is nothing to flush. Once a log is open it stays.
+//! recovery has read from the disk, where they are durable; so there is nothing to flush, and only whoever keeps the minimum
+//! recovery point is told. Once a log is open it stays.
 //! When it has stopped, no page is written any more, not even one that was changed before its record could be inserted.
 
 use std::io;
@@ -9,7 +10,7 @@ use std::sync::OnceLock;
 
 use base::Lsn;
 use base::sync::Arc;
-use wal::write::{Log, LogError};
+use wal::write::Log;
 
 use crate::Error;
 use crate::buffer::LogFlush;
@@ -17,7 +18,10 @@ use crate::slru::FlushLog;
 
 /// The log, once it is open.
 #[derive(Debug, Default)]
-pub struct LogHandle(OnceLock<Log>);
+pub struct LogHandle {
+    log: OnceLock<Log>,
+    replay: OnceLock<Arc<dyn FlushLog>>,
+}
 
 impl LogHandle {
     /// Without a log yet.
@@ -30,13 +34,19 @@ impl LogHandle {
     /// # Panics
     /// If there is one.
     pub fn open(&self, log: Log) {
-        assert!(self.0.set(log).is_ok(), "a log is opened once");
+        assert!(self.log.set(log).is_ok(), "a log is opened once");
+    }
+
+    /// Whom to tell of flushes while no log is open.
+    pub(crate) fn tell(&self, replay: Arc<dyn FlushLog>) {
+        // A second recovery in one process has a storage of its own.
+        let _ = self.replay.set(replay);
     }
 
     /// The log, if it is open.
     #[inline]
     pub fn get(&self) -> Option<&Log> {
-        self.0.get()
+        self.log.get()
     }
 
     /// The log.
@@ -45,26 +55,28 @@ impl LogHandle {
     /// If it is not open, as during recovery.
     #[inline]
     pub fn log(&self) -> &Log {
-        self.0.get().expect("the log is open")
+        self.log.get().expect("the log is open")
     }
 
     /// Gives the log back, to be closed.
     pub fn into_log(self) -> Option<Log> {
-        self.0.into_inner()
+        self.log.into_inner()
     }
 }
 
 impl LogHandle {
-    fn flush_checked(&self, upto: Lsn) -> Result<(), LogError> {
-        let Some(log) = self.get() else { return Ok(()) };
+    fn flush_checked(&self, upto: Lsn) -> Result<(), Error> {
+        let Some(log) = self.get() else {
+            return self.replay.get().map_or(Ok(()), |replay| replay.flush(upto));
+        };
         log.check()?;
-        log.flush(upto)
+        Ok(log.flush(upto)?)
     }
 }
 
 impl FlushLog for LogHandle {
     fn flush(&self, upto: Lsn) -> Result<(), Error> {
-        self.flush_checked(upto).map_err(Error::from)
+        self.flush_checked(upto)
     }
 }
 

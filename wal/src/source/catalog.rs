@@ -112,6 +112,27 @@ impl Catalog {
         Ok(catalog)
     }
 
+    /// Takes in what another place has; of two files that are as good, the one that was there before comes first.
+    pub(super) fn append(&mut self, other: Catalog) {
+        let shift = self.archives.len();
+        for (name, locations) in other.segments {
+            let known = self.segments.entry(name).or_default();
+            known.extend(locations.into_iter().map(|mut location| {
+                if let Place::Member { archive, .. } = &mut location.place {
+                    *archive += shift;
+                }
+                location
+            }));
+            known.sort_by_key(Location::rank);
+        }
+        for (timeline, places) in other.histories {
+            self.histories.entry(timeline).or_default().extend(places);
+        }
+        self.archives.extend(other.archives);
+        self.directory = other.directory.or(self.directory.take());
+        self.complaints.extend(other.complaints);
+    }
+
     fn add_directory(
         &mut self,
         disk: &Arc<dyn Disk>,

@@ -100,9 +100,34 @@ impl Log {
         path: &Path,
         options: Options<'_>,
     ) -> Result<Log, SourceError> {
+        Log::open_in(disk, path, None, options)
+    }
+
+    /// The same of two places: what `path` lacks is looked for in `behind`, as in `pg_wal` behind an archive.
+    ///
+    /// # Errors
+    /// As [`Log::open`], of either.
+    pub fn open_before(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        behind: &Path,
+        options: Options<'_>,
+    ) -> Result<Log, SourceError> {
+        Log::open_in(disk, path, Some(behind), options)
+    }
+
+    fn open_in(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        behind: Option<&Path>,
+        options: Options<'_>,
+    ) -> Result<Log, SourceError> {
         let mut nobody = |_: Progress<'_>| ControlFlow::Continue(());
         let watch = options.progress.unwrap_or(&mut nobody);
         let mut catalog = Catalog::of(&disk, path, watch)?;
+        if let Some(behind) = behind {
+            catalog.append(Catalog::of(&disk, behind, watch)?);
+        }
         if catalog.segments.is_empty() {
             return Err(nothing_found(path, &catalog));
         }

@@ -34,7 +34,7 @@ fn work(disk: &FaultyDisk, seed: u64, transactions: u64, checkpointed: u64) -> M
 }
 
 /// What a crash leaves. A lock file that was being written is removed, as its message asks for.
-fn left(disk: &FaultyDisk, survival: u64) -> FaultyDisk {
+pub(super) fn left(disk: &FaultyDisk, survival: u64) -> FaultyDisk {
     let left = disk.after_crash(survival);
     let lock = Path::new(DATA).join(LOCK_FILE);
     if crate::content(&left, &lock).is_some_and(|text| text.iter().all(|byte| *byte == 0)) {

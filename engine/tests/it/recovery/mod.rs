@@ -1,6 +1,7 @@
 //! Recovery and checkpoints over a storage that a test writes to as sessions would: what was acknowledged is there
 //! afterwards, wherever a crash came; recovery can be crashed, too; damage is told from the log's end.
 
+mod archive;
 mod crashes;
 mod damage;
 mod server;

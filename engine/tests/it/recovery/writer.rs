@@ -74,6 +74,27 @@ impl<'s> Writer<'s> {
         }
     }
 
+    /// One that goes on with what others did.
+    pub(super) fn of_parts(
+        storage: &'s Storage,
+        seed: u64,
+        model: Model,
+        relations: Vec<RelFileLocator>,
+    ) -> Writer<'s> {
+        let time = 848_484_000_000_000 + model.ended.len() as i64 * 1_000_000;
+        Writer { model, relations, time, ..Writer::new(storage, seed) }
+    }
+
+    /// What it did, and the relations that there are.
+    pub(super) fn into_parts(self) -> (Model, Vec<RelFileLocator>) {
+        (self.model, self.relations)
+    }
+
+    /// When the last transaction ended.
+    pub(super) fn time(&self) -> TimestampTz {
+        TimestampTz(self.time)
+    }
+
     fn log(&mut self, record: &NewRecord<'_>) -> Result<Lsn, Error> {
         Ok(self.storage.log.log().insert(&mut self.inserter, record)?.end)
     }
