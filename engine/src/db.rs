@@ -26,10 +26,11 @@ use crate::buffer::BufferError;
 use crate::catalog::{Catalog, store};
 use crate::checkpoint::{
     CheckpointKind, CheckpointOptions, CheckpointReport, Checkpointed, Checkpointer, Checkpoints,
-    NobodyRuns,
 };
 use crate::data_directory::{DataDirectory, SystemProcesses};
-use crate::recovery::{self, OnDamage, Recovered, RecoveryOptions, RecoveryProgress};
+use crate::recovery::{
+    self, ArchiveRecovery, OnDamage, Recovered, RecoveryOptions, RecoveryProgress,
+};
 use crate::session::{Isolation, Session};
 use crate::storage::{LogHandle, RunningTransactions, Storage, StorageOptions};
 use crate::xact::{Clock, SnapshotMode, Transactions};
@@ -60,6 +61,9 @@ pub struct EngineOptions {
     pub on_damage: OnDamage,
     /// Threads that look for records behind damage.
     pub recovery_threads: usize,
+    /// Recovery from an archive or to a target, onto a new timeline; `None` for the end of the log. For the one open that
+    /// is to do that.
+    pub archive_recovery: Option<ArchiveRecovery>,
 }
 
 impl Default for EngineOptions {
@@ -76,6 +80,7 @@ impl Default for EngineOptions {
             has_background_threads: true,
             on_damage: OnDamage::default(),
             recovery_threads: 1,
+            archive_recovery: None,
         }
     }
 }
@@ -172,6 +177,7 @@ impl Engine {
         let storage = Storage::new(directory, sizes);
         let recovery = RecoveryOptions {
             on_damage: options.on_damage,
+            archive: options.archive_recovery,
             threads: options.recovery_threads,
             clock: Arc::clone(&options.clock.0),
             ..RecoveryOptions::default()
@@ -181,8 +187,7 @@ impl Engine {
         let clock = Arc::clone(&options.clock.0);
         let checkpoints = Checkpoints::new(CheckpointOptions { clock, ..options.checkpoint });
         if recovered.checkpoint_is_due {
-            let kind = CheckpointKind::EndOfRecovery;
-            checkpoints.at_once(&storage, &NobodyRuns(&storage), kind)?;
+            checkpoints.end_recovery(&storage, &recovered)?;
         }
         let (mode, last) = (options.mode, recovered.time);
         let transactions =

@@ -5,6 +5,7 @@ mod archive;
 mod crashes;
 mod damage;
 mod server;
+mod threads;
 mod writer;
 
 use std::collections::BTreeMap;
