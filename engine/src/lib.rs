@@ -4,8 +4,8 @@
 //! of transactions. [`buffer`] keeps pages in memory; `heap` is rows in pages: forming them, changing pages, the log
 //! records of those changes. `redo` redoes every record that the engine writes; `recovery` brings a directory to where
 //! its log ends; `checkpoint` says from where it will begin, and `background_writer` goes before it. `storage` holds these
-//! together, for who runs transactions, for checkpoints and for recovery. `xact`, `catalog` and `table` are transactions, tables and rows;
-//! `db` opens and closes it all, and `session` is who works with it.
+//! together, for who runs transactions, for checkpoints and for recovery. `xact`, `catalog` and `table` are transactions,
+//! tables and rows; `db` opens and closes it all, and `session` is who works with it.
 //!
 //! # Example
 //!

@@ -97,8 +97,8 @@ pub(crate) enum ModeHorizon<'e> {
 }
 
 impl Time {
-    /// For a process array of so many slots. No timestamp was drawn after `last` before. The table takes in what `pg_commit_ts` and `pg_xact` have of the ids
-    /// around the next one.
+    /// For a process array of so many slots. No timestamp was drawn after `last` before. The table takes in what
+    /// `pg_commit_ts` and `pg_xact` have of the ids around the next one.
     pub(crate) fn start(
         storage: &Storage,
         mode: SnapshotMode,
