@@ -1,16 +1,20 @@
 //! The command `strata`: what PostgreSQL's own tools say about a log and a control file, faster, and what
-//! they do not say; and the making of a data directory.
+//! they do not say; and the making of data directories and the engine that works in them.
 //!
 //! Invariants: stdout has what was asked for and nothing else, byte for byte that of the PostgreSQL tool
 //! where there is one; everything else goes to stderr, a failure as one line that says what to do. The
 //! exit code is 0, or 1 for a failure, damage, or wrong arguments. Nothing here knows a file format.
 
 mod controldata;
+mod dump;
 mod failure;
 mod init;
 mod memory;
+mod open;
 mod output;
 mod progress;
+mod recover;
+mod run;
 mod signals;
 mod values;
 mod verify;
@@ -22,7 +26,8 @@ use clap::{ArgAction, Parser, Subcommand};
 
 use crate::failure::Failure;
 
-/// Looks into PostgreSQL's write-ahead log and control file, versions 15 to 18; makes data directories.
+/// Looks into PostgreSQL's write-ahead log and control file, versions 15 to 18; makes data directories, runs an engine in
+/// them and recovers them.
 #[derive(Debug, Parser)]
 #[command(
     name = "strata",
@@ -49,6 +54,9 @@ enum Command {
     Verify(verify::Arguments),
     Controldata(controldata::Arguments),
     Init(init::Arguments),
+    Run(run::Arguments),
+    Recover(recover::Arguments),
+    Dump(dump::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +67,9 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Controldata(arguments) => controldata::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Recover(arguments) => recover::run(&arguments),
+        Command::Dump(arguments) => dump::run(&arguments),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

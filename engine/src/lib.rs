@@ -5,7 +5,8 @@
 //! records of those changes. `redo` redoes every record that the engine writes; `recovery` brings a directory to where
 //! its log ends; `checkpoint` says from where it will begin, and `background_writer` goes before it. `storage` holds these
 //! together, for who runs transactions, for checkpoints and for recovery. `xact`, `catalog` and `table` are transactions,
-//! tables and rows; `db` opens and closes it all, and `session` is who works with it.
+//! tables and rows; `db` opens and closes it all, and `session` is who works with it. `workload` is loads
+//! to run it under, each with an invariant.
 //!
 //! # Example
 //!
@@ -95,6 +96,8 @@ pub mod slru;
 pub mod storage;
 #[cfg(not(any(loom, shuttle)))]
 mod table;
+#[cfg(not(any(loom, shuttle)))]
+pub mod workload;
 #[cfg(not(any(loom, shuttle)))]
 mod xact;
 

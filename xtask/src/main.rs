@@ -4,6 +4,7 @@ mod bench;
 mod cache;
 mod cargo_tool;
 mod corpus;
+mod crash;
 mod debian;
 mod demo;
 mod deny;
@@ -75,6 +76,8 @@ enum Task {
     Fuzz(fuzz::Arguments),
     /// Let a PostgreSQL 15 server judge the engine's pages and rows, and redo its log with the engine.
     Heap,
+    /// Kill an engine under load with SIGKILL again and again, and check what it had acknowledged; `test` does, fewer times.
+    Crash(crash::Arguments),
     /// Make the corpus: WAL of real servers of every major version, and what PostgreSQL's own tools say about it.
     Corpus {
         /// The major version: 15, 16, 17, 18 or all.
@@ -100,6 +103,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Deny => deny::deny(),
         Task::Fuzz(arguments) => fuzz::fuzz(arguments),
         Task::Heap => heap::heap(),
+        Task::Crash(arguments) => crash::crash(arguments),
         Task::Corpus { major, force } => corpus::run(*major, *force),
     }
 }

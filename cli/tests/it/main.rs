@@ -3,11 +3,14 @@
 mod arguments;
 mod controldata;
 mod corpus;
+mod crash;
 mod ending;
 mod follow;
 mod formats;
 mod goldens;
 mod init;
+#[path = "../../../engine/tests/it/programs.rs"]
+mod programs;
 mod sources;
 mod statistics;
 mod verify;

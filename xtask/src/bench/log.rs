@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
 /// Lengths of the records that are inserted.
 const LENGTHS: [u64; 3] = [60, 200, 8000];
 /// Threads that insert.
-const THREADS: [u64; 6] = [1, 2, 4, 8, 16, 32];
+const THREADS: [u64; 5] = [1, 2, 4, 8, 32];
 /// Sessions that commit, and how many times PostgreSQL's rate is the goal.
 const SESSIONS: [(u64, Option<f64>); 4] = [(1, None), (8, Some(2.5)), (32, Some(3.0)), (128, None)];
 /// Rounds of each.

@@ -1,0 +1,52 @@
+//! `strata recover`: brings a data directory to where its log ends, and closes it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use engine::EngineOptions;
+use engine::recovery::OnDamage;
+
+use crate::failure::{Failure, note};
+use crate::{controldata, open, signals};
+
+/// Recover a data directory after a crash, and close it.
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Arguments {
+    /// The data directory [default: $PGDATA].
+    #[arg(short = 'D', long = "pgdata", value_name = "DATADIR")]
+    pgdata: Option<PathBuf>,
+
+    /// End the log where it is damaged, whatever is lost behind that; without this, damage before a place that is known to
+    /// have been durable is an error.
+    #[arg(long)]
+    end_at_damage: bool,
+
+    /// Threads that look for records behind damage.
+    #[arg(short = 'j', long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=64))]
+    jobs: u32,
+
+    /// The data directory, as with --pgdata.
+    datadir: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let directory = controldata::directory(
+        arguments.pgdata.as_deref(),
+        arguments.datadir.as_deref(),
+        std::env::var_os("PGDATA"),
+    )?;
+    signals::catch_interrupts()?;
+    let on_damage = if arguments.end_at_damage { OnDamage::EndThere } else { OnDamage::default() };
+    let options = EngineOptions {
+        on_damage,
+        recovery_threads: arguments.jobs as usize,
+        ..EngineOptions::default()
+    };
+    let engine = open::engine(&directory, options)?;
+    if !engine.recovered().checkpoint_is_due {
+        note("it was shut down: there was nothing to recover");
+    }
+    engine.close().map_err(Failure::new)
+}

@@ -1,0 +1,230 @@
+//! `strata run`: a load on an engine in this process, for a time, with its invariant checked before and after.
+//!
+//! Invariants: every commit that is shown as acknowledged is durable; what a run leaves is closed, unless it was asked to
+//! crash.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use base::disk::RealDisk;
+use clap::{Args, ValueEnum};
+use engine::data_directory::{Birth, InitOptions, init};
+use engine::workload::{self, Kind, Load, Outcome, Plan, Watch};
+use engine::{Engine, EngineOptions, Isolation, SnapshotMode};
+
+use crate::failure::{Failure, note};
+use crate::output::Output;
+use crate::{open, signals};
+
+/// Run a load on the embedded engine, and check its invariant before and after.
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Arguments {
+    /// The load.
+    #[arg(value_enum)]
+    load: LoadName,
+
+    /// The data directory; made if it is not there [default: strata-LOAD].
+    #[arg(short = 'D', long = "dir", value_name = "DATADIR")]
+    directory: Option<PathBuf>,
+
+    /// How the engine decides who sees what.
+    #[arg(long, value_enum, default_value = "classic")]
+    mode: Mode,
+
+    /// What transactions see of each other: read committed, or repeatable read.
+    #[arg(long)]
+    repeatable_read: bool,
+
+    /// Sessions at the same time.
+    #[arg(short = 'c', long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    sessions: u32,
+
+    /// How long, in seconds; with 0 the invariant is checked and nothing else done.
+    #[arg(short = 'T', long, value_name = "S", default_value = "10")]
+    seconds: u64,
+
+    /// Size of new tables: thousands of accounts (bank), branches with 10,000 accounts each (tpcb) [default: the number of
+    /// sessions].
+    #[arg(short = 's', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    scale: Option<u32>,
+
+    /// What random choices begin with.
+    #[arg(long, value_name = "N", default_value = "1")]
+    seed: u64,
+
+    /// Kill the process when the time is over, in the middle of its transactions, as kill -9 does.
+    #[arg(long)]
+    crash: bool,
+
+    /// Print a line "SESSION NUMBER" for each commit as soon as it is acknowledged, and no report.
+    #[arg(long)]
+    acknowledge: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LoadName {
+    Bank,
+    Tpcb,
+}
+
+/// The names of modes on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    Classic,
+    CommitTs,
+    Mirror,
+}
+
+impl Mode {
+    pub(crate) const fn snapshots(self) -> SnapshotMode {
+        match self {
+            Mode::Classic => SnapshotMode::Classic,
+            Mode::CommitTs => SnapshotMode::CommitTs,
+            Mode::Mirror => SnapshotMode::Mirror,
+        }
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    signals::catch_interrupts()?;
+    let (kind, name) = match arguments.load {
+        LoadName::Bank => (Kind::Bank, "strata-bank"),
+        LoadName::Tpcb => (Kind::Tpcb, "strata-tpcb"),
+    };
+    let directory = arguments.directory.clone().unwrap_or_else(|| PathBuf::from(name));
+    if !directory.join("PG_VERSION").exists() {
+        let birth = Birth::now().map_err(Failure::new)?;
+        init(&RealDisk, &directory, &InitOptions::default(), &birth).map_err(Failure::new)?;
+        note(format_args!("made data directory \"{}\"", directory.display()));
+    }
+    let options = EngineOptions {
+        mode: arguments.mode.snapshots(),
+        sessions: arguments.sessions + 10,
+        ..EngineOptions::default()
+    };
+    let engine = open::engine(&directory, options)?;
+    let scale = arguments.scale.unwrap_or(arguments.sessions) as usize;
+    let load = Load::open(&engine, kind, scale).map_err(Failure::new)?;
+    let before = load.check(&engine).map_err(Failure::new)?;
+    note(format_args!(
+        "the invariant holds: {} rows, {} transactions so far",
+        before.rows, before.transactions
+    ));
+    let output = Output::open()?;
+    let watch = Watching {
+        output: Mutex::new(output),
+        acknowledges: arguments.acknowledge,
+        crashes_after: arguments.crash.then_some(Duration::from_secs(arguments.seconds)),
+        last_note: AtomicU64::new(0),
+        last_commits: AtomicU64::new(0),
+    };
+    if arguments.seconds > 0 {
+        let isolation = match arguments.repeatable_read {
+            true => Isolation::RepeatableRead,
+            false => Isolation::ReadCommitted,
+        };
+        let plan = Plan {
+            sessions: arguments.sessions,
+            // Who is to crash in the middle must still be running then.
+            time: Duration::from_secs(arguments.seconds + if arguments.crash { 60 } else { 0 }),
+            isolation,
+            seed: arguments.seed,
+        };
+        let ran = workload::run(&engine, &load, &plan, &before.last, &watch);
+        let outcome = ran.map_err(Failure::new)?;
+        let after = load.check(&engine).map_err(Failure::new)?;
+        if !arguments.acknowledge {
+            watch.print(&report(&engine, &outcome))?;
+        }
+        let expected = before.transactions + outcome.commits;
+        if after.transactions != expected {
+            return Err(Failure::new(format_args!(
+                "the invariant is broken: {} transactions are there, and {expected} committed",
+                after.transactions
+            )));
+        }
+        note(format_args!(
+            "the invariant holds: {} rows, {} transactions",
+            after.rows, after.transactions
+        ));
+    }
+    engine.close().map_err(Failure::new)
+}
+
+/// Prints what was acknowledged and how far it has come; crashes.
+struct Watching {
+    output: Mutex<Output>,
+    acknowledges: bool,
+    crashes_after: Option<Duration>,
+    /// Second of the last note on stderr, and the commits then.
+    last_note: AtomicU64,
+    last_commits: AtomicU64,
+}
+
+impl Watching {
+    fn print(&self, text: &str) -> Result<(), Failure> {
+        let mut output = self.output.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        output.write_bytes(text.as_bytes())
+    }
+}
+
+impl Watch for Watching {
+    fn committed(&self, session: u32, number: i64) {
+        if self.acknowledges && self.print(&format!("{session} {number}\n")).is_err() {
+            // Nobody reads what would be acknowledged.
+            std::process::exit(1);
+        }
+    }
+
+    fn progress(&self, commits: u64, elapsed: Duration) -> ControlFlow<()> {
+        if self.crashes_after.is_some_and(|after| elapsed >= after) {
+            signals::kill_this_process();
+        }
+        let seconds = elapsed.as_secs();
+        let last = self.last_note.swap(seconds, Ordering::Relaxed);
+        if seconds > last {
+            let before = self.last_commits.swap(commits, Ordering::Relaxed);
+            note(format_args!(
+                "{seconds} s: {commits} commits, {} a second",
+                (commits - before) / (seconds - last)
+            ));
+        }
+        if signals::interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// Throughput, latencies, the log, the last checkpoint.
+fn report(engine: &Engine, outcome: &Outcome) -> String {
+    let seconds = outcome.time.as_secs_f64();
+    let log = engine.log_statistics();
+    let milliseconds = |percent| outcome.latencies.percentile(percent).as_secs_f64() * 1000.0;
+    let mut text = format!(
+        "commits             {} in {seconds:.2} s, {:.0} a second\n\
+         rolled back         {}\n\
+         tried again         {}\n\
+         latency             50% {:.3} ms, 90% {:.3} ms, 99% {:.3} ms, 99.9% {:.3} ms\n\
+         log                 {} records, {} bytes, {} images, {} writes, {} syncs\n",
+        outcome.commits,
+        outcome.commits as f64 / seconds,
+        outcome.rolled_back,
+        outcome.tried_again,
+        milliseconds(50.0),
+        milliseconds(90.0),
+        milliseconds(99.0),
+        milliseconds(99.9),
+        log.records,
+        log.bytes,
+        log.images,
+        log.writes,
+        log.syncs,
+    );
+    if let Some(checkpoint) = engine.last_checkpoint() {
+        text += &format!("{checkpoint}\n");
+    }
+    text
+}

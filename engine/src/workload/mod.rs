@@ -1,0 +1,27 @@
+//! Loads to run an engine under, each with an invariant that a crash must not break.
+//!
+//! ```text
+//! bank     transfer: two accounts, one loses what the other gets                   history: who, which transfer, how much
+//! tpcb     TPC-B: an account, its teller and its branch are changed by one amount  history: the same
+//! ```
+//!
+//! Each transaction also puts a row into the table `history`: its session and its number there, counted from 1. So what
+//! is found afterwards says which transactions count: [`Load::check`] holds every balance against the history, and the
+//! numbers of each session must have no gap. Who has noted how many commits of a session were acknowledged can ask
+//! for these ([`Checked::last`]). A transaction that is rolled back, as one in 50 is on purpose, must leave nothing.
+//!
+//! | file | says |
+//! |---|---|
+//! | `places` | where the rows of a table are |
+//! | `load` | the tables, a transaction, the check |
+//! | `run` | many sessions for a time |
+//! | `latency` | how long commits took |
+
+mod latency;
+mod load;
+mod places;
+mod run;
+
+pub use latency::Latencies;
+pub use load::{Checked, Kind, Load, LoadError};
+pub use run::{Outcome, Plan, Watch, run};

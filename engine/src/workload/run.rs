@@ -1,0 +1,160 @@
+//! A load run by many sessions for a time.
+//!
+//! Invariant: a session's numbers go up by one with each commit that was acknowledged, beginning behind what the history
+//! holds already; whoever watches is told of a commit after it is durable and before the session's next one.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use super::latency::Latencies;
+use super::load::{Load, is_to_be_tried_again};
+use crate::{Engine, Error, Isolation};
+
+/// How often whoever watches is asked whether to go on.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How a load is run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Sessions at the same time.
+    pub sessions: u32,
+    /// How long.
+    pub time: Duration,
+    /// What transactions see of each other.
+    pub isolation: Isolation,
+    /// What the choice of rows and amounts begins with.
+    pub seed: u64,
+}
+
+/// Whoever watches.
+pub trait Watch: Sync {
+    /// This commit of this session is durable.
+    fn committed(&self, session: u32, number: i64);
+
+    /// So many commits after so long; `Break` ends the run.
+    fn progress(&self, commits: u64, elapsed: Duration) -> ControlFlow<()>;
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Transactions that committed.
+    pub commits: u64,
+    /// That were rolled back on purpose.
+    pub rolled_back: u64,
+    /// That were tried again, since another was in their way.
+    pub tried_again: u64,
+    /// How long it ran.
+    pub time: Duration,
+    /// How long commits took, from the beginning of their transaction.
+    pub latencies: Latencies,
+}
+
+/// Runs a load; `last` are the numbers that the history holds already ([`Checked::last`](super::Checked::last)).
+///
+/// # Errors
+/// The first error that ended a session; the others have ended, too.
+pub fn run(
+    engine: &Engine,
+    load: &Load,
+    plan: &Plan,
+    last: &BTreeMap<u32, i64>,
+    watch: &dyn Watch,
+) -> Result<Outcome, Error> {
+    let ends = AtomicBool::new(false);
+    let commits = AtomicU64::new(0);
+    let failure: Mutex<Option<Error>> = Mutex::new(None);
+    let began = Instant::now();
+    let parts: Vec<Part> = thread::scope(|scope| {
+        let sessions: Vec<_> = (0..plan.sessions)
+            .map(|who| {
+                let (ends, commits, failure) = (&ends, &commits, &failure);
+                scope.spawn(move || {
+                    let mut part = Part::default();
+                    let first = last.get(&who).copied().unwrap_or(0);
+                    let tell = |number| {
+                        commits.fetch_add(1, Ordering::Relaxed);
+                        watch.committed(who, number);
+                    };
+                    if let Err(error) = part.work(engine, load, plan, (who, first), ends, &tell) {
+                        ends.store(true, Ordering::Relaxed);
+                        let mut first =
+                            failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                        first.get_or_insert(error);
+                    }
+                    part
+                })
+            })
+            .collect();
+        while !ends.load(Ordering::Relaxed) && began.elapsed() < plan.time {
+            thread::sleep(LOOK.min(plan.time.saturating_sub(began.elapsed())));
+            let done = commits.load(Ordering::Relaxed);
+            if watch.progress(done, began.elapsed()).is_break() {
+                break;
+            }
+        }
+        ends.store(true, Ordering::Relaxed);
+        sessions.into_iter().filter_map(|session| session.join().ok()).collect()
+    });
+    let time = began.elapsed();
+    if let Some(error) = failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+        return Err(error);
+    }
+    let mut outcome = Outcome {
+        commits: 0,
+        rolled_back: 0,
+        tried_again: 0,
+        time,
+        latencies: Latencies::default(),
+    };
+    for part in parts {
+        outcome.commits += part.latencies.count();
+        outcome.rolled_back += part.rolled_back;
+        outcome.tried_again += part.tried_again;
+        outcome.latencies.merge(&part.latencies);
+    }
+    Ok(outcome)
+}
+
+/// What one session does.
+#[derive(Debug, Default)]
+struct Part {
+    rolled_back: u64,
+    tried_again: u64,
+    latencies: Latencies,
+}
+
+impl Part {
+    fn work(
+        &mut self,
+        engine: &Engine,
+        load: &Load,
+        plan: &Plan,
+        (who, mut number): (u32, i64),
+        ends: &AtomicBool,
+        tell: &dyn Fn(i64),
+    ) -> Result<(), Error> {
+        let mut session = engine.session()?;
+        let mut random = Rng::with_seed(plan.seed.wrapping_add(u64::from(who)));
+        while !ends.load(Ordering::Relaxed) {
+            let began = Instant::now();
+            match load.transaction(&mut session, plan.isolation, (who, number + 1), &mut random) {
+                Ok(true) => {
+                    number += 1;
+                    self.latencies.add(began.elapsed());
+                    tell(number);
+                }
+                Ok(false) => self.rolled_back += 1,
+                Err(error) if is_to_be_tried_again(&error) => self.tried_again += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
