@@ -83,15 +83,12 @@ fn judge(data: &Path) {
     let control = printed(program("pg_controldata").arg(path));
     assert!(control.contains("Database cluster state:               shut down\n"), "{control}");
     printed(program("pg_checksums").args(["--check", path]));
-    let value = |label: &str| {
-        let line = control.lines().find_map(|line| line.strip_prefix(label));
-        line.expect("a line of it").trim().to_owned()
-    };
-    let checkpoint: base::Lsn = value("Latest checkpoint location:").parse().expect("a position");
+    let label = "Latest checkpoint location:";
+    let checkpoint = control.lines().find_map(|line| line.strip_prefix(label));
     let log = printed(
         program("pg_waldump")
-            .args(["-p", &format!("{path}/pg_wal"), "-s", &checkpoint.to_string()])
-            .args(["-e", &(checkpoint + 120).to_string()]),
+            .args(["-p", &format!("{path}/pg_wal"), "-n", "1"])
+            .args(["-s", checkpoint.expect("a line of it").trim()]),
     );
     take_back(data);
     assert!(log.contains("CHECKPOINT_SHUTDOWN") && !log.contains("UNKNOWN"), "{log}");

@@ -34,7 +34,15 @@ fn judge(data: &Path) -> String {
 /// Behind a checkpoint's record at this position.
 fn end_of(checkpoint: &str) -> String {
     let position: base::Lsn = checkpoint.parse().expect("a position");
-    (position + 120).to_string()
+    let end = position + 120;
+    // Where it goes on on another page, that page's header lies in between.
+    let page = end.0 & !8191;
+    let header = match page > position.0 && page < end.0 {
+        true if page.is_multiple_of(16 << 20) => 40,
+        true => 24,
+        false => 0,
+    };
+    (end + header).to_string()
 }
 
 #[test]
