@@ -1,15 +1,18 @@
-//! `strata dump`: the rows of an engine's tables, as `COPY` has them.
+//! `strata dump`: an engine's tables as SQL that `psql` runs.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use engine::{EngineOptions, Isolation, copy_text};
+use engine::EngineOptions;
+use engine::dump::dump;
 
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::{controldata, open, signals};
 
-/// Print the rows of tables in the text format of COPY. A data directory that was not shut down is recovered first.
+/// Print tables as SQL for psql: their definitions, and their rows for COPY. A data directory that was not shut down is
+/// recovered first.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 pub(crate) struct Arguments {
@@ -17,13 +20,10 @@ pub(crate) struct Arguments {
     #[arg(short = 'D', long = "pgdata", value_name = "DATADIR")]
     pgdata: Option<PathBuf>,
 
-    /// This table alone; without it, all of them, each behind a line "-- NAME".
-    #[arg(short = 't', long, value_name = "NAME")]
-    table: Option<String>,
+    /// This table; may be given again [default: all].
+    #[arg(short = 't', long = "table", value_name = "NAME")]
+    tables: Vec<String>,
 }
-
-/// Bytes that are printed at once.
-const PIECE: usize = 1 << 16;
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -31,35 +31,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let directory = controldata::directory(arguments.pgdata.as_deref(), None, environment)?;
     signals::catch_interrupts()?;
     let engine = open::engine(&directory, EngineOptions::default())?;
-    let mut output = Output::open()?;
-    {
-        let mut names = engine.table_names();
-        names.sort_unstable();
-        if let Some(wanted) = &arguments.table {
-            names = vec![wanted.clone()];
-        }
-        let mut session = engine.session().map_err(Failure::new)?;
-        let mut transaction = session.begin(Isolation::RepeatableRead).map_err(Failure::new)?;
-        let mut text = Vec::new();
-        for name in &names {
-            let table = transaction.table(name).map_err(Failure::new)?;
-            if arguments.table.is_none() {
-                text.extend_from_slice(format!("-- {name}\n").as_bytes());
-            }
-            for row in table.scan(&mut transaction).map_err(Failure::new)? {
-                let row = row.map_err(Failure::new)?;
-                copy_text::push_row(row.values().map_err(Failure::new)?, &mut text);
-                if text.len() >= PIECE {
-                    output.write_bytes(&text)?;
-                    text.clear();
-                }
-                if signals::interrupted() {
-                    break;
-                }
-            }
-        }
-        output.write_bytes(&text)?;
-        transaction.rollback().map_err(Failure::new)?;
-    }
+    let mut out = Interruptible(Output::open()?);
+    dump(&engine, &arguments.tables, &mut out).map_err(Failure::new)?;
     engine.close().map_err(Failure::new)
+}
+
+/// Standard output, until somebody presses Ctrl-C.
+struct Interruptible(Output);
+
+impl Write for Interruptible {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if signals::interrupted() {
+            return Err(io::Error::other("interrupted: what was printed is not all"));
+        }
+        self.0.write_bytes(bytes).map_err(|failure| io::Error::other(failure.to_string()))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

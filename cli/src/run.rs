@@ -3,17 +3,23 @@
 //! Invariants: every commit that is shown as acknowledged is durable; what a run leaves is closed, unless it was asked to
 //! crash.
 
+use std::fmt::Write as _;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base::Lsn;
 use base::disk::RealDisk;
 use clap::{Args, ValueEnum};
 use engine::data_directory::{Birth, InitOptions, init};
 use engine::workload::{self, Kind, Load, Outcome, Plan, Watch};
 use engine::{Engine, EngineOptions, Isolation, SnapshotMode};
+use wal::Version;
+use wal::read::{Position, RecordReader};
+use wal::source::{Log, Options};
+use wal::stats::{Grouping, Statistics};
 
 use crate::failure::{Failure, note};
 use crate::output::Output;
@@ -135,11 +141,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             isolation,
             seed: arguments.seed,
         };
+        let log_begin = engine.log_end();
         let ran = workload::run(&engine, &load, &plan, &before.last, &watch);
         let outcome = ran.map_err(Failure::new)?;
         let after = load.check(&engine).map_err(Failure::new)?;
         if !arguments.acknowledge {
             watch.print(&report(&engine, &outcome))?;
+            watch.print(&log_by_type(&directory, log_begin, engine.log_end()))?;
         }
         let expected = before.transactions + outcome.commits;
         if after.transactions != expected {
@@ -225,6 +233,41 @@ fn report(engine: &Engine, outcome: &Outcome) -> String {
     );
     if let Some(checkpoint) = engine.last_checkpoint() {
         text += &format!("{checkpoint}\n");
+    }
+    text
+}
+
+/// What a stretch of the log is made of, the types with the most bytes first.
+fn log_by_type(directory: &Path, begin: Lsn, end: Lsn) -> String {
+    const SHOWN: usize = 8;
+    let options = Options { start: Some(begin), ..Options::default() };
+    let log = match Log::open(Arc::new(RealDisk), &directory.join("pg_wal"), options) {
+        Ok(log) => log,
+        Err(error) => return format!("log by type         not known: {error}\n"),
+    };
+    let mut reader = RecordReader::new(Arc::new(log));
+    reader.resume(Position::jump_to(begin));
+    reader.set_end(Some(end));
+    let mut statistics = Statistics::default();
+    // The last records may not have been written yet.
+    while let Ok(record) = reader.next_record() {
+        statistics.add(&record);
+    }
+    let mut rows = statistics.rows(Grouping::RecordType, Version::V15);
+    rows.sort_by_key(|row| std::cmp::Reverse(row.counts.record_bytes + row.counts.image_bytes));
+    let mut text = String::new();
+    for (place, row) in rows.iter().take(SHOWN).enumerate() {
+        let title = if place == 0 { "log by type" } else { "" };
+        let name = format!("{}/{}", row.resource_manager, row.record_type.as_deref().unwrap_or(""));
+        let bytes = row.counts.record_bytes + row.counts.image_bytes;
+        let _ = writeln!(
+            text,
+            "{title:<20}{name:<28} {:>10} records {bytes:>12} bytes",
+            row.counts.count
+        );
+    }
+    if rows.len() > SHOWN {
+        let _ = writeln!(text, "{:<20}and {} more types", "", rows.len() - SHOWN);
     }
     text
 }

@@ -14,9 +14,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use base::UnixTime;
 use base::disk::{Disk, RealDisk};
 use base::sync::Arc;
+use base::{Lsn, UnixTime};
 use snapshot::commit_ts::clock::WallClock;
 use wal::write::{LogOptions, LogStatistics};
 
@@ -246,6 +246,11 @@ impl Engine {
     /// What recovery came to when the engine was opened.
     pub fn recovered(&self) -> &Recovered {
         &self.recovered
+    }
+
+    /// Where the log ends: where the next record starts, a page header apart.
+    pub fn log_end(&self) -> Lsn {
+        self.shared.storage.log.log().end()
     }
 
     /// What the log has done since the engine was opened.

@@ -81,6 +81,8 @@ pub mod data_directory;
 #[cfg(not(any(loom, shuttle)))]
 mod db;
 #[cfg(not(any(loom, shuttle)))]
+pub mod dump;
+#[cfg(not(any(loom, shuttle)))]
 mod error;
 #[cfg(not(any(loom, shuttle)))]
 pub mod heap;
