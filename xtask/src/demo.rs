@@ -1,20 +1,22 @@
-//! `cargo xtask demo`: a throwaway PostgreSQL writes, and `strata` says what its log holds: who wrote it, what it cost,
-//! and up to where it is sound. Then the same server is asked in SQL, with the extension loaded.
+//! `cargo xtask demo`: the embedded engine is killed and recovers (`bank`); a throwaway PostgreSQL writes, and `strata` says
+//! what its log holds: who wrote it, what it cost, and up to where it is sound. Then the same server is asked in SQL, with
+//! the extension loaded, about its own log and the engine's.
 //!
-//! The workload is the same every time (one session, no autovacuum), so what is printed differs between runs in times
-//! and little else.
+//! The server's workload is the same every time (one session, no autovacuum), so what is printed of it differs between runs
+//! in times and little else.
 
-use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod bank;
+mod shown;
 
 use anyhow::{Context, Result};
+
+use self::shown::{Shown, Strata, ask};
 
 use crate::extension::{Extension, PgConfig};
 use crate::installation::Installation;
 use crate::server::{Cluster, Shutdown};
 use crate::setup::{self, Needs};
-use crate::{process, workspace};
+use crate::workspace;
 
 /// One step of the workload: what is said about it, and what runs.
 #[derive(Debug)]
@@ -118,10 +120,12 @@ pub(crate) fn demo() -> Result<()> {
     let pg_config = PgConfig::of(installation)?;
     let extension = Extension::build(&pg_config)?;
 
-    title("A throwaway PostgreSQL works; WAL written by each step:");
     let settings = [("autovacuum", "off"), ("wal_keep_size", "1GB"), ("checkpoint_timeout", "1h")];
     let mut cluster = Cluster::create(installation, &["--data-checksums"], &settings)?;
     extension.stage_for(&pg_config, &mut cluster)?;
+    let engine = bank::run(&strata, &cluster)?;
+
+    title("A throwaway PostgreSQL works; WAL written by each step:");
     cluster.start()?;
     println!("  PostgreSQL {}, in {}", installation.version()?, cluster.data_dir().display());
     run_steps(&cluster, &PREPARATION)?;
@@ -133,7 +137,7 @@ pub(crate) fn demo() -> Result<()> {
     let names = relation_names(&cluster)?;
     cluster.stop(Shutdown::Fast)?;
 
-    let wal = Strata { program: &strata, data_directory: cluster.data_dir() };
+    let wal = Strata { program: &strata, directory: cluster.data_dir() };
     let range = ["waldump", "-p", "pg_wal", "-s", &start, "-e", &end];
     title("The log, record by record; its last transaction:");
     wal.show(&range, Shown::Last(5))?;
@@ -154,6 +158,7 @@ pub(crate) fn demo() -> Result<()> {
         title(question.asked);
         ask(&cluster, &question.sql.replace("{start}", &start).replace("{end}", &end))?;
     }
+    bank::look_from_sql(&cluster, &engine)?;
     drop(cluster);
     println!("\nThe server is stopped and its directory removed. Next: cargo xtask test");
     Ok(())
@@ -188,78 +193,6 @@ fn relation_names(cluster: &Cluster) -> Result<Vec<[String; 2]>> {
          ORDER BY pg_relation_filenode(c.oid)",
     )?;
     Ok(rows.into_iter().filter_map(|row| row.try_into().ok()).collect())
-}
-
-/// Which part of a command's output is shown.
-#[derive(Debug, Clone, Copy)]
-enum Shown {
-    /// So many lines at the beginning.
-    First(usize),
-    /// So many lines at the end.
-    Last(usize),
-    /// So many lines at the beginning behind the title, of them these columns (from 1, the last one left out):
-    /// all of them are too many for a page.
-    Columns(usize, &'static [Range<usize>]),
-}
-
-/// The command `strata`, run beside the data.
-struct Strata<'a> {
-    program: &'a Path,
-    data_directory: PathBuf,
-}
-
-impl Strata<'_> {
-    /// Runs the command and shows it as one can type it, with the part of its output.
-    fn show(&self, arguments: &[&str], shown: Shown) -> Result<()> {
-        let mut command = Command::new(self.program);
-        command.args(arguments).current_dir(&self.data_directory);
-        let output = process::run(&mut command)?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let lines: Vec<&str> = text.lines().collect();
-        let typed = format!("  $ strata {}", arguments.join(" "));
-        match shown {
-            Shown::First(count) => {
-                println!("{typed}");
-                print_lines(lines.iter().take(count).copied());
-            }
-            Shown::Last(count) => {
-                println!("{typed} | tail -n {count}");
-                print_lines(lines[lines.len().saturating_sub(count)..].iter().copied());
-            }
-            Shown::Columns(count, columns) => {
-                let list: Vec<String> = columns
-                    .iter()
-                    .map(|range| format!("{}-{}", range.start, range.end - 1))
-                    .collect();
-                println!("{typed} | tail -n +2 | cut -c {}", list.join(","));
-                for line in lines.iter().take(count).skip(1) {
-                    let part = |range: &Range<usize>| {
-                        line.get(range.start - 1..line.len().min(range.end - 1)).unwrap_or_default()
-                    };
-                    println!("  {}", columns.iter().map(part).collect::<String>().trim_end());
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Shows a query as one can type it, and the answer as psql prints it.
-fn ask(cluster: &Cluster, sql: &str) -> Result<()> {
-    for (number, line) in sql.lines().enumerate() {
-        println!("  {} {line}", if number == 0 { "=#" } else { "-#" });
-    }
-    let mut psql = cluster.client("psql")?;
-    psql.args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--command", sql]);
-    let output = process::run(&mut psql)?;
-    print_lines(String::from_utf8_lossy(&output.stdout).trim_end().lines().map(str::trim_end));
-    Ok(())
-}
-
-fn print_lines<'a>(lines: impl Iterator<Item = &'a str>) {
-    for line in lines {
-        println!("  {line}");
-    }
 }
 
 fn size(bytes: u64) -> String {

@@ -66,7 +66,9 @@ fn killed(data: &str, load: &str, mode: &str, round: u64) -> BTreeMap<u32, i64> 
 fn history(data: &str) -> BTreeMap<u32, i64> {
     let dumped = String::from_utf8(run(&["dump", "-D", data, "-t", "history"]).stdout);
     let mut last = BTreeMap::new();
-    for line in dumped.expect("text").lines() {
+    let dumped = dumped.expect("text");
+    let rows = dumped.lines().skip_while(|line| !line.starts_with("COPY ")).skip(1);
+    for line in rows.take_while(|line| *line != "\\.") {
         let mut fields = line.split('\t');
         let session = fields.next().and_then(|field| field.parse().ok()).expect("a session");
         let number: i64 = fields.next().and_then(|field| field.parse().ok()).expect("a number");

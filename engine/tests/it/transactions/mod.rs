@@ -2,6 +2,7 @@
 
 mod bank;
 mod conflicts;
+mod dumped;
 mod failures;
 mod recovered;
 mod rows;
