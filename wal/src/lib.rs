@@ -9,6 +9,8 @@
 //! nothing allocates what a length field merely claims); a [`record::RawRecord`] is complete but
 //! unchecked, a [`record::Record`] has passed every check. This crate knows no buffer and no table.
 
+#![cfg_attr(loom, allow(dead_code, reason = "models need the writer's protocol alone"))]
+
 pub mod checkpoint;
 mod codec;
 #[cfg(not(loom))]

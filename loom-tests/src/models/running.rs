@@ -1,7 +1,7 @@
 //! A snapshot against commits: it never sees a transaction without one that this one saw, and it lists
 //! whoever runs.
 
-use base::sync::{Arc, thread};
+use base::sync::thread;
 use base::{FullXid, Xid};
 use procarray::{Backend, GroupClear, ProcArray, RunningSet};
 
