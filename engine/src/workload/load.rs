@@ -147,7 +147,7 @@ impl Load {
             for row in table.scan(&mut transaction)? {
                 let row = row?;
                 if let [Value::Int4(id), _] = row.values()?[..] {
-                    places.push((id, row.tid()));
+                    places.push((id, row.root()));
                 }
             }
             places.sort_unstable_by_key(|(id, _)| *id);
@@ -156,7 +156,7 @@ impl Load {
                     "table \"{name}\" lacks rows, or has two of one number"
                 )));
             }
-            let places = places.into_iter().map(|(_, tid)| tid).collect();
+            let places = places.into_iter().map(|(_, root)| root).collect();
             tables.push((table, Places::new(places)));
         }
         let history = transaction.table(HISTORY)?;

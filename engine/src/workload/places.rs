@@ -1,6 +1,6 @@
 //! Where the rows of a table are that are found by number, kept in memory: there is no index yet.
 //!
-//! Invariants: a place is that of a version which has committed. A row may have moved on since, so that the place
+//! Invariants: a place is the root of a version which has committed. A row may have moved on since, so that the place
 //! leads to the newer version or to nothing; the place is then looked up once more.
 
 use std::sync::{Mutex, PoisonError};
@@ -82,7 +82,7 @@ impl Places {
         for row in table.scan(transaction)? {
             let row = row?;
             if matches!(row.values()?[..], [Value::Int4(id), _] if id as usize == number) {
-                self.note(number, Some(row.tid()));
+                self.note(number, Some(row.root()));
             }
         }
         Ok(())
