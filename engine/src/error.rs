@@ -241,7 +241,7 @@ pub enum Error {
         doing: &'static str,
         /// Why.
         #[source]
-        error: std::sync::Arc<Error>,
+        error: base::sync::Arc<Error>,
     },
     /// A background thread has ended, after an error or with the engine.
     #[error("the {0} has ended")]

@@ -3,9 +3,8 @@
 //! Invariants: a place is the root of a version which has committed. A row may have moved on since, so that the place
 //! leads to the newer version or to nothing; the place is then looked up once more.
 
-use std::sync::{Mutex, PoisonError};
-
 use base::Tid;
+use base::sync::{Mutex, PoisonError, thread};
 
 use crate::heap::Value;
 use crate::{Error, Table, Transaction};
@@ -68,7 +67,7 @@ impl Places {
             if turns % TURNS == 0 {
                 self.find(transaction, table, number)?;
             }
-            base::sync::thread::yield_now();
+            thread::yield_now();
         }
     }
 

@@ -5,11 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
 
+use base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use base::sync::{Mutex, PoisonError, thread};
 use fastrand::Rng;
 
 use super::latency::Latencies;
@@ -84,8 +83,7 @@ pub fn run(
                     };
                     if let Err(error) = part.work(engine, load, plan, (who, first), ends, &tell) {
                         ends.store(true, Ordering::Relaxed);
-                        let mut first =
-                            failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                        let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
                         first.get_or_insert(error);
                     }
                     part
@@ -103,7 +101,7 @@ pub fn run(
         sessions.into_iter().filter_map(|session| session.join().ok()).collect()
     });
     let time = began.elapsed();
-    if let Some(error) = failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+    if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
     let mut outcome = Outcome {
