@@ -7,6 +7,7 @@
 
 mod controldata;
 mod dump;
+mod engine_arguments;
 mod failure;
 mod init;
 mod memory;
@@ -14,6 +15,7 @@ mod open;
 mod output;
 mod progress;
 mod recover;
+mod recovery_target;
 mod run;
 mod signals;
 mod values;

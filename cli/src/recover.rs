@@ -1,4 +1,4 @@
-//! `strata recover`: brings a data directory to where its log ends, and closes it.
+//! `strata recover`: brings a data directory to where its log ends, or to a target, and closes it.
 
 use std::path::PathBuf;
 
@@ -7,9 +7,10 @@ use engine::EngineOptions;
 use engine::recovery::OnDamage;
 
 use crate::failure::{Failure, note};
+use crate::recovery_target::TargetArguments;
 use crate::{controldata, open, signals};
 
-/// Recover a data directory after a crash, and close it.
+/// Recover a data directory after a crash, or from an archive to a target, and close it.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 pub(crate) struct Arguments {
@@ -28,6 +29,9 @@ pub(crate) struct Arguments {
 
     /// The data directory, as with --pgdata.
     datadir: Option<PathBuf>,
+
+    #[command(flatten)]
+    target: TargetArguments,
 }
 
 /// Runs the command.
@@ -39,14 +43,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     )?;
     signals::catch_interrupts()?;
     let on_damage = if arguments.end_at_damage { OnDamage::EndThere } else { OnDamage::default() };
+    let archive_recovery = arguments.target.recovery()?;
+    let begins_a_timeline = archive_recovery.is_some();
     let options = EngineOptions {
         on_damage,
         recovery_threads: arguments.jobs as usize,
+        archive_recovery,
         ..EngineOptions::default()
     };
     let engine = open::engine(&directory, options)?;
     if !engine.recovered().checkpoint_is_due {
         note("it was shut down: there was nothing to recover");
+    }
+    if let Some(reason) = &engine.recovered().reason {
+        note(format_args!("recovery stopped {reason}"));
+    }
+    if begins_a_timeline {
+        note(format_args!("timeline {} begins", engine.recovered().timeline));
     }
     engine.close().map_err(Failure::new)
 }

@@ -15,12 +15,13 @@ use base::disk::RealDisk;
 use clap::{Args, ValueEnum};
 use engine::data_directory::{Birth, InitOptions, init};
 use engine::workload::{self, Kind, Load, Outcome, Plan, Watch};
-use engine::{Engine, EngineOptions, Isolation, SnapshotMode};
+use engine::{Durability, Engine, Isolation};
 use wal::Version;
 use wal::read::{Position, RecordReader};
 use wal::source::{Log, Options};
 use wal::stats::{Grouping, Statistics};
 
+use crate::engine_arguments::EngineArguments;
 use crate::failure::{Failure, note};
 use crate::output::Output;
 use crate::{open, signals};
@@ -36,10 +37,6 @@ pub(crate) struct Arguments {
     /// The data directory; made if it is not there [default: strata-LOAD].
     #[arg(short = 'D', long = "dir", value_name = "DATADIR")]
     directory: Option<PathBuf>,
-
-    /// How the engine decides who sees what.
-    #[arg(long, value_enum, default_value = "classic")]
-    mode: Mode,
 
     /// What transactions see of each other: read committed, or repeatable read.
     #[arg(long)]
@@ -62,6 +59,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value = "1")]
     seed: u64,
 
+    /// Commit without waiting until that is durable (synchronous_commit = off): a crash may lose the last commits.
+    #[arg(long)]
+    asynchronous: bool,
+
+    /// Log a restore point of this name when the time is over; `strata recover --target-name` finds it.
+    #[arg(long, value_name = "NAME")]
+    restore_point: Option<String>,
+
     /// Kill the process when the time is over, in the middle of its transactions, as kill -9 does.
     #[arg(long)]
     crash: bool,
@@ -69,30 +74,15 @@ pub(crate) struct Arguments {
     /// Print a line "SESSION NUMBER" for each commit as soon as it is acknowledged, and no report.
     #[arg(long)]
     acknowledge: bool,
+
+    #[command(flatten)]
+    engine: EngineArguments,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LoadName {
     Bank,
     Tpcb,
-}
-
-/// The names of modes on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Mode {
-    Classic,
-    CommitTs,
-    Mirror,
-}
-
-impl Mode {
-    pub(crate) const fn snapshots(self) -> SnapshotMode {
-        match self {
-            Mode::Classic => SnapshotMode::Classic,
-            Mode::CommitTs => SnapshotMode::CommitTs,
-            Mode::Mirror => SnapshotMode::Mirror,
-        }
-    }
 }
 
 /// Runs the command.
@@ -108,11 +98,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         init(&RealDisk, &directory, &InitOptions::default(), &birth).map_err(Failure::new)?;
         note(format_args!("made data directory \"{}\"", directory.display()));
     }
-    let options = EngineOptions {
-        mode: arguments.mode.snapshots(),
-        sessions: arguments.sessions + 10,
-        ..EngineOptions::default()
-    };
+    if let Some(archive) = arguments.engine.archive()
+        && !archive.is_dir()
+    {
+        let what =
+            format_args!("archive \"{}\" is no directory (make it first)", archive.display());
+        return Err(Failure::new(what));
+    }
+    let options = arguments.engine.options(arguments.sessions + 10);
     let engine = open::engine(&directory, options)?;
     let scale = arguments.scale.unwrap_or(arguments.sessions) as usize;
     let load = Load::open(&engine, kind, scale).map_err(Failure::new)?;
@@ -139,6 +132,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             // Who is to crash in the middle must still be running then.
             time: Duration::from_secs(arguments.seconds + if arguments.crash { 60 } else { 0 }),
             isolation,
+            durability: match arguments.asynchronous {
+                true => Durability::Asynchronous,
+                false => Durability::Synchronous,
+            },
             seed: arguments.seed,
         };
         let log_begin = engine.log_end();
@@ -160,6 +157,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "the invariant holds: {} rows, {} transactions",
             after.rows, after.transactions
         ));
+    }
+    if let Some(name) = &arguments.restore_point {
+        let end = engine.restore_point(name).map_err(Failure::new)?;
+        note(format_args!("restore point \"{name}\" ends at {end}"));
     }
     engine.close().map_err(Failure::new)
 }

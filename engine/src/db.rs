@@ -18,7 +18,8 @@ use base::disk::{Disk, RealDisk};
 use base::sync::Arc;
 use base::{Lsn, UnixTime};
 use snapshot::commit_ts::clock::WallClock;
-use wal::write::{LogOptions, LogStatistics};
+use wal::rmgr::xlog::{RESTORE_POINT, RestorePoint};
+use wal::write::{ArchiveStatus, LogOptions, LogStatistics, NewRecord};
 
 use crate::Error;
 use crate::background_writer::{BackgroundWriter, BackgroundWriterOptions};
@@ -34,6 +35,11 @@ use crate::recovery::{
 use crate::session::{Isolation, Session};
 use crate::storage::{LogHandle, RunningTransactions, Storage, StorageOptions};
 use crate::xact::{Clock, SnapshotMode, Transactions};
+
+/// The resource manager XLOG.
+const XLOG: u8 = 0;
+/// `MAXFNAMELEN - 1`
+const LONGEST_RESTORE_POINT: usize = 63;
 
 /// How an engine works. The default is PostgreSQL's, where PostgreSQL has the parameter.
 #[derive(Debug, Clone)]
@@ -258,6 +264,42 @@ impl Engine {
         self.shared.storage.log.log().statistics()
     }
 
+    /// Ends the running segment of the log, so that it can be archived (`pg_switch_wal`). Gives where the record of that
+    /// ends.
+    ///
+    /// # Errors
+    /// Where the log cannot be written.
+    pub fn switch_log(&self) -> Result<Lsn, Error> {
+        self.shared.check()?;
+        let log = self.shared.storage.log.log();
+        Ok(log.switch(&mut log.inserter())?)
+    }
+
+    /// Logs a point by this name, which recovery can be asked to stop at (`pg_create_restore_point`). Gives where its
+    /// record ends, which is durable.
+    ///
+    /// # Errors
+    /// Where the name is empty or longer than 63 bytes; where the log cannot be written.
+    pub fn restore_point(&self, name: &str) -> Result<Lsn, Error> {
+        self.shared.check()?;
+        if name.is_empty() || name.len() > LONGEST_RESTORE_POINT || name.contains('\0') {
+            return Err(Error::RestorePointName(name.to_owned()));
+        }
+        let point =
+            RestorePoint { time: self.shared.transactions.time.clock.now(), name: name.as_bytes() };
+        let main = point.encode();
+        let record = NewRecord { main: &[&main], ..NewRecord::new(XLOG, RESTORE_POINT) };
+        let log = self.shared.storage.log.log();
+        let end = log.insert(&mut log.inserter(), &record)?.end;
+        log.flush(end)?;
+        Ok(end)
+    }
+
+    /// What the archiver has done; `None` if nothing is archived.
+    pub fn archive_status(&self) -> Option<ArchiveStatus> {
+        self.shared.storage.log.log().archive_status()
+    }
+
     /// What the checkpointer's last checkpoint did; `None` if it has made none, or does not run.
     pub fn last_checkpoint(&self) -> Option<CheckpointReport> {
         self.checkpointer.as_ref().and_then(Checkpointer::last)
@@ -281,7 +323,8 @@ impl Engine {
         made.map(drop)
     }
 
-    /// Closes the data directory: with all that was done on the disk, so that the next open has nothing to recover.
+    /// Closes the data directory: with all that was done on the disk, so that the next open has nothing to recover, and
+    /// archived, if there is an archive that takes it.
     ///
     /// # Errors
     /// Where something cannot be written; the data directory is then as after a crash.
@@ -290,6 +333,11 @@ impl Engine {
         drop((checkpointer, background_writer));
         shared.check()?;
         let (storage, kind) = (&shared.storage, CheckpointKind::Shutdown);
+        let log = storage.log.log();
+        if log.archive_status().is_some() {
+            // So that all but the checkpoint is archived.
+            log.switch(&mut log.inserter())?;
+        }
         checkpoints.at_once(storage, &shared.transactions, kind)?;
         // The threads have ended and sessions borrow the engine: nobody else has it.
         let Some(Shared { storage, .. }) = Arc::into_inner(shared) else { return Ok(()) };

@@ -78,6 +78,11 @@ pub enum Error {
         "\"{0}\" is not written any more, since an earlier write of it failed (stop and recover)"
     )]
     FailedBefore(String),
+    /// A point in the log is to have a name that it cannot have.
+    #[error(
+        "\"{0}\" cannot be a restore point's name: it must have 1 to 63 bytes, none of them zero"
+    )]
+    RestorePointName(String),
     /// The log cannot be written.
     #[error(transparent)]
     Log(#[from] wal::write::LogError),

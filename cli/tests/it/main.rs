@@ -11,6 +11,7 @@ mod goldens;
 mod init;
 #[path = "../../../engine/tests/it/programs.rs"]
 mod programs;
+mod restore;
 mod sources;
 mod statistics;
 mod verify;

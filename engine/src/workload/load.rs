@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 
 use super::places::Places;
+use super::run::Plan;
 use crate::heap::{ColumnType, Value};
 use crate::{Column, Engine, Error, Isolation, Session, Table};
 
@@ -173,7 +174,7 @@ impl Load {
     pub fn transaction(
         &self,
         session: &mut Session<'_>,
-        isolation: Isolation,
+        plan: &Plan,
         (who, number): (u32, i64),
         random: &mut Rng,
     ) -> Result<bool, Error> {
@@ -192,7 +193,7 @@ impl Load {
         let mut changes = entry.changes;
         // In one order, so that no two wait for each other.
         changes.sort_unstable();
-        let mut transaction = session.begin(isolation)?;
+        let mut transaction = session.begin(plan.isolation)?;
         let mut moved = Vec::with_capacity(changes.len());
         for (table, row, change) in changes {
             let (handle, places) = &self.tables[table];
@@ -214,7 +215,7 @@ impl Load {
             transaction.rollback()?;
             return Ok(false);
         }
-        transaction.commit()?;
+        transaction.commit_with(plan.durability)?;
         for (table, row, to) in moved {
             self.tables[table].1.note(row, to);
         }

@@ -1,7 +1,7 @@
 //! A load run by many sessions for a time.
 //!
 //! Invariant: a session's numbers go up by one with each commit that was acknowledged, beginning behind what the history
-//! holds already; whoever watches is told of a commit after it is durable and before the session's next one.
+//! holds already; whoever watches is told of a commit after it counts and before the session's next one.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -13,7 +13,7 @@ use fastrand::Rng;
 
 use super::latency::Latencies;
 use super::load::{Load, is_to_be_tried_again};
-use crate::{Engine, Error, Isolation};
+use crate::{Durability, Engine, Error, Isolation};
 
 /// How often whoever watches is asked whether to go on.
 const LOOK: Duration = Duration::from_millis(100);
@@ -27,13 +27,15 @@ pub struct Plan {
     pub time: Duration,
     /// What transactions see of each other.
     pub isolation: Isolation,
+    /// When a commit counts.
+    pub durability: Durability,
     /// What the choice of rows and amounts begins with.
     pub seed: u64,
 }
 
 /// Whoever watches.
 pub trait Watch: Sync {
-    /// This commit of this session is durable.
+    /// This commit of this session counts: it is durable, unless commits are asynchronous.
     fn committed(&self, session: u32, number: i64);
 
     /// So many commits after so long; `Break` ends the run.
@@ -142,7 +144,7 @@ impl Part {
         let mut random = Rng::with_seed(plan.seed.wrapping_add(u64::from(who)));
         while !ends.load(Ordering::Relaxed) {
             let began = Instant::now();
-            match load.transaction(&mut session, plan.isolation, (who, number + 1), &mut random) {
+            match load.transaction(&mut session, plan, (who, number + 1), &mut random) {
                 Ok(true) => {
                     number += 1;
                     self.latencies.add(began.elapsed());

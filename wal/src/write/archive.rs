@@ -11,7 +11,8 @@
 //! as archived, with other bytes it is an error, and nothing in the archive is ever overwritten.
 //!
 //! Invariants: what cannot be archived stays `.ready`, is tried again, and stops nothing but its own
-//! removal; the thread ends when the [`Archiver`] is dropped, its command with it.
+//! removal; the thread ends when the [`Archiver`] is dropped, its command with it, or is finished, when everything has
+//! been archived, or something cannot be.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -72,9 +73,20 @@ struct Shared {
     changed: Condvar,
 }
 
+/// When the thread ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Ending {
+    #[default]
+    Not,
+    /// When everything that is ready has been archived, or cannot be.
+    WhenDone,
+    /// At once, its command with it.
+    Now,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    ends: bool,
+    ending: Ending,
     has_work: bool,
     status: ArchiveStatus,
 }
@@ -144,9 +156,14 @@ impl Archiver {
     }
 }
 
-impl Drop for Archiver {
-    fn drop(&mut self) {
-        self.shared.state().ends = true;
+impl Archiver {
+    /// Archives what is ready, up to what cannot be, and ends the thread.
+    pub(super) fn finish(mut self) {
+        self.end(Ending::WhenDone);
+    }
+
+    fn end(&mut self, ending: Ending) {
+        self.shared.state().ending = ending;
         self.shared.changed.notify_all();
         if let Some(thread) = self.thread.take() {
             // It has no result, and a panic in it has been printed.
@@ -155,10 +172,17 @@ impl Drop for Archiver {
     }
 }
 
+impl Drop for Archiver {
+    fn drop(&mut self) {
+        self.end(Ending::Now);
+    }
+}
+
 impl Shared {
     fn run(&self) {
         let mut attempts = 0;
         loop {
+            let ending = self.state().ending;
             let next = self.next();
             let pause = match next {
                 Ok(Some(name)) => match self.archive(&name) {
@@ -182,20 +206,25 @@ impl Shared {
                 }
             };
             let failed = attempts > 0;
+            if ending == Ending::WhenDone && !pause.is_zero() {
+                return;
+            }
             // New work ends a pause for want of work; after a failure only time does.
-            if self.wait(pause, |state| state.has_work && !failed) {
+            let reason =
+                |state: &State| state.has_work && !failed || state.ending == Ending::WhenDone;
+            if self.wait(pause, reason) == Ending::Now {
                 return;
             }
         }
     }
 
-    /// Waits until there is a reason or the time is over; whether the thread is to end.
-    fn wait(&self, time: Duration, reason: impl Fn(&State) -> bool) -> bool {
-        let waited = self
-            .changed
-            .wait_timeout_while(self.state(), time, |state| !state.ends && !reason(state));
+    /// Waits until there is a reason, the time is over or the thread is to end at once; gives when it is to end.
+    fn wait(&self, time: Duration, reason: impl Fn(&State) -> bool) -> Ending {
+        let waited = self.changed.wait_timeout_while(self.state(), time, |state| {
+            state.ending != Ending::Now && !reason(state)
+        });
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.ends
+        state.ending
     }
 
     fn note_failure(&self, name: String, why: String) {
@@ -230,7 +259,7 @@ impl Shared {
             if let Some(status) = child.try_wait()? {
                 break status;
             }
-            if self.wait(COMMAND_TURN, |_| false) {
+            if self.wait(COMMAND_TURN, |_| false) == Ending::Now {
                 child.kill()?;
                 child.wait()?;
                 return Err(io::Error::new(io::ErrorKind::Interrupted, "the log is being closed"));

@@ -405,14 +405,16 @@ impl Log {
         self.core.buffers.check()
     }
 
-    /// Flushes everything and ends the log's threads.
+    /// Flushes everything, archives what is ready, up to what cannot be, and ends the log's threads.
     ///
     /// # Errors
     /// If the log is stopped.
     pub fn close(mut self) -> Result<(), LogError> {
         let flushed = self.flush(self.end());
         self.wal_writer = None;
-        self.archiver = None;
+        if let Some(archiver) = self.archiver.take() {
+            archiver.finish();
+        }
         flushed
     }
 

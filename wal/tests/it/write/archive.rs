@@ -63,6 +63,32 @@ fn a_command_gets_path_and_name() {
 }
 
 #[test]
+fn what_is_ready_is_archived_before_the_log_is_closed() {
+    for by_command in [false, true] {
+        let place = Place::new(1 << 20);
+        let archive = tempfile::tempdir().expect("a temporary directory");
+        let to = match by_command {
+            true => ArchiveTo::Command(format!("cp %p {}/%f", archive.path().display())),
+            false => ArchiveTo::Directory(archive.path().to_owned()),
+        };
+        let log = place.create(LogOptions { archive: Some(to), ..LogOptions::default() });
+        write_three(&log);
+        log.close().expect("closed");
+        check_archive(&place, archive.path());
+    }
+}
+
+#[test]
+fn an_archive_that_takes_nothing_does_not_keep_the_log_open() {
+    let place = Place::new(1 << 20);
+    let to = ArchiveTo::Command("false".to_owned());
+    let log = place.create(LogOptions { archive: Some(to), ..LogOptions::default() });
+    write_three(&log);
+    log.close().expect("closed");
+    assert!((1..=3).all(|number| place.segment(number).exists()));
+}
+
+#[test]
 fn what_cannot_be_archived_is_not_removed() {
     let place = Place::new(1 << 20);
     let to = ArchiveTo::Command("false".to_owned());
