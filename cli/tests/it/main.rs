@@ -5,6 +5,7 @@ mod controldata;
 mod corpus;
 mod crash;
 mod ending;
+mod engine_log;
 mod follow;
 mod formats;
 mod goldens;
