@@ -19,7 +19,7 @@ pub mod xid;
 pub use ids::{BlockNumber, ForkNumber, OffsetNumber, Oid, RelFileLocator, Tid};
 pub use lsn::Lsn;
 pub use page::{Page, PageHeader, PageMut, RawPage};
-pub use time::TimestampTz;
+pub use time::{TimestampTz, civil_from_days};
 pub use tuple::{CommandId, HeapTupleHeader, Infomask, Infomask2, MultiXactId};
 pub use unix_time::UnixTime;
 pub use xid::{FullXid, Xid};

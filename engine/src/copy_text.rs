@@ -10,7 +10,10 @@
 
 use std::io::Write as _;
 
-use crate::heap::Value;
+use crate::heap::{Value, numeric};
+
+/// From 1970-01-01.
+const DAYS_TO_2000: i64 = 10_957;
 
 /// Appends a row, its line end included.
 pub fn push_row<'v>(values: impl IntoIterator<Item = Value<'v>>, out: &mut Vec<u8>) {
@@ -33,7 +36,13 @@ pub fn push_value(value: &Value<'_>, out: &mut Vec<u8>) {
         Value::Int4(value) => push_number(value, out),
         Value::Int8(value) => push_number(value, out),
         Value::Float8(value) => push_float(*value, out),
-        Value::Text(value) => push_escaped(value.as_bytes(), out),
+        Value::Text(value) | Value::Bpchar(value) => push_escaped(value.as_bytes(), out),
+        Value::Numeric(value) => match numeric::to_text(value) {
+            Some(text) => push_number(text, out),
+            // No number is written like this, so psql stops at it.
+            None => push_number("(damaged numeric)", out),
+        },
+        Value::Date(value) => push_date(*value, out),
         Value::Bytea(value) => {
             out.extend_from_slice(b"\\\\x");
             value.iter().for_each(|byte| push_hex(*byte, out));
@@ -48,6 +57,18 @@ pub fn push_value(value: &Value<'_>, out: &mut Vec<u8>) {
             }
         }
     }
+}
+
+/// A date as `DateStyle` ISO has it; days are counted from 2000-01-01 (`date_out`).
+pub fn push_date(days: i32, out: &mut Vec<u8>) {
+    match days {
+        i32::MAX => return push_number("infinity", out),
+        i32::MIN => return push_number("-infinity", out),
+        _ => {}
+    }
+    let (year, month, day) = base::civil_from_days(i64::from(days) + DAYS_TO_2000);
+    let (shown, era) = if year > 0 { (year, "") } else { (1 - year, " BC") };
+    push_number(format_args!("{shown:04}-{month:02}-{day:02}{era}"), out);
 }
 
 fn push_hex(byte: u8, out: &mut Vec<u8>) {
@@ -140,11 +161,14 @@ mod tests {
             Value::Bytea(&[0, 0xAB]),
             Value::Bool(true),
             Value::Uuid(*b"0123456789abcdef"),
+            Value::Date(3278),
+            Value::Date(-730_122),
+            Value::Bpchar("a  "),
         ];
         push_row(values, &mut out);
         push_row([], &mut out);
-        let expected =
-            "-7\t\\N\ta\\tb\\\\c\\n\t\\\\x00ab\tt\t30313233-3435-3637-3839-616263646566\n\n";
+        let expected = "-7\t\\N\ta\\tb\\\\c\\n\t\\\\x00ab\tt\t30313233-3435-3637-3839-616263646566\t\
+             2008-12-22\t0001-12-29 BC\ta  \n\n";
         assert_eq!(String::from_utf8_lossy(&out), expected);
     }
 

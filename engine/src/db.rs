@@ -244,6 +244,16 @@ impl Engine {
         self.shared.catalog.names()
     }
 
+    /// The sessions for which a session waits, by their numbers (`pg_blocking_pids`): those whose transactions still run.
+    pub fn blocked_by(&self, session: usize) -> Vec<usize> {
+        let transactions = &self.shared.transactions;
+        let Some(holder) = transactions.waits.holder(session) else { return Vec::new() };
+        let array = transactions.array.shared();
+        let mut positions = 0..array.len();
+        let held = positions.find(|position| array.xid(*position) == holder);
+        held.map(|position| array.number(position).0 as usize).into_iter().collect()
+    }
+
     /// How many sessions wait for another's transaction to end.
     pub fn waiting(&self) -> usize {
         self.shared.transactions.waits.waiting()

@@ -104,7 +104,7 @@ pub mod workload;
 mod xact;
 
 #[cfg(not(any(loom, shuttle)))]
-pub use catalog::Column;
+pub use catalog::{Column, Definition};
 #[cfg(not(any(loom, shuttle)))]
 pub use db::{Engine, EngineOptions};
 #[cfg(not(any(loom, shuttle)))]
@@ -112,6 +112,6 @@ pub use error::{At, Error};
 #[cfg(not(any(loom, shuttle)))]
 pub use session::{Cancel, Durability, Isolation, Session, Transaction};
 #[cfg(not(any(loom, shuttle)))]
-pub use table::{Row, Scan, Table};
+pub use table::{PageScan, Row, Scan, Table, VersionChange};
 #[cfg(not(any(loom, shuttle)))]
 pub use xact::{Clock, SnapshotMode};

@@ -22,7 +22,7 @@ use procarray::Backend;
 use wal::write::{Inserter, NewRecord};
 
 use crate::Error;
-use crate::catalog::{Column, TableEntry, store};
+use crate::catalog::{Column, Definition, TableEntry, store};
 use crate::data_directory::DEFAULT_DATABASE;
 use crate::db::Shared;
 use crate::heap::Change;
@@ -146,6 +146,7 @@ impl<'e> Session<'e> {
             isolation,
             has_snapshot: false,
             command: 0,
+            is_in_command: false,
             used: Vec::new(),
             claimed: Vec::new(),
             made: Vec::new(),
@@ -155,7 +156,8 @@ impl<'e> Session<'e> {
         })
     }
 
-    pub(crate) fn number(&self) -> usize {
+    /// Its number among the sessions of the engine.
+    pub fn number(&self) -> usize {
         self.backend.number().0 as usize
     }
 
@@ -214,6 +216,8 @@ pub struct Transaction<'s, 'e> {
     pub(crate) isolation: Isolation,
     has_snapshot: bool,
     pub(crate) command: CommandId,
+    /// Whether a command of several parts runs.
+    is_in_command: bool,
     /// Tables that others cannot drop until it ends.
     used: Vec<Arc<TableEntry>>,
     /// Names of tables that it makes or drops.
@@ -248,13 +252,38 @@ impl<'e> Transaction<'_, 'e> {
     /// Where there is one of this name, or another transaction makes or drops one; where names or columns cannot be
     /// had; and as the disk says.
     pub fn create_table(&mut self, name: &str, columns: &[Column]) -> Result<Table, Error> {
+        self.create_defined_table(name, columns, None)
+    }
+
+    /// Makes a table, and keeps with it what its maker writes down of it.
+    ///
+    /// # Errors
+    /// As [`Transaction::create_table`]; where the text does not fit a page.
+    pub fn create_defined_table(
+        &mut self,
+        name: &str,
+        columns: &[Column],
+        definition: Option<&Definition>,
+    ) -> Result<Table, Error> {
         self.check()?;
         check_definition(name, columns)?;
-        let entry = self.all_or_nothing(|transaction| transaction.make_table(name, columns))?;
+        let entry =
+            self.all_or_nothing(|transaction| transaction.make_table(name, columns, definition))?;
         Ok(Table::new(entry))
     }
 
-    fn make_table(&mut self, name: &str, columns: &[Column]) -> Result<Arc<TableEntry>, Error> {
+    /// The tables that the transaction knows, in the order of their names.
+    pub fn tables(&self) -> Vec<Table> {
+        let catalog = &self.session.shared.catalog;
+        catalog.tables_of(self.session.number()).into_iter().map(Table::new).collect()
+    }
+
+    fn make_table(
+        &mut self,
+        name: &str,
+        columns: &[Column],
+        definition: Option<&Definition>,
+    ) -> Result<Arc<TableEntry>, Error> {
         let shared = self.session.shared;
         let session = self.session.number();
         if shared.catalog.find(name, session).is_some() {
@@ -277,7 +306,8 @@ impl<'e> Transaction<'_, 'e> {
                 Err(error) => return Err(Error::Relation { action: "create", relation, error }),
             }
         };
-        let entry = Arc::new(TableEntry::new(oid, name, oid, columns.to_vec()));
+        let entry = TableEntry::new(oid, name, oid, columns.to_vec()).defined(definition.cloned());
+        let entry = Arc::new(entry);
         self.made.push(entry.locator);
         store::log_create(&shared.storage, &mut self.session.inserter, &entry)?;
         shared.catalog.claim(name, session, Some(Arc::clone(&entry)))?;
@@ -296,8 +326,7 @@ impl<'e> Transaction<'_, 'e> {
         let table = self.table(name)?;
         let entry = Arc::clone(table.entry());
         let shared = self.session.shared;
-        if [&shared.catalog.tables, &shared.catalog.columns].iter().any(|own| own.oid == entry.oid)
-        {
+        if shared.catalog.own().iter().any(|own| own.oid == entry.oid) {
             let reason = "it is the engine's own and cannot be dropped".to_owned();
             return Err(Error::TableDefinition { table: name.to_owned(), reason });
         }
@@ -339,6 +368,9 @@ impl<'e> Transaction<'_, 'e> {
         self.check()?;
         let session = &mut *self.session;
         session.check_cancelled()?;
+        if self.is_in_command {
+            return Ok(());
+        }
         let keeps = self.has_snapshot && self.isolation == Isolation::RepeatableRead;
         match &mut session.snapshot {
             Some(snapshot) if keeps => snapshot.set_curcid(self.command),
@@ -353,7 +385,36 @@ impl<'e> Transaction<'_, 'e> {
 
     /// The statement is done: the next one sees what it changed.
     pub(crate) fn next_command(&mut self) {
-        self.command += 1;
+        if !self.is_in_command {
+            self.command += 1;
+        }
+    }
+
+    /// Begins a command of several parts, as an SQL statement is: up to [`Transaction::end_command`] everything is read
+    /// by one snapshot, and nothing sees what another part of the command has changed.
+    ///
+    /// # Errors
+    /// After an error, when the session is cancelled, and where the engine has stopped.
+    pub fn begin_command(&mut self) -> Result<(), Error> {
+        self.is_in_command = false;
+        self.begin_statement()?;
+        self.is_in_command = true;
+        Ok(())
+    }
+
+    /// Ends the command: the next one sees what it changed.
+    pub fn end_command(&mut self) {
+        self.is_in_command = false;
+        self.next_command();
+    }
+
+    /// Chooses what it sees of others, as long as it has seen nothing; whether that was in time.
+    pub fn set_isolation(&mut self, isolation: Isolation) -> bool {
+        if self.has_snapshot && isolation != self.isolation {
+            return false;
+        }
+        self.isolation = isolation;
+        true
     }
 
     /// Runs what changes things; after an error the transaction can only be rolled back.

@@ -1,11 +1,12 @@
 //! Which tables there are.
 //!
 //! ```text
-//! strata_table    base/5/9900    oid int8, name text, file int8
-//! strata_column   base/5/9901    table_oid int8, number int2, name text, type int4 (oid of pg_type), not_null bool
+//! strata_table       base/5/9900   oid int8, name text, file int8
+//! strata_column      base/5/9901   table_oid int8, number int2, name text, type int4 (oid of pg_type), not_null bool
+//! strata_definition  base/5/9902   table_oid int8, key_columns text (numbers and commas), definition text
 //! ```
 //!
-//! The two are heaps like any other, of fixed file numbers, made when a data directory is opened first; their rows are
+//! The three are heaps like any other, of fixed file numbers, made when a data directory is opened first; their rows are
 //! written by the transactions that make and drop tables, and read when the engine opens ([`store`]). While it runs, what
 //! is here decides.
 //!
@@ -56,6 +57,15 @@ impl Column {
     }
 }
 
+/// What a table's maker writes down of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Definition {
+    /// The columns, counted from 0, of all unique keys that a foreign key may refer to.
+    pub key_columns: Vec<usize>,
+    /// What the maker knows of the table besides, such as constraints. The engine does not look into it.
+    pub text: String,
+}
+
 /// A table, as all sessions share it.
 #[derive(Debug)]
 pub(crate) struct TableEntry {
@@ -63,6 +73,8 @@ pub(crate) struct TableEntry {
     pub(crate) name: String,
     pub(crate) locator: RelFileLocator,
     pub(crate) columns: Vec<Column>,
+    /// What its maker wrote down of it.
+    pub(crate) definition: Option<Arc<Definition>>,
     pub(crate) types: Arc<[ColumnType]>,
     pub(crate) placement: Arc<Placement>,
     uses: Mutex<Uses>,
@@ -88,9 +100,21 @@ impl TableEntry {
             locator: locator(file),
             types: columns.iter().map(|column| column.column_type).collect(),
             columns,
+            definition: None,
             placement: Arc::default(),
             uses: Mutex::default(),
         }
+    }
+
+    /// The same, with what its maker wrote down of it.
+    pub(crate) fn defined(self, definition: Option<Definition>) -> TableEntry {
+        TableEntry { definition: definition.map(Arc::new), ..self }
+    }
+
+    /// Whether a column, counted from 0, is of a unique key that a foreign key may refer to: a change of it is a change of
+    /// the key, which takes the strongest row lock (`INDEX_ATTR_BITMAP_KEY`).
+    pub(crate) fn is_key_column(&self, column: usize) -> bool {
+        self.definition.as_ref().is_some_and(|definition| definition.key_columns.contains(&column))
     }
 
     /// Begins one transaction's use of the table.
@@ -134,9 +158,10 @@ impl TableEntry {
 #[derive(Debug)]
 pub(crate) struct Catalog {
     names: Mutex<BTreeMap<String, Name>>,
-    /// `strata_table` and `strata_column`.
+    /// `strata_table`, `strata_column` and `strata_definition`.
     pub(crate) tables: Arc<TableEntry>,
     pub(crate) columns: Arc<TableEntry>,
+    pub(crate) definitions: Arc<TableEntry>,
 }
 
 #[derive(Debug, Default)]
@@ -160,12 +185,18 @@ impl Catalog {
             names: Mutex::new(BTreeMap::new()),
             tables: Arc::new(store::tables()),
             columns: Arc::new(store::columns()),
+            definitions: Arc::new(store::definitions()),
         }
+    }
+
+    /// The catalog's own tables.
+    pub(crate) fn own(&self) -> [&Arc<TableEntry>; 3] {
+        [&self.tables, &self.columns, &self.definitions]
     }
 
     /// The table that a session means by a name.
     pub(crate) fn find(&self, name: &str, session: usize) -> Option<Arc<TableEntry>> {
-        if let Some(own) = [&self.tables, &self.columns].into_iter().find(|own| own.name == name) {
+        if let Some(own) = self.own().into_iter().find(|own| own.name == name) {
             return Some(Arc::clone(own));
         }
         let names = lock(&self.names);
@@ -174,6 +205,16 @@ impl Catalog {
             Some(claim) if claim.session == session => claim.table.clone(),
             _ => found.present.clone(),
         }
+    }
+
+    /// The tables that a session knows, in the order of their names.
+    pub(crate) fn tables_of(&self, session: usize) -> Vec<Arc<TableEntry>> {
+        let names = lock(&self.names);
+        let meant = names.values().filter_map(|name| match &name.claim {
+            Some(claim) if claim.session == session => claim.table.clone(),
+            _ => name.present.clone(),
+        });
+        meant.collect()
     }
 
     /// The names of all tables that everybody sees.

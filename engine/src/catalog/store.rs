@@ -1,14 +1,14 @@
 //! The catalog's own tables: made, read when the engine opens, changed with the tables that they tell of.
 //!
-//! Invariant: what is read here was committed; each table has a row in `strata_table`, and one for each column in
-//! `strata_column`, numbered from 1 without a gap.
+//! Invariant: what is read here was committed; each table has a row in `strata_table`, one for each column in
+//! `strata_column`, numbered from 1 without a gap, and at most one in `strata_definition`.
 
 use std::collections::BTreeMap;
 
 use base::{ForkNumber, Oid};
 use wal::write::{Inserter, NewRecord};
 
-use super::{Catalog, Column, TableEntry};
+use super::{Catalog, Column, Definition, TableEntry};
 use crate::Error;
 use crate::heap::{ColumnType, Value};
 use crate::session::Transaction;
@@ -19,6 +19,7 @@ use crate::xact::end::push_locator;
 /// Numbers that PostgreSQL keeps free for who develops it (`FirstGenbkiObjectId` and below).
 const TABLES: Oid = 9900;
 const COLUMNS: Oid = 9901;
+const DEFINITIONS: Oid = 9902;
 
 const SMGR: u8 = 2;
 const SMGR_CREATE: u8 = 0x10;
@@ -43,6 +44,15 @@ pub(super) fn columns() -> TableEntry {
     TableEntry::new(COLUMNS, "strata_column", COLUMNS, columns)
 }
 
+pub(super) fn definitions() -> TableEntry {
+    let columns = vec![
+        Column::new("table_oid", ColumnType::Int8).not_null(),
+        Column::new("key_columns", ColumnType::Text).not_null(),
+        Column::new("definition", ColumnType::Text).not_null(),
+    ];
+    TableEntry::new(DEFINITIONS, "strata_definition", DEFINITIONS, columns)
+}
+
 /// Its oid in `pg_type`.
 fn type_oid(column_type: ColumnType) -> i32 {
     match column_type {
@@ -55,6 +65,9 @@ fn type_oid(column_type: ColumnType) -> i32 {
         ColumnType::Float8 => 701,
         ColumnType::TimestampTz => 1184,
         ColumnType::Uuid => 2950,
+        ColumnType::Date => 1082,
+        ColumnType::Numeric => 1700,
+        ColumnType::Bpchar => 1042,
     }
 }
 
@@ -67,7 +80,7 @@ pub(crate) fn make_missing(
     catalog: &Catalog,
     inserter: &mut Inserter,
 ) -> Result<(), Error> {
-    for table in [&catalog.tables, &catalog.columns] {
+    for table in catalog.own() {
         let relation = table.locator;
         let relation_error = |action| move |error| Error::Relation { action, relation, error };
         let files = storage.pool.store();
@@ -118,6 +131,12 @@ pub(crate) fn insert(
         ];
         transaction.insert_row(&catalog.columns, &row)?;
     }
+    if let Some(definition) = &table.definition {
+        let numbers: Vec<String> =
+            definition.key_columns.iter().map(|column| (column + 1).to_string()).collect();
+        let row = [oid, Value::Text(&numbers.join(",")), Value::Text(&definition.text)];
+        transaction.insert_row(&catalog.definitions, &row)?;
+    }
     transaction.next_command();
     Ok(())
 }
@@ -131,7 +150,7 @@ pub(crate) fn delete(
     catalog: &Catalog,
     oid: Oid,
 ) -> Result<(), Error> {
-    for table in [&catalog.tables, &catalog.columns] {
+    for table in catalog.own() {
         let rows: Vec<Row> = transaction.scan(table)?.collect::<Result<_, _>>()?;
         for row in rows {
             if row.values()?.first() == Some(&Value::Int8(i64::from(oid))) {
@@ -171,6 +190,23 @@ pub(crate) fn load(transaction: &mut Transaction<'_, '_>, catalog: &Catalog) -> 
             return Err(damaged(format!("table {table} has two columns {number}")));
         }
     }
+    let mut definitions: BTreeMap<i64, Definition> = BTreeMap::new();
+    for row in transaction.scan(&catalog.definitions)? {
+        let row = row?;
+        let values = row.values()?;
+        let [Value::Int8(table), Value::Text(numbers), Value::Text(text)] = values[..] else {
+            return Err(damaged(format!("row {} of strata_definition has nulls", row.tid())));
+        };
+        let number = |number: &str| number.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
+        let numbers = numbers.split(',').filter(|number| !number.is_empty());
+        let key_columns = numbers.map(number).collect::<Option<Vec<_>>>().ok_or_else(|| {
+            damaged(format!("row {} of strata_definition has no numbers of columns", row.tid()))
+        })?;
+        let definition = Definition { key_columns, text: text.to_owned() };
+        if definitions.insert(table, definition).is_some() {
+            return Err(damaged(format!("table {table} has two definitions")));
+        }
+    }
     for row in transaction.scan(&catalog.tables)? {
         let row = row?;
         let values = row.values()?;
@@ -186,7 +222,12 @@ pub(crate) fn load(transaction: &mut Transaction<'_, '_>, catalog: &Catalog) -> 
                 .map_err(|_| damaged(format!("table \"{name}\" has the number {number}")))
         };
         let columns = columns.into_values().collect();
-        catalog.add(TableEntry::new(number(oid)?, name, number(file)?, columns))?;
+        let table = TableEntry::new(number(oid)?, name, number(file)?, columns);
+        catalog.add(table.defined(definitions.remove(&oid)))?;
+    }
+    if let Some(table) = definitions.keys().next() {
+        let reason = format!("there is a definition of a table {table}, which is not there");
+        return Err(damaged(reason));
     }
     match columns.keys().next() {
         Some(table) => {

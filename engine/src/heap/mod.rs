@@ -14,6 +14,7 @@ pub mod delete;
 pub mod insert;
 pub mod lock;
 pub mod mask;
+pub mod numeric;
 pub mod placement;
 pub mod prune;
 pub mod redo;

@@ -158,14 +158,14 @@ pub fn form_tuple(
             tuple[TUPLE_HEADER_SIZE + index / 8] |= 1 << (index % 8);
         }
         match value {
-            Value::Text(text) => {
+            Value::Text(text) | Value::Bpchar(text) => {
                 if let Some(at) = text.bytes().position(|byte| byte == 0) {
                     return Err(FormError::ZeroByte { column: index + 1, at });
                 }
                 push_varlena(tuple, text.as_bytes())?;
                 infomask |= Infomask::HASVARWIDTH;
             }
-            Value::Bytea(bytes) => {
+            Value::Bytea(bytes) | Value::Numeric(bytes) => {
                 push_varlena(tuple, bytes)?;
                 infomask |= Infomask::HASVARWIDTH;
             }
@@ -213,7 +213,8 @@ fn push_fixed(tuple: &mut Vec<u8>, value: &Value<'_>) {
         Value::Float8(value) => tuple.extend_from_slice(&value.to_le_bytes()),
         Value::TimestampTz(value) => tuple.extend_from_slice(&value.0.to_le_bytes()),
         Value::Uuid(value) => tuple.extend_from_slice(value),
-        Value::Null | Value::Text(_) | Value::Bytea(_) => {}
+        Value::Date(value) => tuple.extend_from_slice(&value.to_le_bytes()),
+        Value::Null | Value::Text(_) | Value::Bytea(_) | Value::Numeric(_) | Value::Bpchar(_) => {}
     }
 }
 
@@ -310,15 +311,20 @@ impl<'a> TupleValues<'a> {
                 Value::TimestampTz(TimestampTz(i64::from_le_bytes(self.array()?)))
             }
             ColumnType::Uuid => Value::Uuid(self.array()?),
+            ColumnType::Date => Value::Date(i32::from_le_bytes(self.array()?)),
             ColumnType::Bytea => Value::Bytea(self.varlena()?),
-            ColumnType::Text => {
-                let bytes = self.varlena()?;
-                let start = self.at - bytes.len();
-                Value::Text(std::str::from_utf8(bytes).map_err(|error| FormError::NotUtf8 {
-                    column: self.next,
-                    at: start + error.valid_up_to(),
-                })?)
-            }
+            ColumnType::Numeric => Value::Numeric(self.varlena()?),
+            ColumnType::Text => Value::Text(self.text()?),
+            ColumnType::Bpchar => Value::Bpchar(self.text()?),
+        })
+    }
+
+    fn text(&mut self) -> Result<&'a str, FormError> {
+        let bytes = self.varlena()?;
+        let start = self.at - bytes.len();
+        std::str::from_utf8(bytes).map_err(|error| FormError::NotUtf8 {
+            column: self.next,
+            at: start + error.valid_up_to(),
         })
     }
 }

@@ -8,6 +8,9 @@
 //! | `timestamptz` | 8 | 8 | microseconds since 2000-01-01 UTC |
 //! | `uuid` | 16 | 1 | its bytes |
 //! | `text`, `bytea` | 1 or 4 and the bytes | 1 or 4 | a varlena, see [`tuple`](super::tuple) |
+//! | `date` | 4 | 4 | days since 2000-01-01, two's complement, little-endian |
+//! | `numeric` | 1 or 4 and the bytes | 1 or 4 | a varlena, its bytes those of [`numeric`](super::numeric) |
+//! | `bpchar` | 1 or 4 and the bytes | 1 or 4 | a varlena, padded with blanks by who makes it |
 //!
 //! Source: `pg_type.dat`.
 
@@ -34,11 +37,17 @@ pub enum ColumnType {
     TimestampTz,
     /// `uuid`
     Uuid,
+    /// `date`
+    Date,
+    /// `numeric`
+    Numeric,
+    /// `character(n)`, in UTF-8
+    Bpchar,
 }
 
 impl ColumnType {
     /// Every type, in the order of the table above.
-    pub const ALL: [ColumnType; 9] = [
+    pub const ALL: [ColumnType; 12] = [
         ColumnType::Bool,
         ColumnType::Int2,
         ColumnType::Int4,
@@ -48,6 +57,9 @@ impl ColumnType {
         ColumnType::Uuid,
         ColumnType::Text,
         ColumnType::Bytea,
+        ColumnType::Date,
+        ColumnType::Numeric,
+        ColumnType::Bpchar,
     ];
 
     /// Bytes of a value; `None` where that differs from value to value (`typlen`).
@@ -56,10 +68,12 @@ impl ColumnType {
         Some(match self {
             ColumnType::Bool => 1,
             ColumnType::Int2 => 2,
-            ColumnType::Int4 => 4,
+            ColumnType::Int4 | ColumnType::Date => 4,
             ColumnType::Int8 | ColumnType::Float8 | ColumnType::TimestampTz => 8,
             ColumnType::Uuid => 16,
-            ColumnType::Text | ColumnType::Bytea => return None,
+            ColumnType::Text | ColumnType::Bytea | ColumnType::Numeric | ColumnType::Bpchar => {
+                return None;
+            }
         })
     }
 
@@ -70,7 +84,12 @@ impl ColumnType {
         match self {
             ColumnType::Bool | ColumnType::Uuid => 1,
             ColumnType::Int2 => 2,
-            ColumnType::Int4 | ColumnType::Text | ColumnType::Bytea => 4,
+            ColumnType::Int4
+            | ColumnType::Date
+            | ColumnType::Text
+            | ColumnType::Bytea
+            | ColumnType::Numeric
+            | ColumnType::Bpchar => 4,
             ColumnType::Int8 | ColumnType::Float8 | ColumnType::TimestampTz => 8,
         }
     }
@@ -87,6 +106,9 @@ impl ColumnType {
             ColumnType::Bytea => "bytea",
             ColumnType::TimestampTz => "timestamptz",
             ColumnType::Uuid => "uuid",
+            ColumnType::Date => "date",
+            ColumnType::Numeric => "numeric",
+            ColumnType::Bpchar => "bpchar",
         }
     }
 }
@@ -114,6 +136,12 @@ pub enum Value<'a> {
     TimestampTz(TimestampTz),
     /// `uuid`
     Uuid([u8; 16]),
+    /// `date`, in days since 2000-01-01
+    Date(i32),
+    /// `numeric`, as [`numeric`](super::numeric) has it
+    Numeric(&'a [u8]),
+    /// `character(n)`, with the blanks behind it
+    Bpchar(&'a str),
 }
 
 impl Value<'_> {
@@ -130,6 +158,9 @@ impl Value<'_> {
             Value::Bytea(_) => ColumnType::Bytea,
             Value::TimestampTz(_) => ColumnType::TimestampTz,
             Value::Uuid(_) => ColumnType::Uuid,
+            Value::Date(_) => ColumnType::Date,
+            Value::Numeric(_) => ColumnType::Numeric,
+            Value::Bpchar(_) => ColumnType::Bpchar,
         })
     }
 }

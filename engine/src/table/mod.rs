@@ -21,11 +21,11 @@ use base::Tid;
 use base::sync::Arc;
 
 use crate::Error;
-use crate::catalog::{Column, TableEntry};
+use crate::catalog::{Column, Definition, TableEntry};
 use crate::heap::{ColumnType, TupleValues, Value};
 use crate::session::Transaction;
 use modify::NewRow;
-pub use scan::Scan;
+pub use scan::{PageScan, Scan};
 
 /// A table, to be used in transactions. It can be kept: whether the table is still there is looked at by each use.
 #[derive(Debug, Clone)]
@@ -38,6 +38,18 @@ pub struct Row {
     root: Tid,
     tuple: Box<[u8]>,
     table: Arc<TableEntry>,
+}
+
+/// What came of changing a version that a command had seen.
+#[derive(Debug, Clone)]
+pub enum VersionChange {
+    /// It is changed; the row's root, as [`Row::root`].
+    Changed(Tid),
+    /// Somebody has given the row other values, and committed: nothing was changed. Whether the command still wants the
+    /// row is to be looked at again.
+    Newer(Row),
+    /// Somebody has deleted the row, or the command itself has changed it.
+    Gone,
 }
 
 impl Row {
@@ -95,6 +107,21 @@ impl Table {
     /// Its columns.
     pub fn columns(&self) -> &[Column] {
         &self.0.columns
+    }
+
+    /// Its number, which no other table ever has.
+    pub fn oid(&self) -> base::Oid {
+        self.0.oid
+    }
+
+    /// What its maker wrote down of it.
+    pub fn definition(&self) -> Option<&Definition> {
+        self.0.definition.as_deref()
+    }
+
+    /// Whether a column, counted from 0, is of a unique key that a foreign key may refer to.
+    pub fn is_key_column(&self, column: usize) -> bool {
+        self.0.is_key_column(column)
     }
 
     /// Its file.
@@ -164,6 +191,66 @@ impl Table {
     ) -> Result<Scan<'t, 's, 'e>, Error> {
         transaction.use_table(&self.0)?;
         transaction.scan(&self.0)
+    }
+
+    /// The same, a page at a time.
+    ///
+    /// # Errors
+    /// Where the table's length cannot be found out.
+    pub fn scan_pages(&self, transaction: &mut Transaction<'_, '_>) -> Result<PageScan, Error> {
+        transaction.use_table(&self.0)?;
+        transaction.scan_pages(&self.0)
+    }
+
+    /// Gives the version of a row at this place other values, if it is still the newest.
+    ///
+    /// # Errors
+    /// As [`Table::update_with`].
+    pub fn update_version(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        tid: Tid,
+        values: &[Value<'_>],
+    ) -> Result<VersionChange, Error> {
+        let mut tuple = Vec::new();
+        self.0.form(values, &mut tuple)?;
+        self.change_version(transaction, tid, |into| {
+            std::mem::swap(into, &mut tuple);
+            NewRow::Update
+        })
+    }
+
+    /// Deletes a row by its version at this place, if that is still the newest.
+    ///
+    /// # Errors
+    /// As [`Table::update_with`].
+    pub fn delete_version(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        tid: Tid,
+    ) -> Result<VersionChange, Error> {
+        self.change_version(transaction, tid, |_| NewRow::Delete)
+    }
+
+    fn change_version(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        tid: Tid,
+        mut change: impl FnMut(&mut Vec<u8>) -> NewRow,
+    ) -> Result<VersionChange, Error> {
+        let mut newer = None;
+        let changed = self.modify(transaction, tid, |row, into| {
+            if row.tid() == tid {
+                return Ok(change(into));
+            }
+            newer = Some(row.clone());
+            Ok(NewRow::Keep)
+        })?;
+        Ok(match (changed, newer) {
+            (Some(root), _) => VersionChange::Changed(root),
+            (None, Some(newer)) => VersionChange::Newer(newer),
+            (None, None) => VersionChange::Gone,
+        })
     }
 
     /// Gives a row other values, whatever it holds by now. Gives the row's root, as [`Row::root`], which is another one if

@@ -18,15 +18,21 @@ use crate::catalog::TableEntry;
 use crate::heap::HeapError;
 use crate::session::{Session, Transaction};
 
-/// All rows of a table that a transaction sees, page by page.
+/// All rows of a table that a transaction sees.
 #[derive(Debug)]
 pub struct Scan<'t, 's, 'e> {
     transaction: &'t mut Transaction<'s, 'e>,
+    pages: PageScan,
+    rows: std::vec::IntoIter<Row>,
+}
+
+/// The same, a page at a time: between two pages the transaction may do something else.
+#[derive(Debug)]
+pub struct PageScan {
     table: Arc<TableEntry>,
     ring: Ring,
     next: BlockNumber,
     end: BlockNumber,
-    rows: std::vec::IntoIter<Row>,
 }
 
 impl<'s, 'e> Transaction<'s, 'e> {
@@ -35,10 +41,15 @@ impl<'s, 'e> Transaction<'s, 'e> {
         &'t mut self,
         table: &Arc<TableEntry>,
     ) -> Result<Scan<'t, 's, 'e>, Error> {
+        let pages = self.scan_pages(table)?;
+        Ok(Scan { transaction: self, pages, rows: Vec::new().into_iter() })
+    }
+
+    pub(crate) fn scan_pages(&mut self, table: &Arc<TableEntry>) -> Result<PageScan, Error> {
         self.begin_statement()?;
         let end = table.blocks(self.session.shared)?;
         let (table, ring) = (Arc::clone(table), Ring::default());
-        Ok(Scan { transaction: self, table, ring, next: 0, end, rows: Vec::new().into_iter() })
+        Ok(PageScan { table, ring, next: 0, end })
     }
 
     /// The version that the snapshot sees of the row whose line pointer this is.
@@ -189,9 +200,31 @@ impl Session<'_> {
     }
 }
 
-impl Scan<'_, '_, '_> {
-    fn read_page(&mut self, block: BlockNumber) -> Result<Vec<Row>, Error> {
-        let session = &mut *self.transaction.session;
+impl PageScan {
+    /// The rows of the next page that the transaction sees, which is the one that the scan was begun in; `None` after the
+    /// last page.
+    ///
+    /// # Errors
+    /// Where the page cannot be read; that ends the scan.
+    pub fn next_page(
+        &mut self,
+        transaction: &mut Transaction<'_, '_>,
+    ) -> Result<Option<Vec<Row>>, Error> {
+        if self.next >= self.end {
+            return Ok(None);
+        }
+        let block = std::mem::replace(&mut self.next, self.end);
+        let rows = self.read_page(transaction, block)?;
+        self.next = block + 1;
+        Ok(Some(rows))
+    }
+
+    fn read_page(
+        &mut self,
+        transaction: &mut Transaction<'_, '_>,
+        block: BlockNumber,
+    ) -> Result<Vec<Row>, Error> {
+        let session = &mut *transaction.session;
         session.check_cancelled()?;
         let name = self.table.page_name(block);
         let pinned = session.shared.storage.pool.get_in_ring(name, &mut self.ring)?;
@@ -218,17 +251,9 @@ impl Iterator for Scan<'_, '_, '_> {
             if let Some(row) = self.rows.next() {
                 return Some(Ok(row));
             }
-            if self.next >= self.end {
-                return None;
-            }
-            let block = self.next;
-            self.next += 1;
-            match self.read_page(block) {
-                Ok(rows) => self.rows = rows.into_iter(),
-                Err(error) => {
-                    self.next = self.end;
-                    return Some(Err(error));
-                }
+            match self.pages.next_page(self.transaction) {
+                Ok(rows) => self.rows = rows?.into_iter(),
+                Err(error) => return Some(Err(error)),
             }
         }
     }

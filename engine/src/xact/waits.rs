@@ -102,6 +102,12 @@ impl Waits {
         outcome
     }
 
+    /// For whose end a session waits.
+    pub(crate) fn holder(&self, session: usize) -> Option<Xid> {
+        let graph = self.lock();
+        graph.values().find(|arrow| arrow.session == session).map(|arrow| arrow.holder)
+    }
+
     /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
         self.lock().len()

@@ -75,6 +75,9 @@ pub(crate) fn value(column: ColumnType, sent: Option<&[u8]>) -> Value<'_> {
         ColumnType::Uuid => Value::Uuid(array(sent)),
         ColumnType::Text => Value::Text(std::str::from_utf8(sent).expect("UTF-8")),
         ColumnType::Bytea => Value::Bytea(sent),
+        ColumnType::Date | ColumnType::Numeric | ColumnType::Bpchar => {
+            panic!("no table of the workload has a column of type {}", column.name())
+        }
     }
 }
 
@@ -96,5 +99,8 @@ pub(crate) fn sent(value: &Value<'_>) -> String {
         Value::Uuid(value) => hex(value),
         Value::Text(value) => hex(value.as_bytes()),
         Value::Bytea(value) => hex(value),
+        Value::Date(_) | Value::Numeric(_) | Value::Bpchar(_) => {
+            panic!("no table of the workload has a value like {value:?}")
+        }
     }
 }

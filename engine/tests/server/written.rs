@@ -39,6 +39,7 @@ fn row<'a>(
                 let length = text.char_indices().nth(random.usize(..180)).map_or(0, |(at, _)| at);
                 Value::Text(&text[..length])
             }
+            ColumnType::Date | ColumnType::Numeric | ColumnType::Bpchar => Value::Null,
             ColumnType::Bytea => Value::Bytea(&bytes[..random.usize(..bytes.len())]),
         }
     };

@@ -8,6 +8,8 @@ use super::*;
 #[derive(Debug, Clone)]
 enum Owned {
     Text(String),
+    Bpchar(String),
+    Numeric(Vec<u8>),
     Bytes(Vec<u8>),
     Other(Value<'static>),
 }
@@ -16,6 +18,8 @@ impl Owned {
     fn value(&self) -> Value<'_> {
         match self {
             Owned::Text(text) => Value::Text(text),
+            Owned::Bpchar(text) => Value::Bpchar(text),
+            Owned::Numeric(bytes) => Value::Numeric(bytes),
             Owned::Bytes(bytes) => Value::Bytea(bytes),
             Owned::Other(value) => *value,
         }
@@ -33,6 +37,11 @@ fn value(column: ColumnType) -> BoxedStrategy<Owned> {
             any::<i64>().prop_map(|v| Owned::Other(Value::TimestampTz(TimestampTz(v)))).boxed()
         }
         ColumnType::Uuid => any::<[u8; 16]>().prop_map(|v| Owned::Other(Value::Uuid(v))).boxed(),
+        ColumnType::Date => any::<i32>().prop_map(|v| Owned::Other(Value::Date(v))).boxed(),
+        ColumnType::Numeric => {
+            prop::collection::vec(any::<u8>(), 2..200).prop_map(Owned::Numeric).boxed()
+        }
+        ColumnType::Bpchar => "[a-z]{0,40} {0,100}".prop_map(Owned::Bpchar).boxed(),
         ColumnType::Text => "[^\0]{0,160}".prop_map(Owned::Text).boxed(),
         ColumnType::Bytea => {
             prop::collection::vec(any::<u8>(), 0..200).prop_map(Owned::Bytes).boxed()

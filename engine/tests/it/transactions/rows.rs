@@ -18,8 +18,11 @@ fn every_type_and_null_comes_back() {
             Value::Uuid([9; 16]),
             Value::Text("Grüße"),
             Value::Bytea(&[0, 255]),
+            Value::Date(-1),
+            Value::Numeric(&[0, 0x80, 7, 0]),
+            Value::Bpchar("a  "),
         ],
-        [Value::Null; 9],
+        [Value::Null; 12],
     ];
     let mut session = engine.session().expect("a session");
     let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
@@ -206,4 +209,70 @@ fn definitions_are_checked() {
     }
     transaction.create_table("t", &[]).expect("without columns");
     assert!(matches!(transaction.create_table("t", &[]), Err(Error::TableExists(_))));
+}
+
+#[test]
+fn what_a_tables_maker_wrote_down_comes_back() {
+    let (engine, disk) = engine(SnapshotMode::Classic);
+    let columns = ["a", "b", "c"].map(|name| Column::new(name, ColumnType::Int4));
+    let definition =
+        engine::Definition { key_columns: vec![0, 2], text: "CHECK (a > 0)".to_owned() };
+    let mut session = engine.session().expect("a session");
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    transaction.create_defined_table("with", &columns, Some(&definition)).expect("made");
+    transaction.create_table("without", &columns).expect("made");
+    transaction.create_defined_table("dropped", &columns, Some(&definition)).expect("made");
+    transaction.drop_table("dropped").expect("dropped");
+    let names: Vec<_> = transaction.tables().iter().map(|table| table.name().to_owned()).collect();
+    assert_eq!(names, ["with", "without"]);
+    transaction.commit().expect("committed");
+    drop(session);
+    engine.close().expect("closed");
+
+    let engine = open(&disk, SnapshotMode::Classic);
+    let mut session = engine.session().expect("a session");
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    let defined = transaction.table("with").expect("there");
+    assert_eq!(defined.definition(), Some(&definition));
+    assert_eq!(transaction.table("without").expect("there").definition(), None);
+}
+
+/// A command of several parts reads by one snapshot, does not see itself, and learns of newer versions.
+#[test]
+fn a_command_of_several_parts_has_one_snapshot() {
+    let (engine, _) = engine(SnapshotMode::Classic);
+    let mut session = engine.session().expect("a session");
+    let mut other_session = engine.session().expect("a session");
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    let columns = [Column::new("a", ColumnType::Int4)];
+    let table = transaction.create_table("t", &columns).expect("made");
+    let tid = table.insert(&mut transaction, &[Value::Int4(1)]).expect("inserted");
+    transaction.commit().expect("committed");
+
+    let values = |transaction: &mut engine::Transaction<'_, '_>| {
+        let mut pages = table.scan_pages(transaction).expect("a scan");
+        let mut found = Vec::new();
+        while let Some(rows) = pages.next_page(transaction).expect("a page") {
+            found.extend(rows.iter().map(|row| format!("{:?}", row.values().expect("values"))));
+        }
+        found
+    };
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    transaction.begin_command().expect("begun");
+    table.insert(&mut transaction, &[Value::Int4(2)]).expect("inserted");
+    let mut other = other_session.begin(Isolation::ReadCommitted).expect("begun");
+    table.update(&mut other, tid, &[Value::Int4(3)]).expect("updated");
+    other.commit().expect("committed");
+    assert_eq!(values(&mut transaction), ["[Int4(1)]"]);
+    let change = table.update_version(&mut transaction, tid, &[Value::Int4(4)]);
+    let Ok(engine::VersionChange::Newer(newer)) = change else { panic!("{change:?}") };
+    assert_eq!(newer.values().expect("values"), [Value::Int4(3)]);
+    let change = table.update_version(&mut transaction, newer.tid(), &[Value::Int4(4)]);
+    assert!(matches!(change, Ok(engine::VersionChange::Changed(_))), "{change:?}");
+    let change = table.delete_version(&mut transaction, newer.tid());
+    assert!(matches!(change, Ok(engine::VersionChange::Gone)), "{change:?}");
+    transaction.end_command();
+    transaction.begin_command().expect("begun");
+    assert_eq!(values(&mut transaction), ["[Int4(2)]", "[Int4(4)]"]);
+    assert!(!transaction.set_isolation(Isolation::RepeatableRead));
 }
