@@ -202,6 +202,9 @@ pub enum Error {
     /// An earlier statement of the transaction failed.
     #[error("the transaction is aborted by an earlier error (roll back)")]
     TransactionFailed,
+    /// A savepoint that was released, or rolled back from without.
+    #[error("savepoint does not exist")]
+    NoSavepoint,
     /// Commit timestamps are not kept.
     #[error(
         "snapshots by commit timestamp need commit timestamps, which this data directory does not keep \

@@ -5,7 +5,7 @@
 //! records of those changes. `redo` redoes every record that the engine writes; `recovery` brings a directory to where
 //! its log ends; `checkpoint` says from where it will begin, and `background_writer` goes before it. `storage` holds these
 //! together, for who runs transactions, for checkpoints and for recovery. `xact`, `catalog` and `table` are transactions,
-//! tables and rows; `db` opens and closes it all, and `session` is who works with it. `workload` is loads
+//! tables and rows; `db` opens and closes it all, `session` is who works with it, and `transaction` what it does. `workload` is loads
 //! to run it under, each with an invariant.
 //!
 //! # Example
@@ -99,6 +99,8 @@ pub mod storage;
 #[cfg(not(any(loom, shuttle)))]
 mod table;
 #[cfg(not(any(loom, shuttle)))]
+mod transaction;
+#[cfg(not(any(loom, shuttle)))]
 pub mod workload;
 #[cfg(not(any(loom, shuttle)))]
 mod xact;
@@ -110,8 +112,10 @@ pub use db::{Engine, EngineOptions};
 #[cfg(not(any(loom, shuttle)))]
 pub use error::{At, Error};
 #[cfg(not(any(loom, shuttle)))]
-pub use session::{Cancel, Durability, Isolation, Session, Transaction};
+pub use session::{Cancel, Durability, Isolation, Session};
 #[cfg(not(any(loom, shuttle)))]
 pub use table::{PageScan, Row, Scan, Table, VersionChange};
+#[cfg(not(any(loom, shuttle)))]
+pub use transaction::{SavepointId, Transaction};
 #[cfg(not(any(loom, shuttle)))]
 pub use xact::{Clock, SnapshotMode};

@@ -148,6 +148,11 @@ impl TableEntry {
         Ok(())
     }
 
+    /// Keeps everybody out: who made it has rolled that back.
+    pub(crate) fn never_was(&self) {
+        lock(&self.uses).is_dropped = true;
+    }
+
     /// Lets others in again: the table was not dropped after all.
     pub(crate) fn undo_drop(&self) {
         lock(&self.uses).is_dropped = false;
@@ -173,7 +178,7 @@ struct Name {
 
 /// What a transaction that has not ended makes of a name.
 #[derive(Debug)]
-struct Claim {
+pub(crate) struct Claim {
     session: usize,
     table: Option<Arc<TableEntry>>,
 }
@@ -224,7 +229,8 @@ impl Catalog {
         present.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Claims a name, which is to mean this table, or none, when the session's transaction has committed.
+    /// Claims a name, which is to mean this table, or none, when the session's transaction has committed. Gives what the
+    /// transaction had claimed it for before.
     ///
     /// # Errors
     /// Where another transaction has claimed it, or it means a table already and is to mean another.
@@ -233,7 +239,7 @@ impl Catalog {
         name: &str,
         session: usize,
         table: Option<Arc<TableEntry>>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Claim>, Error> {
         let mut names = lock(&self.names);
         let found = names.entry(name.to_owned()).or_default();
         let meant = match &found.claim {
@@ -246,8 +252,18 @@ impl Catalog {
         if meant.is_some() && table.is_some() {
             return Err(Error::TableExists(name.to_owned()));
         }
-        found.claim = Some(Claim { session, table });
-        Ok(())
+        Ok(found.claim.replace(Claim { session, table }))
+    }
+
+    /// Takes a session's claim back, to what it was before.
+    pub(crate) fn restore(&self, name: &str, session: usize, before: Option<Claim>) {
+        let mut names = lock(&self.names);
+        let Some(found) = names.get_mut(name) else { return };
+        debug_assert!(found.claim.as_ref().is_some_and(|claim| claim.session == session));
+        found.claim = before;
+        if found.present.is_none() && found.claim.is_none() {
+            names.remove(name);
+        }
     }
 
     /// Ends a session's claim: the transaction has committed, or not.

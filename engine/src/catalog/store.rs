@@ -11,9 +11,9 @@ use wal::write::{Inserter, NewRecord};
 use super::{Catalog, Column, Definition, TableEntry};
 use crate::Error;
 use crate::heap::{ColumnType, Value};
-use crate::session::Transaction;
 use crate::storage::Storage;
 use crate::table::Row;
+use crate::transaction::Transaction;
 use crate::xact::end::push_locator;
 
 /// Numbers that PostgreSQL keeps free for who develops it (`FirstGenbkiObjectId` and below).

@@ -33,5 +33,6 @@ mod schedule;
 pub use checkpointer::{Checkpointed, Checkpointer};
 pub use perform::{CheckpointKind, CheckpointRequest, Checkpoints, Outcome};
 pub use report::{CheckpointCause, CheckpointReport};
+pub(crate) use running_xacts::running_xacts_are_logged;
 pub use running_xacts::{NobodyRuns, log_running_xacts};
 pub use schedule::CheckpointOptions;

@@ -14,7 +14,7 @@ use wal::segment::Timeline;
 use wal::write::NewRecord;
 
 use super::report::{CheckpointCause, CheckpointReport};
-use super::running_xacts::{NobodyRuns, are_logged, log_running_xacts};
+use super::running_xacts::{NobodyRuns, log_running_xacts, running_xacts_are_logged};
 use super::schedule::CheckpointOptions;
 use crate::Error;
 use crate::buffer::{BufferError, Sweep};
@@ -176,7 +176,7 @@ impl Checkpoints {
             })?;
         }
         // Before the redo point: who begins behind it is in the log behind it.
-        let oldest_active_xid = match is_online && are_logged(storage) {
+        let oldest_active_xid = match is_online && running_xacts_are_logged(storage) {
             true => running.running().oldest_running,
             false => Xid::INVALID,
         };

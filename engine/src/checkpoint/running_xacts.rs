@@ -14,7 +14,7 @@ use crate::storage::{Running, RunningTransactions, Storage};
 const STANDBY: u8 = 8;
 
 /// Whether such records are written (`XLogStandbyInfoActive`).
-pub(super) fn are_logged(storage: &Storage) -> bool {
+pub(crate) fn running_xacts_are_logged(storage: &Storage) -> bool {
     storage.directory.control().data().wal_level.0 >= REPLICA.0
 }
 
@@ -30,7 +30,7 @@ pub fn log_running_xacts(
     running: &dyn RunningTransactions,
     inserter: &mut Inserter,
 ) -> Result<Option<Lsn>, Error> {
-    if !are_logged(storage) {
+    if !running_xacts_are_logged(storage) {
         return Ok(None);
     }
     let Running { next_xid, latest_completed, oldest_running, xids, subxids, subxid_overflow } =

@@ -14,7 +14,8 @@ use crate::catalog::TableEntry;
 use crate::db::Shared;
 use crate::heap::insert::{self, Insertion};
 use crate::heap::{Value, form_tuple};
-use crate::session::{Session, Target, Transaction};
+use crate::session::{Session, Target};
+use crate::transaction::Transaction;
 
 /// Pages that are looked at before one is added.
 const CANDIDATES: usize = 8;

@@ -23,7 +23,7 @@ use base::sync::Arc;
 use crate::Error;
 use crate::catalog::{Column, Definition, TableEntry};
 use crate::heap::{ColumnType, TupleValues, Value};
-use crate::session::Transaction;
+use crate::transaction::Transaction;
 use modify::NewRow;
 pub use scan::{PageScan, Scan};
 

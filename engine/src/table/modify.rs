@@ -31,7 +31,8 @@ use crate::buffer::{PageName, PageWrite};
 use crate::catalog::TableEntry;
 use crate::heap::update::{Updating, update, update_to_other_page};
 use crate::heap::{Change, CommandStamp, HeapError, NewXmax, Value, delete};
-use crate::session::{Isolation, Session, Transaction};
+use crate::session::{Isolation, Session};
+use crate::transaction::Transaction;
 use base::sync::Arc;
 
 /// What becomes of a row.
@@ -115,7 +116,7 @@ impl Transaction<'_, '_> {
                 Looked::Gone => return Ok(None),
                 Looked::HeldBy(holder) => {
                     drop(pinned);
-                    self.session.wait_for(xid, holder)?;
+                    self.session.wait_for(holder)?;
                     continue;
                 }
                 Looked::Updated { next, by } => {
@@ -226,7 +227,7 @@ impl Transaction<'_, '_> {
     /// made the version, too (`HeapTupleHeaderAdjustCmax`).
     fn ending_stamp(&mut self, header: &HeapTupleHeader) -> Result<CommandStamp, Error> {
         let session = &mut *self.session;
-        if session.own_xid() != Some(header.xmin) || header.infomask.xmin_committed() {
+        if header.infomask.xmin_committed() || !session.ids.contains(header.xmin) {
             return Ok(CommandStamp { id: self.command, is_combo: false });
         }
         let cmin = if header.infomask.contains(Infomask::COMBOCID) {

@@ -16,7 +16,8 @@ use crate::Error;
 use crate::buffer::Ring;
 use crate::catalog::TableEntry;
 use crate::heap::HeapError;
-use crate::session::{Session, Transaction};
+use crate::session::Session;
+use crate::transaction::Transaction;
 
 /// All rows of a table that a transaction sees.
 #[derive(Debug)]

@@ -1,14 +1,18 @@
 //! How transactions end: commit and abort, their records, and the order of what follows.
 //!
 //! ```text
-//! xl_xact_commit, xl_xact_abort    time (8)  [ xinfo (4)  number of relations (4)  12 bytes for each ]
+//! xl_xact_commit, xl_xact_abort    time (8)  [ xinfo (4)
+//!     [ number of subtransactions (4)  4 bytes for each ]  [ number of relations (4)  12 bytes for each ] ]
 //! ```
+//!
+//! A subtransaction that is rolled back writes the record of an abort, with its own id. One that is released writes
+//! nothing: it ends with its parent.
 //!
 //! Invariants: those of [the module above](super). A commit that fails once its record is in the log stops the engine:
 //! whether it counts is for recovery to say. Source: `RecordTransactionCommit`, `RecordTransactionAbort`.
 
 use base::sync::atomic::Ordering::Relaxed;
-use base::{FullXid, Lsn, RelFileLocator, TimestampTz};
+use base::{FullXid, Lsn, RelFileLocator, TimestampTz, Xid};
 use procarray::{Backend, XidStatus};
 use snapshot::commit_ts::clock::WallClock;
 use snapshot::commit_ts::format::CommitTimestampEntry;
@@ -24,6 +28,8 @@ const COMMIT: u8 = 0x00;
 const ABORT: u8 = 0x20;
 /// `XLOG_XACT_HAS_INFO`
 const HAS_INFO: u8 = 0x80;
+/// `XACT_XINFO_HAS_SUBXACTS`
+const HAS_SUBXIDS: u32 = 1 << 1;
 /// `XACT_XINFO_HAS_RELFILENODES`
 const HAS_RELATIONS: u32 = 1 << 2;
 
@@ -44,6 +50,8 @@ pub(crate) struct Ending<'a> {
     pub(crate) backend: &'a mut Backend,
     pub(crate) inserter: &'a mut Inserter,
     pub(crate) xid: FullXid,
+    /// Its subtransactions that were not rolled back, in ascending order; of a subtransaction that is, those under it.
+    pub(crate) children: &'a [FullXid],
 }
 
 impl Ending<'_> {
@@ -62,9 +70,9 @@ impl Ending<'_> {
         let timestamp = time.draw(self.xid);
         let logged = self.log_commit(timestamp, dropped, durability);
         match &logged {
-            Ok(()) => time.publish(self.xid, timestamp),
+            Ok(()) => time.publish(self.xid, self.children, timestamp),
             // Readers that wait for it go on, to find that the engine has stopped.
-            Err(_) => time.abort(self.xid),
+            Err(_) => time.abort(self.xid, self.children),
         }
         self.end_in_memory();
         drop(committing);
@@ -77,7 +85,7 @@ impl Ending<'_> {
         dropped: &[RelFileLocator],
         durability: Durability,
     ) -> Result<(), Error> {
-        let (storage, xid) = (self.storage, self.xid.xid());
+        let (storage, xid, children) = (self.storage, self.xid.xid(), self.child_xids());
         let committing = storage.commit_gate.enter(self.backend.number().0 as usize);
         let end = self.insert(COMMIT, timestamp, dropped)?;
         let log = storage.log.log();
@@ -92,11 +100,12 @@ impl Ending<'_> {
             Some(end)
         };
         let group = Some((&self.transactions.clog_group, &mut *self.backend));
-        storage.clog.set_tree(group, xid, &[], XidStatus::Committed, lsn)?;
+        storage.clog.set_tree(group, xid, &children, XidStatus::Committed, lsn)?;
         if self.transactions.time.is_logged {
             let entry = CommitTimestampEntry { time: timestamp, origin: 0 };
-            storage.commit_ts.set_tree(xid, &[], entry)?;
-            storage.ids.lock().commit_timestamp_set(xid);
+            storage.commit_ts.set_tree(xid, &children, entry)?;
+            let mut ids = storage.ids.lock();
+            [xid].iter().chain(children.last()).for_each(|xid| ids.commit_timestamp_set(*xid));
         }
         drop(committing);
         Ok(())
@@ -107,16 +116,34 @@ impl Ending<'_> {
     /// # Errors
     /// Where the log is stopped, or a page of `pg_xact` cannot be read. The transaction has aborted all the same.
     pub(crate) fn abort(mut self, made: &[RelFileLocator]) -> Result<(), Error> {
-        let logged = self.log_abort(made);
-        self.transactions.time.abort(self.xid);
+        let logged = self.log_abort(made).map(|end| self.storage.log.log().flush_soon(end));
+        self.transactions.time.abort(self.xid, self.children);
         self.end_in_memory();
         logged
     }
 
-    fn log_abort(&mut self, made: &[RelFileLocator]) -> Result<(), Error> {
+    /// Aborts a subtransaction alone; the files of these relations, which it made, are then the caller's to remove.
+    ///
+    /// # Errors
+    /// As [`Ending::abort`]. The subtransaction has aborted all the same.
+    pub(crate) fn abort_alone(mut self, made: &[RelFileLocator]) -> Result<(), Error> {
+        let logged = self.log_abort(made);
+        self.transactions.time.abort(self.xid, self.children);
+        let all: Vec<FullXid> = [self.xid].iter().chain(self.children).copied().collect();
+        self.backend.abort_subtransactions(&all);
+        self.transactions.waits.ended(&all);
+        logged.map(drop)
+    }
+
+    fn log_abort(&mut self, made: &[RelFileLocator]) -> Result<Lsn, Error> {
         let end = self.insert(ABORT, self.transactions.time.clock.now(), made)?;
-        self.storage.log.log().flush_soon(end);
-        self.storage.clog.set_tree(None, self.xid.xid(), &[], XidStatus::Aborted, None)
+        let (xid, children) = (self.xid.xid(), self.child_xids());
+        self.storage.clog.set_tree(None, xid, &children, XidStatus::Aborted, None)?;
+        Ok(end)
+    }
+
+    fn child_xids(&self) -> Vec<Xid> {
+        self.children.iter().map(|child| child.xid()).collect()
     }
 
     fn insert(
@@ -127,9 +154,19 @@ impl Ending<'_> {
     ) -> Result<Lsn, Error> {
         let mut main = time.0.to_le_bytes().to_vec();
         let mut info = info;
-        if !relations.is_empty() {
+        let mut has = 0;
+        has |= if self.children.is_empty() { 0 } else { HAS_SUBXIDS };
+        has |= if relations.is_empty() { 0 } else { HAS_RELATIONS };
+        if has != 0 {
             info |= HAS_INFO;
-            main.extend_from_slice(&HAS_RELATIONS.to_le_bytes());
+            main.extend_from_slice(&has.to_le_bytes());
+        }
+        if has & HAS_SUBXIDS != 0 {
+            main.extend_from_slice(&(self.children.len() as u32).to_le_bytes());
+            let xids = self.children.iter().flat_map(|child| child.xid().0.to_le_bytes());
+            main.extend(xids);
+        }
+        if has & HAS_RELATIONS != 0 {
             main.extend_from_slice(&(relations.len() as u32).to_le_bytes());
             relations.iter().for_each(|relation| push_locator(*relation, &mut main));
         }
@@ -142,7 +179,10 @@ impl Ending<'_> {
         self.transactions.time.release(self.backend);
         self.backend.end_transaction();
         self.transactions.writers.fetch_sub(1, Relaxed);
-        self.transactions.waits.ended(self.xid.xid());
+        self.transactions.waits.ended(&[self.xid]);
+        if !self.children.is_empty() {
+            self.transactions.waits.ended(self.children);
+        }
     }
 }
 

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`mode`] | takes snapshots, by list, by commit timestamp or both; says whose end lies before all of them |
 //! | [`status`] | answers what became of a transaction, for the rules of the `snapshot` crate |
-//! | [`xids`] | gives ids out, and makes room for them in the logs of transactions |
+//! | [`own_ids`] | which ids are a session's own |
+//! | [`xids`] | gives ids out, to transactions and to subtransactions, and makes room for them in the logs of transactions |
 //! | [`end`] | commits and aborts |
 //! | [`waits`] | waits for others' ends, and finds deadlocks |
 //!
@@ -20,6 +21,7 @@
 
 pub(crate) mod end;
 pub(crate) mod mode;
+pub(crate) mod own_ids;
 pub(crate) mod status;
 pub(crate) mod waits;
 pub(crate) mod xids;
@@ -93,11 +95,20 @@ fn running(array: &ProcArray) -> Running {
     };
     // Ids that were given out after `next_xid` was read are not counted.
     let is_counted = |xid: &Xid| xid.is_normal() && xid.precedes(next_xid.xid());
-    running.xids.extend((0..shared.len()).map(|at| shared.xid(at)).filter(is_counted));
+    for position in 0..shared.len() {
+        running.xids.extend(Some(shared.xid(position)).filter(is_counted));
+        running.subxid_overflow |= shared.subxids(position, &mut running.subxids).overflowed;
+    }
+    if running.subxid_overflow {
+        running.subxids.clear();
+    }
+    running.subxids.retain(is_counted);
     // The newest may be on its way into the array: it counts as given out first, and only when it is in does the next
-    // one. It has not ended if nothing so new has.
+    // one. It has not ended if nothing so new has. A subtransaction that is taken for a transaction here does no harm: who
+    // reads the record treats both alike.
     let newest = next_xid.previous();
-    if latest_completed < newest && !running.xids.contains(&newest.xid()) {
+    let is_listed = running.xids.iter().chain(&running.subxids).any(|xid| *xid == newest.xid());
+    if latest_completed < newest && !is_listed {
         running.xids.push(newest.xid());
     }
     for &xid in &running.xids {

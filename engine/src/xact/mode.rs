@@ -234,18 +234,26 @@ impl Time {
         }
     }
 
-    /// Publishes a commit whose record is durable.
-    pub(crate) fn publish(&self, xid: FullXid, timestamp: TimestampTz) {
+    /// Publishes a commit whose record is durable, with its subtransactions, in ascending order.
+    pub(crate) fn publish(&self, xid: FullXid, children: &[FullXid], timestamp: TimestampTz) {
         if self.mode != SnapshotMode::Classic {
-            self.publication.publish(&self.table, xid, &[], timestamp);
+            self.publication.publish(&self.table, xid, children, timestamp);
         }
     }
 
-    /// Says that a transaction aborted.
-    pub(crate) fn abort(&self, xid: FullXid) {
+    /// Says that a transaction aborted, or a subtransaction alone, with the subtransactions under it.
+    pub(crate) fn abort(&self, xid: FullXid, children: &[FullXid]) {
         if self.mode != SnapshotMode::Classic {
-            self.table.abort(xid, &[]);
+            self.table.abort(xid, children);
         }
+    }
+
+    /// Says whose subtransaction an id is that is about to be given out.
+    pub(crate) fn begin_child(&self, xid: FullXid, parent: FullXid) -> Result<(), Error> {
+        if self.mode != SnapshotMode::Classic {
+            self.table.begin_child(xid, parent)?;
+        }
+        Ok(())
     }
 
     /// Has readers that wait for a commit in doubt look whether they were cancelled.

@@ -14,6 +14,7 @@ use procarray::ProcArray;
 use snapshot::commit_ts::{CommitTimestamps, CommitTsStatus};
 use snapshot::{CommandIdPair, LoggedStatus, MultiXactMember, MultiXactStatus, TransactionStatus};
 
+use super::own_ids::OwnIds;
 use crate::Error;
 use crate::slru::Status;
 use crate::storage::Storage;
@@ -47,8 +48,8 @@ impl ComboIds {
 pub(crate) struct LogStatus<'a> {
     pub(crate) storage: &'a Storage,
     pub(crate) array: &'a ProcArray,
-    /// The session's own transaction.
-    pub(crate) own: Option<Xid>,
+    /// The session's own transaction and its subtransactions.
+    pub(crate) own: &'a OwnIds,
     /// Before this one everybody had ended when the session's snapshot was taken.
     pub(crate) xmin: Option<Xid>,
     pub(crate) combos: &'a ComboIds,
@@ -62,12 +63,45 @@ pub(crate) struct SessionStatus<'a> {
     pub(crate) table: Option<&'a CommitTimestamps>,
 }
 
-/// Whether a transaction is in the process array (`TransactionIdIsInProgress`, without subtransactions, of which there are
-/// none).
-pub(crate) fn is_in_array(array: &ProcArray, xid: Xid) -> bool {
-    let shared = array.shared();
-    shared.latest_completed().xid().precedes(xid)
-        || (0..shared.len()).any(|position| shared.xid(position) == xid)
+/// Whether a transaction or subtransaction runs, as the process array has it (`TransactionIdIsInProgress`). A slot that
+/// could not keep all subtransactions leads to `pg_subtrans`.
+///
+/// # Errors
+/// Where a page of a log cannot be read.
+pub(crate) fn is_in_array(storage: &Storage, array: &ProcArray, xid: Xid) -> Result<bool, Error> {
+    let mut overflowed: Vec<Xid> = Vec::new();
+    {
+        let shared = array.shared();
+        if shared.latest_completed().xid().precedes(xid) {
+            return Ok(true);
+        }
+        let mut subxids = Vec::new();
+        for position in 0..shared.len() {
+            let top = shared.xid(position);
+            if top == xid {
+                return Ok(true);
+            }
+            // A subtransaction's id is after its transaction's.
+            if top.is_invalid() || xid.precedes(top) {
+                continue;
+            }
+            subxids.clear();
+            if shared.subxids(position, &mut subxids).overflowed {
+                overflowed.push(top);
+            } else if subxids.contains(&xid) {
+                return Ok(true);
+            }
+        }
+    }
+    let Some(&oldest) =
+        overflowed.iter().reduce(|one, other| if other.precedes(*one) { other } else { one })
+    else {
+        return Ok(false);
+    };
+    if storage.clog.status(xid)?.0 == Status::Aborted {
+        return Ok(false);
+    }
+    Ok(overflowed.contains(&storage.subtrans.topmost(xid, oldest)?))
 }
 
 impl LogStatus<'_> {
@@ -82,14 +116,14 @@ impl TransactionStatus for LogStatus<'_> {
 
     #[inline]
     fn own(&self, xid: Xid) -> bool {
-        self.own == Some(xid)
+        self.own.contains(xid)
     }
 
     fn running(&self, xid: Xid) -> Result<bool, Error> {
         if self.xmin.is_some_and(|xmin| xid.precedes(xmin)) {
             return Ok(false);
         }
-        Ok(is_in_array(self.array, xid))
+        is_in_array(self.storage, self.array, xid)
     }
 
     fn logged(&self, xid: Xid) -> Result<LoggedStatus, Error> {
@@ -102,6 +136,10 @@ impl TransactionStatus for LogStatus<'_> {
     }
 
     fn parent(&self, xid: Xid) -> Result<Option<Xid>, Error> {
+        // Nobody asks about older ones, and their pages may be gone.
+        if self.xmin.is_some_and(|xmin| xid.precedes(xmin)) {
+            return Ok(None);
+        }
         self.storage.subtrans.parent(xid)
     }
 

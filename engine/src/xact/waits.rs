@@ -13,10 +13,10 @@
 
 use std::collections::HashMap;
 
-use base::Xid;
 use base::sync::atomic::Ordering::{Relaxed, SeqCst};
 use base::sync::atomic::{self, AtomicBool, AtomicUsize};
 use base::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use base::{FullXid, Xid};
 
 use crate::Error;
 
@@ -33,6 +33,8 @@ pub(crate) struct Waits {
 #[derive(Debug, Clone, Copy)]
 struct Arrow {
     holder: Xid,
+    /// The transaction that the holder is a subtransaction of, or the holder.
+    top: Xid,
     /// The waiter's session.
     session: usize,
 }
@@ -50,7 +52,8 @@ impl Waits {
         self.graph.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Comes back when `is_running` says that the holder has ended. `session` is the waiter's.
+    /// Comes back when `is_running` says that the holder, a subtransaction of `top` if it is not that itself, has ended.
+    /// `session` is the waiter's, `waiter` its top-level transaction.
     ///
     /// # Errors
     /// [`Error::Deadlock`] if the holder waits for the waiter, directly or not; [`Error::Cancelled`] once `cancelled`
@@ -59,13 +62,13 @@ impl Waits {
         &self,
         session: usize,
         waiter: Xid,
-        holder: Xid,
+        (holder, top): (Xid, Xid),
         cancelled: &AtomicBool,
-        is_running: impl Fn() -> bool,
+        is_running: impl Fn() -> Result<bool, Error>,
     ) -> Result<(), Error> {
         self.count.fetch_add(1, Relaxed);
         atomic::fence(SeqCst);
-        let waited = self.wait_counted(session, waiter, holder, cancelled, is_running);
+        let waited = self.wait_counted(session, waiter, (holder, top), cancelled, is_running);
         self.count.fetch_sub(1, Relaxed);
         waited
     }
@@ -74,24 +77,26 @@ impl Waits {
         &self,
         session: usize,
         waiter: Xid,
-        holder: Xid,
+        (holder, top): (Xid, Xid),
         cancelled: &AtomicBool,
-        is_running: impl Fn() -> bool,
+        is_running: impl Fn() -> Result<bool, Error>,
     ) -> Result<(), Error> {
         let mut graph = self.lock();
         let mut is_drawn = false;
         let outcome = loop {
-            if !is_running() {
-                break Ok(());
+            match is_running() {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
             }
             if cancelled.load(Relaxed) {
                 break Err(Error::Cancelled);
             }
             if !is_drawn {
-                if let Some(ring) = ring(&graph, waiter, holder) {
+                if let Some(ring) = ring(&graph, waiter, top) {
                     break Err(Error::Deadlock { waiter, ring });
                 }
-                graph.insert(waiter, Arrow { holder, session });
+                graph.insert(waiter, Arrow { holder, top, session });
                 is_drawn = true;
             }
             graph = self.sleeps[session].wait(graph).unwrap_or_else(PoisonError::into_inner);
@@ -102,10 +107,10 @@ impl Waits {
         outcome
     }
 
-    /// For whose end a session waits.
+    /// For whose end a session waits, as a top-level transaction.
     pub(crate) fn holder(&self, session: usize) -> Option<Xid> {
         let graph = self.lock();
-        graph.values().find(|arrow| arrow.session == session).map(|arrow| arrow.holder)
+        graph.values().find(|arrow| arrow.session == session).map(|arrow| arrow.top)
     }
 
     /// How many wait.
@@ -113,13 +118,14 @@ impl Waits {
         self.lock().len()
     }
 
-    /// Wakes who waits for a transaction that has stopped running.
-    pub(crate) fn ended(&self, holder: Xid) {
+    /// Wakes who waits for transactions or subtransactions that have stopped running.
+    pub(crate) fn ended(&self, holders: &[FullXid]) {
         atomic::fence(SeqCst);
         if self.count.load(Relaxed) == 0 {
             return;
         }
-        for arrow in self.lock().values().filter(|arrow| arrow.holder == holder) {
+        let has_ended = |arrow: &&Arrow| holders.iter().any(|holder| holder.xid() == arrow.holder);
+        for arrow in self.lock().values().filter(has_ended) {
             self.sleeps[arrow.session].notify_all();
         }
     }
@@ -137,10 +143,10 @@ fn ring(graph: &HashMap<Xid, Arrow>, waiter: Xid, holder: Xid) -> Option<Vec<Xid
     let mut ring = vec![holder];
     let mut next = holder;
     while let Some(arrow) = graph.get(&next) {
-        if arrow.holder == waiter {
+        if arrow.top == waiter {
             return Some(ring);
         }
-        next = arrow.holder;
+        next = arrow.top;
         ring.push(next);
     }
     None
@@ -166,12 +172,13 @@ mod tests {
 
         fn end(&self, xid: u32) {
             self.running.lock().expect("lock").retain(|other| *other != Xid(xid));
-            self.waits.ended(Xid(xid));
+            self.waits.ended(&[FullXid(u64::from(xid))]);
         }
 
         fn wait(&self, session: usize, waiter: u32, holder: u32) -> Result<(), Error> {
-            self.waits.wait(session, Xid(waiter), Xid(holder), &AtomicBool::new(false), || {
-                self.running.lock().expect("lock").contains(&Xid(holder))
+            let holders = (Xid(holder), Xid(holder));
+            self.waits.wait(session, Xid(waiter), holders, &AtomicBool::new(false), || {
+                Ok(self.running.lock().expect("lock").contains(&Xid(holder)))
             })
         }
 
@@ -236,7 +243,8 @@ mod tests {
         let cancelled = Arc::new(AtomicBool::new(false));
         let waiter = {
             let (world, cancelled) = (Arc::clone(&world), Arc::clone(&cancelled));
-            thread::spawn(move || world.waits.wait(3, Xid(10), Xid(11), &cancelled, || true))
+            let holders = (Xid(11), Xid(11));
+            thread::spawn(move || world.waits.wait(3, Xid(10), holders, &cancelled, || Ok(true)))
         };
         world.until_waiting(1);
         cancelled.store(true, Relaxed);

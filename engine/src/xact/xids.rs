@@ -10,6 +10,7 @@ use procarray::Backend;
 use wal::write::{Inserter, NewRecord};
 
 use super::Transactions;
+use super::mode::Time;
 use crate::Error;
 use crate::storage::Storage;
 
@@ -31,28 +32,55 @@ pub(crate) fn assign(
     backend: &mut Backend,
     inserter: &mut Inserter,
 ) -> Result<FullXid, Error> {
-    let time = &transactions.time;
-    let xid = backend.try_assign_xid(|xid| {
-        check_age(xid, storage.ids.lock().oldest_xid)?;
-        if time.check(xid).is_err() {
-            // One at a time: the generator's lock is held.
-            time.truncate(xid);
-            time.check(xid)?;
-        }
-        if let Some(page) = storage.clog.extend(xid.xid())? {
-            log_zero_page(storage, inserter, CLOG, page)?;
-        }
-        if time.is_logged
-            && let Some(page) = storage.commit_ts.extend(xid.xid())?
-        {
-            log_zero_page(storage, inserter, COMMIT_TS, page)?;
-        }
-        storage.subtrans.extend(xid.xid())?;
-        storage.ids.lock().next_xid = xid.next();
-        Ok::<(), Error>(())
-    })?;
+    let xid =
+        backend.try_assign_xid(|xid| make_room(storage, &transactions.time, inserter, xid))?;
     transactions.writers.fetch_add(1, Relaxed);
     Ok(xid)
+}
+
+/// Gives a subtransaction an id. Its parent, which has one, is noted before anybody can come upon the child.
+///
+/// # Errors
+/// As [`assign`], and where the page of `pg_subtrans` cannot be had.
+pub(crate) fn assign_child(
+    storage: &Storage,
+    transactions: &Transactions,
+    backend: &mut Backend,
+    inserter: &mut Inserter,
+    parent: FullXid,
+) -> Result<FullXid, Error> {
+    let time = &transactions.time;
+    backend.try_assign_subxid(|xid| {
+        make_room(storage, time, inserter, xid)?;
+        // What can fail comes first: the next one who asks gets the same id.
+        storage.subtrans.set_parent(xid.xid(), parent.xid())?;
+        time.begin_child(xid, parent)
+    })
+}
+
+/// Makes room for an id in all logs of transactions. One at a time: the generator's lock is held.
+fn make_room(
+    storage: &Storage,
+    time: &Time,
+    inserter: &mut Inserter,
+    xid: FullXid,
+) -> Result<(), Error> {
+    check_age(xid, storage.ids.lock().oldest_xid)?;
+    if time.check(xid).is_err() {
+        time.truncate(xid);
+        time.check(xid)?;
+    }
+    if let Some(page) = storage.clog.extend(xid.xid())? {
+        log_zero_page(storage, inserter, CLOG, page)?;
+    }
+    if time.is_logged
+        && let Some(page) = storage.commit_ts.extend(xid.xid())?
+    {
+        log_zero_page(storage, inserter, COMMIT_TS, page)?;
+    }
+    storage.subtrans.extend(xid.xid())?;
+    storage.ids.lock().next_xid = xid.next();
+    Ok(())
 }
 
 fn log_zero_page(

@@ -12,6 +12,11 @@ fn fail(disk: &FaultyDisk, operation: Operation, path: &str, kind: FaultKind) {
     disk.inject(Fault { site, at, lasting: Lasting::Once, kind });
 }
 
+/// Makes the next write of a file of the data directory find no room.
+pub(super) fn fail_write_for_want_of_space(disk: &FaultyDisk, path: &str) {
+    fail(disk, Operation::Write, path, FaultKind::NoSpace);
+}
+
 /// A row of half a page.
 fn wide(id: i32, text: &str) -> [Value<'_>; 3] {
     [Value::Int4(id), Value::Int8(1), Value::Text(text)]
@@ -26,7 +31,7 @@ fn a_full_disk_is_told_and_nothing_is_lost() {
     let file = format!("base/5/{}", table.locator().relation);
     let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
     table.insert(&mut transaction, &wide(3, &text)).expect("room on the first page");
-    fail(&disk, Operation::Write, &file, FaultKind::NoSpace);
+    fail_write_for_want_of_space(&disk, &file);
     let error = table.insert(&mut transaction, &wide(4, &text)).expect_err("the disk is full");
     assert!(error.to_string().contains("check free disk space"), "{error}");
     assert!(matches!(

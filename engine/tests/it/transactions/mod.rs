@@ -6,6 +6,7 @@ mod dumped;
 mod failures;
 mod recovered;
 mod rows;
+mod savepoints;
 mod tools;
 
 use std::ops::ControlFlow;

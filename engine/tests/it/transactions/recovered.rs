@@ -7,12 +7,12 @@ use base::sync::thread;
 use engine::EngineOptions;
 
 /// Without threads of its own, so that a disk is called in the same order in every run.
-fn quiet(mode: SnapshotMode) -> EngineOptions {
+pub(super) fn quiet(mode: SnapshotMode) -> EngineOptions {
     let log = LogOptions { buffer_pages: 64, wal_writer_delay: None, ..LogOptions::default() };
     EngineOptions { has_background_threads: false, log, ..options(mode) }
 }
 
-fn reopen(disk: FaultyDisk, options: EngineOptions) -> Engine {
+pub(super) fn reopen(disk: FaultyDisk, options: EngineOptions) -> Engine {
     let nobody = &mut |_: &RecoveryProgress| ControlFlow::Continue(());
     Engine::open_on(Arc::new(disk), Path::new(DATA), options, nobody).expect("recovered")
 }

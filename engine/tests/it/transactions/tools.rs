@@ -82,6 +82,22 @@ fn what_the_engine_leaves_is_sound() {
         let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
         transaction.create_table("gone", &account_columns()).expect("made");
         transaction.commit().expect("committed");
+        // Subtransactions: more than a slot holds, one of them rolled back with what it made.
+        let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+        for id in 1000..1100 {
+            let savepoint = transaction.savepoint().expect("begun");
+            table.insert(&mut transaction, &account(id, 1)).expect("inserted");
+            if id == 1090 {
+                transaction.create_table("never", &account_columns()).expect("made");
+                transaction.savepoint().expect("begun");
+                table.insert(&mut transaction, &account(id, 1)).expect("inserted");
+                transaction.rollback_to(savepoint).expect("rolled back");
+            }
+            if id % 2 == 0 {
+                transaction.release(savepoint).expect("released");
+            }
+        }
+        transaction.commit().expect("committed");
         let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
         transaction.drop_table("gone").expect("dropped");
         transaction.commit().expect("committed");
@@ -104,6 +120,8 @@ fn what_the_engine_leaves_is_sound() {
             "PRUNE",
             "DELETE",
             "rels: base/5/",
+            "ASSIGNMENT",
+            "subxacts:",
         ] {
             assert!(log.contains(wanted), "no {wanted} among {} records", log.lines().count());
         }

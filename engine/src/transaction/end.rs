@@ -1,0 +1,95 @@
+//! How a transaction ends, as far as its session and the catalog go; [`crate::xact::end`] does the rest.
+//!
+//! Invariant: files of relations go when the end is durable, and never before.
+
+use base::RelFileLocator;
+
+use super::Transaction;
+use super::savepoint::Claimed;
+use super::tables::remove_files;
+use crate::Error;
+use crate::session::{Durability, Session};
+use crate::xact::end::Ending;
+
+impl Transaction<'_, '_> {
+    /// Commits, durably.
+    ///
+    /// # Errors
+    /// [`Error::TransactionFailed`] if it can only be rolled back, which is then done. Where the log cannot be written, the
+    /// engine has stopped, and recovery finds out whether the transaction counts.
+    pub fn commit(self) -> Result<(), Error> {
+        self.commit_with(Durability::Synchronous)
+    }
+
+    /// Commits.
+    ///
+    /// # Errors
+    /// As [`Transaction::commit`].
+    pub fn commit_with(mut self, durability: Durability) -> Result<(), Error> {
+        if self.has_failed {
+            self.end(false, durability)?;
+            return Err(Error::TransactionFailed);
+        }
+        self.session.shared.check()?;
+        self.end(true, durability)
+    }
+
+    /// Rolls back.
+    ///
+    /// # Errors
+    /// Where the log is stopped. The transaction is rolled back all the same.
+    pub fn rollback(mut self) -> Result<(), Error> {
+        self.end(false, Durability::default())
+    }
+
+    fn end(&mut self, commits: bool, durability: Durability) -> Result<(), Error> {
+        self.is_over = true;
+        let session = &mut *self.session;
+        let shared = session.shared;
+        let gone = if commits { &self.dropped } else { &self.made };
+        let gone: Vec<RelFileLocator> = gone.iter().map(|table| table.locator).collect();
+        let ended = match session.ids.top {
+            None => {
+                shared.transactions.time.release(&session.backend);
+                session.backend.end_transaction();
+                Ok(())
+            }
+            Some(xid) => {
+                let (storage, transactions) = (&shared.storage, &shared.transactions);
+                let Session { backend, inserter, ids, .. } = &mut *session;
+                let children = &ids.children;
+                let ending = Ending { storage, transactions, backend, inserter, xid, children };
+                if commits { ending.commit(&gone, durability) } else { ending.abort(&gone) }
+            }
+        };
+        session.ids.clear();
+        if commits && let Err(error) = &ended {
+            shared.stop(error);
+        }
+        let has_committed = commits && ended.is_ok();
+        if has_committed || !commits && ended.is_ok() {
+            gone.iter().for_each(|relation| remove_files(shared, *relation));
+        }
+        for Claimed { name, .. } in self.claimed.drain(..) {
+            shared.catalog.settle(&name, session.number(), has_committed);
+        }
+        for table in self.dropped.drain(..).filter(|_| !has_committed) {
+            table.undo_drop();
+        }
+        if !has_committed {
+            self.made.iter().for_each(|table| table.never_was());
+        }
+        self.used.drain(..).for_each(|table| table.end_use());
+        session.combos.clear();
+        ended
+    }
+}
+
+impl Drop for Transaction<'_, '_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            // A stopped log is found by whoever comes next.
+            let _ = self.end(false, Durability::default());
+        }
+    }
+}

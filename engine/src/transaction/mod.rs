@@ -1,0 +1,158 @@
+//! Transactions, as their users see them.
+//!
+//! | part | does |
+//! |---|---|
+//! | [`savepoint`] | subtransactions: begun, released, rolled back |
+//! | [`tables`] | tables looked up, made and dropped |
+//! | [`end`] | commit and rollback |
+//!
+//! Each statement of a read committed transaction has a snapshot of its own, each repeatable read transaction one for all.
+//! What the first one holds back is held back until the transaction ends: no version that a row's tid was given out for
+//! in this transaction is removed meanwhile.
+//!
+//! Invariants: a transaction has an id from its first change on, and not before; so has a subtransaction. After an error
+//! that may have left a statement half done, it can only be rolled back, whole or to a savepoint.
+
+mod end;
+mod savepoint;
+mod tables;
+
+use base::sync::Arc;
+use base::{CommandId, FullXid, Xid};
+
+use crate::Error;
+use crate::catalog::TableEntry;
+use crate::session::{Isolation, Session};
+pub use savepoint::SavepointId;
+use savepoint::{Claimed, Level};
+
+/// A transaction. Dropped before it is committed, it is rolled back.
+#[derive(Debug)]
+pub struct Transaction<'s, 'e> {
+    pub(crate) session: &'s mut Session<'e>,
+    pub(crate) isolation: Isolation,
+    has_snapshot: bool,
+    pub(crate) command: CommandId,
+    /// Whether a command of several parts runs.
+    is_in_command: bool,
+    /// Savepoints, the outermost first.
+    levels: Vec<Level>,
+    /// How many there were, for their ids.
+    savepoints: u32,
+    /// Ids of subtransactions that the log does not tie to this transaction yet.
+    unreported: Vec<Xid>,
+    /// Tables that others cannot drop until it ends.
+    used: Vec<Arc<TableEntry>>,
+    /// Names of tables that it makes or drops.
+    claimed: Vec<Claimed>,
+    made: Vec<Arc<TableEntry>>,
+    dropped: Vec<Arc<TableEntry>>,
+    has_failed: bool,
+    is_over: bool,
+}
+
+impl<'s, 'e> Transaction<'s, 'e> {
+    pub(crate) fn new(session: &'s mut Session<'e>, isolation: Isolation) -> Transaction<'s, 'e> {
+        Transaction {
+            session,
+            isolation,
+            has_snapshot: false,
+            command: 0,
+            is_in_command: false,
+            levels: Vec::new(),
+            savepoints: 0,
+            unreported: Vec::new(),
+            used: Vec::new(),
+            claimed: Vec::new(),
+            made: Vec::new(),
+            dropped: Vec::new(),
+            has_failed: false,
+            is_over: false,
+        }
+    }
+}
+
+impl Transaction<'_, '_> {
+    /// Its id, if it has changed anything: that of the whole transaction, whatever savepoints there are.
+    pub fn xid(&self) -> Option<FullXid> {
+        self.session.ids.top
+    }
+
+    /// Whether statements can go on.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.session.shared.check()?;
+        if self.has_failed { Err(Error::TransactionFailed) } else { Ok(()) }
+    }
+
+    /// Begins a statement: nothing failed before, and there is a snapshot at this command.
+    pub(crate) fn begin_statement(&mut self) -> Result<(), Error> {
+        self.check()?;
+        let session = &mut *self.session;
+        session.check_cancelled()?;
+        if self.is_in_command {
+            return Ok(());
+        }
+        let keeps = self.has_snapshot && self.isolation == Isolation::RepeatableRead;
+        match &mut session.snapshot {
+            Some(snapshot) if keeps => snapshot.set_curcid(self.command),
+            snapshot => {
+                let time = &session.shared.transactions.time;
+                time.take(&mut session.backend, snapshot, self.command);
+                self.has_snapshot = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// The statement is done: the next one sees what it changed.
+    pub(crate) fn next_command(&mut self) {
+        if !self.is_in_command {
+            self.command += 1;
+        }
+    }
+
+    /// Begins a command of several parts, as an SQL statement is: up to [`Transaction::end_command`] everything is read
+    /// by one snapshot, and nothing sees what another part of the command has changed.
+    ///
+    /// # Errors
+    /// After an error, when the session is cancelled, and where the engine has stopped.
+    pub fn begin_command(&mut self) -> Result<(), Error> {
+        self.is_in_command = false;
+        self.begin_statement()?;
+        self.is_in_command = true;
+        Ok(())
+    }
+
+    /// Ends the command: the next one sees what it changed.
+    pub fn end_command(&mut self) {
+        self.is_in_command = false;
+        self.next_command();
+    }
+
+    /// Chooses what it sees of others, as long as it has seen nothing; whether that was in time.
+    pub fn set_isolation(&mut self, isolation: Isolation) -> bool {
+        if self.has_snapshot && isolation != self.isolation {
+            return false;
+        }
+        self.isolation = isolation;
+        true
+    }
+
+    /// Runs what changes things; after an error the transaction can only be rolled back.
+    pub(crate) fn all_or_nothing<T>(
+        &mut self,
+        change: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let changed = change(self);
+        self.has_failed |= changed.is_err();
+        changed
+    }
+
+    /// The id that changes are made under, that of the innermost subtransaction; given now if it has none.
+    pub(crate) fn assign_xid(&mut self) -> Result<Xid, Error> {
+        match self.session.own_xid() {
+            Some(xid) => Ok(xid),
+            None => self.assign_missing(),
+        }
+    }
+}

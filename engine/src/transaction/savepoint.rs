@@ -1,0 +1,174 @@
+//! Savepoints: subtransactions begun, released and rolled back, of any depth.
+//!
+//! ```text
+//! savepoint    a level begins ─► with its first change, it and all around it get ids, the outermost first
+//!                ─► process array, pg_subtrans, table of timestamps; every 64 are logged (XLOG_XACT_ASSIGNMENT)
+//! release      the level's changes become those of the one around it; its id stays a child of the transaction
+//! rollback_to  abort record ─► pg_xact ─► process array ─► files, names and locks as they were; the level begins anew
+//! ```
+//!
+//! Invariants: levels are numbered in the order in which they begin, so an id names one for as long as the transaction runs.
+//! A level's lists are those of the transaction from a length on. Source: `xact.c` (`AssignTransactionId`,
+//! `AbortSubTransaction`).
+
+use base::FullXid;
+use base::Xid;
+use wal::write::NewRecord;
+
+use super::Transaction;
+use super::tables::remove_files;
+use crate::Error;
+use crate::catalog::Claim;
+use crate::checkpoint::running_xacts_are_logged;
+use crate::session::Session;
+use crate::xact::end::Ending;
+use crate::xact::xids;
+
+/// The resource manager `Transaction`, and its record `XLOG_XACT_ASSIGNMENT`.
+const XACT: u8 = 1;
+const ASSIGNMENT: u8 = 0x50;
+/// Subtransactions that the log ties to their transaction together (`PGPROC_MAX_CACHED_SUBXIDS`).
+const REPORTED_TOGETHER: usize = 64;
+
+/// A savepoint of one transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SavepointId(u32);
+
+/// What has happened since a savepoint, up to the next.
+#[derive(Debug)]
+pub(super) struct Level {
+    id: SavepointId,
+    xid: Option<FullXid>,
+    /// The lengths of the transaction's lists when it began.
+    used: usize,
+    claimed: usize,
+    made: usize,
+    dropped: usize,
+}
+
+/// A name that the transaction makes or drops a table by.
+#[derive(Debug)]
+pub(super) struct Claimed {
+    pub(super) name: String,
+    /// What the transaction made of it before.
+    pub(super) before: Option<Claim>,
+}
+
+impl Transaction<'_, '_> {
+    /// Begins a savepoint, within those that there are.
+    ///
+    /// # Errors
+    /// [`Error::TransactionFailed`] after an error that only a rollback repairs; where the engine has stopped.
+    pub fn savepoint(&mut self) -> Result<SavepointId, Error> {
+        self.check()?;
+        let id = SavepointId(self.savepoints);
+        self.savepoints += 1;
+        let Transaction { used, claimed, made, dropped, .. } = &*self;
+        let (used, claimed) = (used.len(), claimed.len());
+        let (made, dropped) = (made.len(), dropped.len());
+        self.levels.push(Level { id, xid: None, used, claimed, made, dropped });
+        self.session.ids.current = None;
+        Ok(id)
+    }
+
+    /// Forgets a savepoint and those within it; what was done since stays.
+    ///
+    /// # Errors
+    /// [`Error::NoSavepoint`] where it was released or rolled back from without; as [`Transaction::savepoint`].
+    pub fn release(&mut self, savepoint: SavepointId) -> Result<(), Error> {
+        self.check()?;
+        let at = self.level_of(savepoint)?;
+        self.levels.truncate(at);
+        self.set_current();
+        Ok(())
+    }
+
+    /// Undoes what was done since a savepoint, and forgets those within it; the savepoint itself stays. An error of a
+    /// statement since then is repaired.
+    ///
+    /// # Errors
+    /// [`Error::NoSavepoint`] as [`Transaction::release`]; where the log is stopped.
+    pub fn rollback_to(&mut self, savepoint: SavepointId) -> Result<(), Error> {
+        self.session.shared.check()?;
+        let at = self.level_of(savepoint)?;
+        self.levels.truncate(at + 1);
+        let level = &mut self.levels[at];
+        let xid = level.xid.take();
+        let (used, claimed, made, dropped) = (level.used, level.claimed, level.made, level.dropped);
+        let made = self.made.split_off(made);
+        let files: Vec<_> = made.iter().map(|table| table.locator).collect();
+        let shared = self.session.shared;
+        let aborted = match xid {
+            None => Ok(()),
+            Some(xid) => {
+                let Session { backend, inserter, ids, .. } = &mut *self.session;
+                let own = ids.cut(xid);
+                let (storage, transactions) = (&shared.storage, &shared.transactions);
+                let children = &own[1..];
+                Ending { storage, transactions, backend, inserter, xid, children }
+                    .abort_alone(&files)
+            }
+        };
+        if aborted.is_ok() {
+            files.iter().for_each(|relation| remove_files(shared, *relation));
+        }
+        let session = self.session.number();
+        for Claimed { name, before } in self.claimed.drain(claimed..).rev() {
+            shared.catalog.restore(&name, session, before);
+        }
+        self.dropped.drain(dropped..).for_each(|table| table.undo_drop());
+        made.iter().for_each(|table| table.never_was());
+        self.used.drain(used..).for_each(|table| table.end_use());
+        self.set_current();
+        self.has_failed = aborted.is_err();
+        self.is_in_command = false;
+        aborted
+    }
+
+    fn level_of(&self, savepoint: SavepointId) -> Result<usize, Error> {
+        self.levels
+            .binary_search_by_key(&savepoint.0, |level| level.id.0)
+            .map_err(|_| Error::NoSavepoint)
+    }
+
+    fn set_current(&mut self) {
+        let ids = &mut self.session.ids;
+        ids.current = self.levels.last().map_or(ids.top, |level| level.xid);
+    }
+
+    /// Gives ids to the transaction and to all savepoints, the innermost last, whose id it returns.
+    #[cold]
+    pub(super) fn assign_missing(&mut self) -> Result<Xid, Error> {
+        let Session { shared, backend, inserter, ids, .. } = &mut *self.session;
+        let (storage, transactions) = (&shared.storage, &shared.transactions);
+        let top = match ids.top {
+            Some(top) => top,
+            None => *ids.top.insert(xids::assign(storage, transactions, backend, inserter)?),
+        };
+        let mut innermost = top;
+        for level in &mut self.levels {
+            if level.xid.is_none() {
+                let parent = innermost;
+                let xid = xids::assign_child(storage, transactions, backend, inserter, parent)?;
+                level.xid = Some(xid);
+                ids.children.push(xid);
+                self.unreported.push(xid.xid());
+            }
+            innermost = level.xid.unwrap_or(innermost);
+            if self.unreported.len() >= REPORTED_TOGETHER {
+                let reported = std::mem::take(&mut self.unreported);
+                if running_xacts_are_logged(storage) {
+                    let parts = [top.xid(), Xid(reported.len() as u32)];
+                    let words = parts.iter().chain(&reported);
+                    let main: Vec<u8> = words.flat_map(|word| word.0.to_le_bytes()).collect();
+                    let xid = innermost.xid();
+                    let record =
+                        NewRecord { xid, main: &[&main], ..NewRecord::new(XACT, ASSIGNMENT) };
+                    storage.log.log().insert(inserter, &record)?;
+                }
+            }
+        }
+        ids.current = Some(innermost);
+        Ok(innermost.xid())
+    }
+}

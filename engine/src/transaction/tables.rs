@@ -1,0 +1,180 @@
+//! Tables looked up, made and dropped by a transaction.
+//!
+//! Invariants: what a transaction makes of a name it has claimed in the catalog first; the rows that tell of a table are
+//! written and deleted by the transaction that makes or drops it.
+
+use base::sync::Arc;
+use base::{ForkNumber, RelFileLocator};
+use wal::write::NewRecord;
+
+use super::Transaction;
+use super::savepoint::Claimed;
+use crate::Error;
+use crate::catalog::{Column, Definition, TableEntry, store};
+use crate::db::Shared;
+use crate::table::Table;
+
+const XLOG: u8 = 0;
+const NEXTOID: u8 = 0x30;
+/// `NAMEDATALEN - 1`
+const LONGEST_NAME: usize = 63;
+/// `MaxHeapAttributeNumber`
+const MOST_COLUMNS: usize = 1600;
+
+impl Transaction<'_, '_> {
+    /// A table.
+    ///
+    /// # Errors
+    /// Where there is none of this name, or another transaction drops it.
+    pub fn table(&mut self, name: &str) -> Result<Table, Error> {
+        self.check()?;
+        let found = self.session.shared.catalog.find(name, self.session.number());
+        let entry = found.ok_or_else(|| Error::NoTable(name.to_owned()))?;
+        self.use_table(&entry)?;
+        Ok(Table::new(entry))
+    }
+
+    /// Makes a table. Others see it when the transaction has committed.
+    ///
+    /// # Errors
+    /// Where there is one of this name, or another transaction makes or drops one; where names or columns cannot be
+    /// had; and as the disk says.
+    pub fn create_table(&mut self, name: &str, columns: &[Column]) -> Result<Table, Error> {
+        self.create_defined_table(name, columns, None)
+    }
+
+    /// Makes a table, and keeps with it what its maker writes down of it.
+    ///
+    /// # Errors
+    /// As [`Transaction::create_table`]; where the text does not fit a page.
+    pub fn create_defined_table(
+        &mut self,
+        name: &str,
+        columns: &[Column],
+        definition: Option<&Definition>,
+    ) -> Result<Table, Error> {
+        self.check()?;
+        check_definition(name, columns)?;
+        let entry =
+            self.all_or_nothing(|transaction| transaction.make_table(name, columns, definition))?;
+        Ok(Table::new(entry))
+    }
+
+    /// The tables that the transaction knows, in the order of their names.
+    pub fn tables(&self) -> Vec<Table> {
+        let catalog = &self.session.shared.catalog;
+        catalog.tables_of(self.session.number()).into_iter().map(Table::new).collect()
+    }
+
+    fn make_table(
+        &mut self,
+        name: &str,
+        columns: &[Column],
+        definition: Option<&Definition>,
+    ) -> Result<Arc<TableEntry>, Error> {
+        let shared = self.session.shared;
+        let session = self.session.number();
+        if shared.catalog.find(name, session).is_some() {
+            return Err(Error::TableExists(name.to_owned()));
+        }
+        self.assign_xid()?;
+        let (files, log) = (shared.storage.pool.store(), shared.storage.log.log());
+        let inserter = &mut self.session.inserter;
+        let oid = loop {
+            let oid = shared.storage.ids.lock().new_oid(|upto| {
+                let main = upto.to_le_bytes();
+                let record = NewRecord { main: &[&main], ..NewRecord::new(XLOG, NEXTOID) };
+                log.insert(inserter, &record).map(drop)
+            })?;
+            let relation = crate::catalog::locator(oid);
+            match files.create(relation, ForkNumber::Main) {
+                Ok(()) => break oid,
+                // Left by a crash before its record was durable.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Error::Relation { action: "create", relation, error }),
+            }
+        };
+        let entry = TableEntry::new(oid, name, oid, columns.to_vec()).defined(definition.cloned());
+        let entry = Arc::new(entry);
+        self.made.push(Arc::clone(&entry));
+        store::log_create(&shared.storage, &mut self.session.inserter, &entry)?;
+        let before = shared.catalog.claim(name, session, Some(Arc::clone(&entry)))?;
+        self.claimed.push(Claimed { name: name.to_owned(), before });
+        self.use_table(&entry)?;
+        store::insert(self, &shared.catalog, &entry)?;
+        self.next_command();
+        Ok(entry)
+    }
+
+    /// Drops a table. Others see that when the transaction has committed.
+    ///
+    /// # Errors
+    /// Where there is none of this name, or another transaction uses it.
+    pub fn drop_table(&mut self, name: &str) -> Result<(), Error> {
+        let table = self.table(name)?;
+        let entry = Arc::clone(table.entry());
+        let shared = self.session.shared;
+        if shared.catalog.own().iter().any(|own| own.oid == entry.oid) {
+            let reason = "it is the engine's own and cannot be dropped".to_owned();
+            return Err(Error::TableDefinition { table: name.to_owned(), reason });
+        }
+        entry.begin_drop()?;
+        match shared.catalog.claim(name, self.session.number(), None) {
+            Ok(before) => self.claimed.push(Claimed { name: name.to_owned(), before }),
+            Err(error) => {
+                entry.undo_drop();
+                return Err(error);
+            }
+        }
+        self.dropped.push(Arc::clone(&entry));
+        self.all_or_nothing(|transaction| {
+            store::delete(transaction, &shared.catalog, entry.oid)?;
+            transaction.next_command();
+            Ok(())
+        })
+    }
+
+    /// Has others wait with dropping the table until this transaction ends.
+    pub(crate) fn use_table(&mut self, entry: &Arc<TableEntry>) -> Result<(), Error> {
+        if self.used.iter().any(|used| Arc::ptr_eq(used, entry)) {
+            if self.dropped.iter().any(|dropped| Arc::ptr_eq(dropped, entry)) {
+                return Err(Error::NoTable(entry.name.clone()));
+            }
+            return Ok(());
+        }
+        entry.begin_use()?;
+        self.used.push(Arc::clone(entry));
+        Ok(())
+    }
+}
+
+/// Removes a relation's files, which nobody uses any more. What cannot be removed stays behind, and does no harm: its
+/// number is not given out again.
+pub(super) fn remove_files(shared: &Shared, relation: RelFileLocator) {
+    let pool = &shared.storage.pool;
+    // A writer that is about to write one of its pages lets it go soon.
+    while pool.forget(relation, ForkNumber::Main, 0).is_err() {
+        base::sync::thread::yield_now();
+    }
+    let _ = pool.store().remove(relation, ForkNumber::Main);
+}
+
+fn check_definition(name: &str, columns: &[Column]) -> Result<(), Error> {
+    let refuse = |reason: String| Err(Error::TableDefinition { table: name.to_owned(), reason });
+    let is_name = |name: &str| (1..=LONGEST_NAME).contains(&name.len()) && !name.contains('\0');
+    if !is_name(name) {
+        return refuse(format!("a name has 1 to {LONGEST_NAME} bytes, none of them zero"));
+    }
+    if columns.len() > MOST_COLUMNS {
+        return refuse(format!("{} columns are more than {MOST_COLUMNS}", columns.len()));
+    }
+    for (at, column) in columns.iter().enumerate() {
+        if !is_name(&column.name) {
+            return refuse(format!("column {} needs a name of 1 to {LONGEST_NAME} bytes", at + 1));
+        }
+        if columns[..at].iter().any(|before| before.name == column.name) {
+            return refuse(format!("there are two columns \"{}\"", column.name));
+        }
+    }
+    Ok(())
+}
