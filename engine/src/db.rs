@@ -13,6 +13,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use base::disk::{Disk, RealDisk};
 use base::sync::Arc;
@@ -21,8 +22,7 @@ use snapshot::commit_ts::clock::WallClock;
 use wal::rmgr::xlog::{RESTORE_POINT, RestorePoint};
 use wal::write::{ArchiveStatus, LogOptions, LogStatistics, NewRecord};
 
-use crate::Error;
-use crate::background_writer::{BackgroundWriter, BackgroundWriterOptions};
+use crate::background_writer::{BackgroundWriter, BackgroundWriterOptions, Round, Rounds};
 use crate::buffer::BufferError;
 use crate::catalog::{Catalog, store};
 use crate::checkpoint::{
@@ -35,6 +35,7 @@ use crate::recovery::{
 use crate::session::{Isolation, Session};
 use crate::storage::{LogHandle, RunningTransactions, Storage, StorageOptions};
 use crate::xact::{Clock, SnapshotMode, Transactions};
+use crate::{At, Error};
 
 /// The resource manager XLOG.
 const XLOG: u8 = 0;
@@ -331,6 +332,34 @@ impl Engine {
             shared.failed(error);
         }
         made.map(drop)
+    }
+
+    /// Archives the full segments that are not archived yet, on this thread; how many. For an engine whose archiver has no
+    /// thread of its own ([`LogOptions::archives_by_itself`]).
+    ///
+    /// # Errors
+    /// What the first attempt says that fails; the engine goes on, and the segment is tried again by the next call.
+    pub fn archive_log(&self) -> Result<u64, Error> {
+        let storage = &self.shared.storage;
+        storage.log.log().archive_ready().at("archive the log of", storage.directory.path())
+    }
+
+    /// The state of a background writer whose rounds are made by hand: [`Engine::background_round`].
+    pub fn background_rounds(&self, options: BackgroundWriterOptions) -> Rounds {
+        Rounds::new(&self.shared.storage, options)
+    }
+
+    /// A round of the background writer, as if it were this time; for an engine without background threads.
+    ///
+    /// # Errors
+    /// Where a page cannot be written, which can be tried again; or if the log is stopped.
+    pub fn background_round(&self, rounds: &mut Rounds, now: Instant) -> Result<Round, Error> {
+        self.shared.check()?;
+        let made = rounds.round(&self.shared.storage, &self.shared.transactions, now);
+        if let Err(error) = &made {
+            self.shared.failed(error);
+        }
+        made
     }
 
     /// Closes the data directory: with all that was done on the disk, so that the next open has nothing to recover, and

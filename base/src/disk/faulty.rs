@@ -62,6 +62,20 @@ struct State {
     crashed: bool,
     faults: Vec<Fault>,
     faults_made: u64,
+    /// Sites whose syncs do nothing.
+    left_out: BTreeSet<Site>,
+    observer: Option<Observer>,
+}
+
+/// Told of each call.
+struct Observer(Box<Observe>);
+
+type Observe = dyn FnMut(&Site, u64) + Send;
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 /// How a call is to go.
@@ -95,6 +109,8 @@ impl FaultyDisk {
             crashed: false,
             faults: Vec::new(),
             faults_made: 0,
+            left_out: BTreeSet::new(),
+            observer: None,
         };
         FaultyDisk { state: Arc::new(Mutex::new(state)) }
     }
@@ -160,6 +176,18 @@ impl FaultyDisk {
         self.state().faults.clear();
     }
 
+    /// Has the syncs of a site do nothing and say that they have: what a program does that leaves them out. For showing
+    /// that a test notices.
+    pub fn leave_out(&self, site: Site) {
+        self.state().left_out.insert(site);
+    }
+
+    /// Has `observer` told of each call, as it begins, with the number that it has among those of its site. It must not
+    /// use the disk.
+    pub fn observe(&self, observer: impl FnMut(&Site, u64) + Send + 'static) {
+        self.state().observer = Some(Observer(Box::new(observer)));
+    }
+
     /// How many faults have been made.
     pub fn faults_made(&self) -> u64 {
         self.state().faults_made
@@ -199,6 +227,9 @@ impl State {
         }
         let count = self.sites.entry(site.clone()).or_default();
         *count += 1;
+        if let Some(Observer(observer)) = &mut self.observer {
+            observer(&site, *count);
+        }
         if site.operation.changes() {
             self.changing_calls += 1;
             if self.crash_at == Some(self.changing_calls) {
@@ -303,8 +334,14 @@ impl Disk for FaultyDisk {
     }
 
     fn is_directory(&self, path: &Path) -> bool {
-        let state = self.state();
-        !state.crashed && state.find_directory(path).is_ok()
+        let mut state = self.state();
+        let begun = state.begin(Site::new(Operation::Look, path));
+        begun.is_ok() && state.find_directory(path).is_ok()
+    }
+
+    fn belongs_to_us(&self, path: &Path) -> io::Result<bool> {
+        self.state().begin_whole(Site::new(Operation::Owner, path))?;
+        Ok(true)
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
@@ -405,8 +442,13 @@ impl Disk for FaultyDisk {
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         let mut state = self.state();
         let node = state.find_directory(directory);
-        let turn = state.begin(Site::new(Operation::SyncDirectory, directory))?;
+        let site = Site::new(Operation::SyncDirectory, directory);
+        let is_left_out = state.left_out.contains(&site);
+        let turn = state.begin(site)?;
         let node = node?;
+        if is_left_out && turn == Turn::Well {
+            return Ok(());
+        }
         match turn {
             Turn::Crash => return Err(power_is_off()),
             Turn::Fault(kind @ FaultKind::FailedSync) => {

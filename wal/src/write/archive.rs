@@ -111,8 +111,12 @@ impl SegmentEnd for Notifier {
 }
 
 impl Archiver {
-    /// Starts the thread; makes `archive_status` where it is missing.
-    pub(super) fn start(files: Arc<SegmentFiles>, to: ArchiveTo) -> Result<Archiver, LogError> {
+    /// Starts the thread, unless it works on demand alone; makes `archive_status` where it is missing.
+    pub(super) fn start(
+        files: Arc<SegmentFiles>,
+        to: ArchiveTo,
+        by_itself: bool,
+    ) -> Result<Archiver, LogError> {
         let marks = files.directory().join("archive_status");
         if !files.disk().is_directory(&marks) {
             let made = files.disk().create_directory(&marks);
@@ -120,11 +124,21 @@ impl Archiver {
         }
         let state = Mutex::new(State { has_work: true, ..State::default() });
         let shared = Arc::new(Shared { files, to, state, changed: Condvar::new() });
-        let thread = {
+        let thread = by_itself.then(|| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || shared.run())
-        };
-        Ok(Archiver { shared, thread: Some(thread) })
+        });
+        Ok(Archiver { shared, thread })
+    }
+
+    /// Archives what is ready, until nothing is or one attempt fails. How many files.
+    pub(super) fn archive_ready(&self) -> io::Result<u64> {
+        let mut archived = 0;
+        while let Some(name) = self.shared.next()? {
+            self.shared.archive_and_note(name)?;
+            archived += 1;
+        }
+        Ok(archived)
     }
 
     /// Whether a segment may be removed. One without a mark gets one.
@@ -159,6 +173,10 @@ impl Archiver {
 impl Archiver {
     /// Archives what is ready, up to what cannot be, and ends the thread.
     pub(super) fn finish(mut self) {
+        if self.thread.is_none() {
+            // What failed is noted for who asks.
+            let _ = self.archive_ready();
+        }
         self.end(Ending::WhenDone);
     }
 
@@ -185,17 +203,13 @@ impl Shared {
             let ending = self.state().ending;
             let next = self.next();
             let pause = match next {
-                Ok(Some(name)) => match self.archive(&name) {
+                Ok(Some(name)) => match self.archive_and_note(name) {
                     Ok(()) => {
                         attempts = 0;
-                        let mut state = self.state();
-                        state.status.archived += 1;
-                        state.status.last_archived = Some(name);
                         Duration::ZERO
                     }
-                    Err(error) => {
+                    Err(_) => {
                         attempts += 1;
-                        self.note_failure(name, error.to_string());
                         if attempts % ATTEMPTS == 0 { PAUSE } else { BETWEEN_ATTEMPTS }
                     }
                 },
@@ -240,6 +254,20 @@ impl Shared {
         let names = entries.into_iter().filter_map(|entry| entry.name.into_string().ok());
         let ready = names.filter_map(|name| name.strip_suffix(".ready").map(str::to_owned));
         Ok(ready.min_by_key(|name| (!name.ends_with(".history"), name.clone())))
+    }
+
+    /// One attempt, and what came of it for who asks.
+    fn archive_and_note(&self, name: String) -> io::Result<()> {
+        let archived = self.archive(&name);
+        match &archived {
+            Ok(()) => {
+                let mut state = self.state();
+                state.status.archived += 1;
+                state.status.last_archived = Some(name);
+            }
+            Err(error) => self.note_failure(name, error.to_string()),
+        }
+        archived
     }
 
     fn archive(&self, name: &str) -> io::Result<()> {

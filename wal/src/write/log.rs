@@ -164,7 +164,7 @@ impl Log {
         let group = Arc::new(FlushGroup::new(next));
         let calls = Arc::new(Calls::default());
         let archiver = match options.archive.clone() {
-            Some(to) => Some(Archiver::start(Arc::clone(&files), to)?),
+            Some(to) => Some(Archiver::start(Arc::clone(&files), to, options.archives_by_itself)?),
             None => None,
         };
         let notifier: Arc<Notifier> = Arc::new(Notifier::new(archiver.as_ref()));
@@ -379,6 +379,15 @@ impl Log {
             },
         );
         removal.map_err(LogError::goes_on)
+    }
+
+    /// Archives the full segments and history files that are not archived yet, on this thread; how many. For a log whose
+    /// archiver has no thread of its own ([`LogOptions::archives_by_itself`]).
+    ///
+    /// # Errors
+    /// What the first attempt says that fails; the file is tried again by the next call, and the log goes on.
+    pub fn archive_ready(&self) -> std::io::Result<u64> {
+        self.archiver.as_ref().map_or(Ok(0), Archiver::archive_ready)
     }
 
     /// What the archiver has done; `None` without one.

@@ -39,6 +39,9 @@ pub struct LogOptions {
     pub minimum_size: u64,
     /// Where full segments are archived.
     pub archive: Option<ArchiveTo>,
+    /// Whether a thread archives them. Without it they are archived on demand
+    /// ([`Log::archive_ready`](super::Log::archive_ready)) and when the log is closed.
+    pub archives_by_itself: bool,
 }
 
 impl Default for LogOptions {
@@ -55,6 +58,7 @@ impl Default for LogOptions {
             keep_size: 0,
             minimum_size: 80 << 20,
             archive: None,
+            archives_by_itself: true,
         }
     }
 }

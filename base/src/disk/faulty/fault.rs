@@ -13,6 +13,12 @@ pub enum Operation {
     OpenForWriting,
     /// [`Disk::list`](crate::disk::Disk::list).
     List,
+    /// [`Disk::is_directory`](crate::disk::Disk::is_directory), which has no errors.
+    Look,
+    /// [`Disk::belongs_to_us`](crate::disk::Disk::belongs_to_us).
+    Owner,
+    /// [`WritableFile::try_lock`](crate::disk::WritableFile::try_lock).
+    Lock,
     /// [`Disk::rename`](crate::disk::Disk::rename); its place is the new name's.
     Rename,
     /// [`Disk::remove_file`](crate::disk::Disk::remove_file) and `remove_directory`.
@@ -40,7 +46,8 @@ pub enum Operation {
 impl Operation {
     /// Whether it changes what is on the disk, so that a crash before it differs from one after.
     pub const fn changes(self) -> bool {
-        !matches!(self, Operation::Open | Operation::List | Operation::Read | Operation::Length)
+        use Operation::{Length, List, Lock, Look, Open, Owner, Read};
+        !matches!(self, Open | List | Look | Owner | Lock | Read | Length)
     }
 }
 
@@ -63,8 +70,8 @@ pub enum FaultKind {
 /// All faults, and the operations that they happen to.
 pub const TABLE: [(FaultKind, &[Operation]); 5] = {
     use Operation::{
-        Allocate, CreateDirectory, Length, List, Open, OpenForWriting, Read, Remove, Rename,
-        SetLength, SyncAll, SyncData, SyncDirectory, Write,
+        Allocate, CreateDirectory, Length, List, Lock, Open, OpenForWriting, Owner, Read, Remove,
+        Rename, SetLength, SyncAll, SyncData, SyncDirectory, Write,
     };
     [
         (
@@ -73,6 +80,8 @@ pub const TABLE: [(FaultKind, &[Operation]); 5] = {
                 Open,
                 OpenForWriting,
                 List,
+                Owner,
+                Lock,
                 Rename,
                 Remove,
                 CreateDirectory,

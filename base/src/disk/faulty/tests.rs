@@ -183,6 +183,9 @@ fn perform(disk: &FaultyDisk, file: &dyn WritableFile, operation: Operation) -> 
         Operation::Open => disk.open(&path("f")).map(|_| 0),
         Operation::OpenForWriting => create(disk, "f").map(|_| 0),
         Operation::List => disk.list(&path("d")).map(|entries| entries.len()),
+        Operation::Look => Ok(usize::from(disk.is_directory(&path("d")))),
+        Operation::Owner => disk.belongs_to_us(&path("d")).map(usize::from),
+        Operation::Lock => file.try_lock().map(usize::from),
         Operation::Rename => disk.rename(&path("f"), &path("f")).map(|()| 0),
         Operation::Remove => disk.remove_directory(&path("e")).map(|()| 0),
         Operation::CreateDirectory => disk.create_directory(&path("n")).map(|()| 0),
@@ -201,7 +204,7 @@ fn site_of(operation: Operation) -> Site {
     Site::new(
         operation,
         &path(match operation {
-            Operation::List | Operation::SyncDirectory => "d",
+            Operation::List | Operation::Look | Operation::Owner | Operation::SyncDirectory => "d",
             Operation::Remove => "e",
             Operation::CreateDirectory => "n",
             _ => "f",
@@ -384,6 +387,39 @@ fn a_protocol_without_its_syncs_is_caught() -> io::Result<()> {
     assert!(!breaks(None)?);
     assert!(breaks(Some("sync of the file"))?);
     assert!(breaks(Some("sync of the directory"))?);
+    Ok(())
+}
+
+#[test]
+fn a_sync_that_is_left_out_does_nothing_and_says_that_it_has() -> io::Result<()> {
+    let (disk, file) = three_sectors()?;
+    disk.leave_out(Site::new(Operation::SyncData, &path("f")));
+    disk.leave_out(Site::new(Operation::SyncDirectory, &path("/")));
+    file.write_at(&[b'b'; SECTOR], 0)?;
+    file.sync_data()?;
+    drop(create(&disk, "g")?);
+    disk.sync_directory(&path("/"))?;
+    let left = disk.after_crash(0);
+    assert_eq!(shape(&content(&left, "f").expect("there")), "aaa");
+    assert_eq!(content(&left, "g"), None);
+    file.sync_all()?;
+    assert_eq!(shape(&content(&disk.after_crash(0), "f").expect("there")), "baa");
+    Ok(())
+}
+
+#[test]
+fn an_observer_is_told_of_each_call() -> io::Result<()> {
+    let (disk, file) = three_sectors()?;
+    let (told, seen) = std::sync::mpsc::channel();
+    disk.observe(move |site, number| {
+        let _ = told.send((site.to_string(), number));
+    });
+    file.write_at(b"x", 0)?;
+    assert!(!disk.is_directory(&path("f")) && disk.is_directory(&path("/")));
+    file.write_at(b"x", 1)?;
+    let seen: Vec<_> = seen.try_iter().collect();
+    let expected = [("Write f", 2), ("Look f", 1), ("Look /", 1), ("Write f", 3)];
+    assert_eq!(seen, expected.map(|(site, number)| (site.to_owned(), number)));
     Ok(())
 }
 
