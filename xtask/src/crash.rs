@@ -1,4 +1,7 @@
-//! `cargo xtask crash`: `strata run` killed with SIGKILL again and again; the test of the command that does it, for longer.
+//! `cargo xtask crash`: the tests of crashes, for longer than `cargo xtask test` runs them.
+//!
+//! Without a choice it is `strata run` killed with SIGKILL again and again. The tests do the work, and are told how
+//! much by environment variables; what they print is shown.
 
 use anyhow::Result;
 
@@ -9,17 +12,44 @@ use crate::{process, workspace};
 /// What `cargo xtask crash` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// How often the process is killed.
-    #[arg(long, value_name = "N", default_value = "200")]
-    rounds: u32,
+    /// How often the process is killed; 200 where nothing else is asked for.
+    #[arg(long, value_name = "N")]
+    rounds: Option<u32>,
+
+    /// The power fails in every call of every workload that changes the disk, not in some of them.
+    #[arg(long)]
+    boundaries: bool,
 }
 
-/// Runs so many rounds.
+const ROUNDS: u32 = 200;
+
+/// Runs what was asked for, one after the other.
 pub(crate) fn crash(arguments: &Arguments) -> Result<()> {
     setup::ensure_installed(&Needs::SERVER)?;
+    let Arguments { rounds, boundaries } = *arguments;
+    if boundaries {
+        engine("crash::boundaries::", &[("PGSTRATA_CRASH_BOUNDARIES", "all".to_owned())])?;
+    }
+    match rounds {
+        Some(rounds) => kill(rounds),
+        None if boundaries => Ok(()),
+        None => kill(ROUNDS),
+    }
+}
+
+fn kill(rounds: u32) -> Result<()> {
+    let variable = ("PGSTRATA_CRASH_ROUNDS", rounds.to_string());
+    test("pgstrata-cli", "crash::", &[variable])
+}
+
+fn engine(name: &str, variables: &[(&str, String)]) -> Result<()> {
+    test("pgstrata-engine", name, variables)
+}
+
+fn test(package: &str, name: &str, variables: &[(&str, String)]) -> Result<()> {
     let mut cargo = workspace::cargo();
-    cargo.args(["test", "--package", "pgstrata-cli", "--test", "it", "--", "crash::"]);
-    cargo.env("PGSTRATA_CRASH_ROUNDS", arguments.rounds.to_string());
+    cargo.args(["test", "--package", package, "--test", "it", "--", name, "--nocapture"]);
     cargo.env("PGSTRATA_PG15_BIN", Installation::Debian15.bin_directory()?);
+    cargo.envs(variables.iter().map(|(name, value)| (name, value)));
     process::run_shown(&mut cargo)
 }

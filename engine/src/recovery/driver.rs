@@ -100,7 +100,11 @@ pub fn recover(
     check_directory(storage, control.state.state(), archive)?;
     // An end of recovery on another timeline is in the log before it is a checkpoint's.
     let timeline = control.checkpoint_copy.timeline.max(control.minimum_recovery_point_timeline);
-    let timeline = archive.map_or(TimelineChoice::Exact(timeline), |archive| archive.timeline);
+    let timeline = match archive.map(|archive| archive.timeline) {
+        None => TimelineChoice::Exact(timeline),
+        Some(TimelineChoice::Latest) => TimelineChoice::LatestAfter(timeline),
+        Some(chosen) => chosen,
+    };
     let archived = archive.and_then(|archive| archive.archive.as_deref());
     let source = source::Options {
         timeline,
@@ -216,7 +220,7 @@ pub fn recover(
         let ending = Ending {
             segments: &segments,
             at: end,
-            is_torn: cut_off.is_some(),
+            missing_page: cut_off.map(|(_, page)| page),
             last_segment,
             highest_page_lsn: replay.redo.highest_page_lsn(),
             threads: options.threads.max(1),

@@ -31,7 +31,8 @@ pub(super) struct Ending<'a> {
     pub(super) segments: &'a Arc<dyn Segments>,
     /// Where the next record should start.
     pub(super) at: Lsn,
-    pub(super) is_torn: bool,
+    /// The page that reading came to within a record over several pages.
+    pub(super) missing_page: Option<Lsn>,
     /// The highest segment that there is.
     pub(super) last_segment: SegmentNumber,
     /// The highest LSN that was seen on a page.
@@ -47,7 +48,8 @@ impl Ending<'_> {
         on_damage: OnDamage,
     ) -> Result<Option<LeftBehind>, RecoveryError> {
         let size = self.segments.segment_size();
-        let cause = damage::cause_of(&stop, self.is_torn, size, self.last_segment);
+        let is_torn = self.missing_page.is_some();
+        let cause = damage::cause_of(&stop, is_torn, size, self.last_segment);
         if matches!(cause, Cause::Unreadable | Cause::ForeignSegment) {
             return Err(RecoveryError::Unreadable { at: self.at, stop });
         }
@@ -92,7 +94,8 @@ impl Ending<'_> {
             return Some(Evidence::PageLsn(self.highest_page_lsn));
         }
         let size = self.segments.segment_size();
-        let own = size.number_of(self.at);
+        // A record that goes on in the next segment may be torn there alone.
+        let own = size.number_of(self.missing_page.unwrap_or(self.at));
         for run in stranded {
             // A record may begin in the one and end in the next.
             if size.number_of(Lsn(run.end.0 - 1)) > own {

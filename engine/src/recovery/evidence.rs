@@ -7,7 +7,7 @@
 //! | evidence | why |
 //! |---|---|
 //! | a page's LSN | a page is written after the log was flushed up to it |
-//! | records in a later segment | a segment is made durable before the next one is written |
+//! | records in a later segment than reading came to | a segment is made durable before the next one is written |
 //! | a marker among the records behind | it says how far the log had been flushed when it was made |
 //!
 //! A marker is a record `XLOG_NOOP` whose payload is a position: redo, PostgreSQL's too, passes over it. The background

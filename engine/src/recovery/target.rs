@@ -22,7 +22,8 @@ pub struct ArchiveRecovery {
     pub target: Target,
     /// Whether to stop before what the target names (not `recovery_target_inclusive`).
     pub is_exclusive: bool,
-    /// Which timeline to follow (`recovery_target_timeline`).
+    /// Which timeline to follow (`recovery_target_timeline`). The latest is the highest that has a history, as with
+    /// PostgreSQL.
     pub timeline: TimelineChoice,
 }
 

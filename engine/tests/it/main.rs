@@ -1,6 +1,7 @@
 //! Tests of the engine from outside; PostgreSQL 15's own programs judge what it writes.
 
 mod control;
+mod crash;
 mod heap_redo;
 mod init;
 mod lock_file;

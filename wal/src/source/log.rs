@@ -32,6 +32,9 @@ pub enum TimelineChoice {
     /// The highest that there is, with its ancestors.
     #[default]
     Latest,
+    /// The highest that has a history, with its ancestors; or this one, where none is higher. For recovery: a crash may
+    /// leave the first segment of a timeline that was being begun, whose history comes after it.
+    LatestAfter(Timeline),
     /// This one, with its ancestors.
     Exact(Timeline),
     /// This one alone; its history is not looked at.
@@ -417,6 +420,9 @@ fn choose_history(
     let present = || of_segments().chain(catalog.histories.keys().copied());
     let wanted = match choice {
         TimelineChoice::Latest => present().max().unwrap_or(Timeline(1)),
+        TimelineChoice::LatestAfter(timeline) => {
+            catalog.histories.keys().copied().fold(timeline, Timeline::max)
+        }
         TimelineChoice::Exact(timeline) | TimelineChoice::Only(timeline) => timeline,
     };
     if !present().any(|timeline| timeline == wanted) {

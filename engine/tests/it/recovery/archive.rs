@@ -156,6 +156,20 @@ fn each_target_is_where_recovery_stops() {
     check(Target::End, false, TRANSACTIONS, "no recovery target specified");
 }
 
+/// A crash may leave the first segment of a timeline that was being begun, whose history comes after it.
+#[test]
+fn a_timeline_without_a_history_is_none_to_follow() {
+    let (disk, marks) = archived();
+    let segment = content(&disk, Path::new("data/pg_wal/000000010000000000000001"));
+    let path = Path::new("data/pg_wal/000000020000000000000002");
+    let file = disk.open_for_writing(path, Opening::CREATE_NEW).expect("room");
+    file.write_at(&segment.expect("there"), 0).expect("room");
+    let (storage, recovered) =
+        recovered(&disk, &to(Target::Xid(marks[30].xid), false)).expect("recovered");
+    assert_eq!((recovered.previous_timeline, recovered.timeline), (Timeline(1), Timeline(3)));
+    marks[30].model.check(&storage, "a segment left");
+}
+
 #[test]
 fn a_target_that_cannot_be_reached_is_an_error() {
     let (disk, marks) = archived();
@@ -190,7 +204,7 @@ fn recovery_to_a_target_that_crashes_in_any_call_comes_to_the_same_rows() {
         let crashed = disk.after_crash(1);
         crashed.crash_at(call);
         assert!(recovered(&crashed, &target()).is_err(), "call {call}");
-        let left = super::crashes::left(&crashed, call);
+        let left = crate::crash::left(&crashed, call);
         let what = format!("call {call} of {calls}");
         // Where the checkpoint is complete, the directory is one of the new timeline.
         let is_over = {

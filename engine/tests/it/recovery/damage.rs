@@ -145,6 +145,37 @@ fn records_of_a_later_segment_are_evidence() {
     }
 }
 
+/// Its end and the records behind it are in a segment that was not durable yet: a power failure may leave that torn.
+#[test]
+fn a_record_that_is_torn_in_a_later_segment_is_an_end_whatever_lies_behind_it_there() {
+    let (disk, _) = initialized();
+    let (storage, _) = open(&disk, &options()).expect("opened");
+    let log = storage.log.log();
+    let noop = |main: &[u8]| {
+        let main: [&[u8]; 1] = [main];
+        log.insert(&mut log.inserter(), &NewRecord { main: &main, ..NewRecord::new(0, 0x20) })
+    };
+    let end = Lsn(2 << 20);
+    while end.bytes_since(noop(&[7; 4000]).expect("room").end) > 4500 {}
+    let torn = noop(&[8; 30_000]).expect("room");
+    assert!(torn.start < end && torn.end > end, "{torn:?}");
+    for _ in 0..5 {
+        noop(&[9; 100]).expect("room");
+    }
+    log.flush(log.end()).expect("room");
+    drop(storage);
+    let disk = disk.after_crash(1);
+    flip(&disk, end + 5000);
+    let (_, recovered) = open(&disk.after_crash(1), &options()).expect("an end");
+    assert_eq!(recovered.end.end, torn.start);
+    assert_eq!(recovered.left_behind.map(|left| left.records), Some(5));
+    // Torn in the segment that was durable it is damage.
+    flip(&disk, end + 5000);
+    flip(&disk, torn.start + 8);
+    let found = damage(open(&disk, &options()));
+    assert!(matches!(found.evidence, Evidence::LaterSegment(_)), "{found}");
+}
+
 #[test]
 fn a_checkpoint_that_cannot_be_read_is_named() {
     let (disk, _) = logged(30, false);

@@ -2,15 +2,14 @@
 //! afterwards, wherever a crash came; recovery can be crashed, too; damage is told from the log's end.
 
 mod archive;
-mod crashes;
+mod called_off;
 mod damage;
 mod server;
 mod threads;
 mod writer;
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use base::disk::Disk;
@@ -72,24 +71,4 @@ fn open(disk: &FaultyDisk, options: &RecoveryOptions) -> Result<(Storage, Recove
     }
     checkpoints.in_production(&storage)?;
     Ok((storage, recovered))
-}
-
-/// Every file but the log, pg_control and the lock.
-fn contents(disk: &FaultyDisk) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut directories = vec![PathBuf::from(DATA)];
-    while let Some(directory) = directories.pop() {
-        for entry in disk.list(&directory).expect("a directory") {
-            let path = directory.join(&entry.name);
-            if entry.is_directory {
-                if entry.name != "pg_wal" {
-                    directories.push(path);
-                }
-            } else if entry.name != "pg_control" && entry.name != "postmaster.pid" {
-                let bytes = crate::content(disk, &path).expect("a file");
-                found.insert(path, bytes);
-            }
-        }
-    }
-    found
 }

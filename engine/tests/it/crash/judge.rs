@@ -1,0 +1,180 @@
+//! What is demanded of a disk that a crash left.
+//!
+//! 1. The data directory opens, and its rows are those that the oracle allows.
+//! 2. Every page of a table has the checksum of its bytes.
+//! 3. Recovered a second time from the same bytes, recovered again after a crash right behind recovery, and recovered
+//!    after a crash in the midst of recovery, the files hold the same bytes. Left out are only those that say when
+//!    and how often: `pg_wal`, `pg_control`, and the lock file; and `pg_subtrans`, which no recovery relies on and nobody
+//!    syncs.
+//! 4. The engine goes on: a transaction commits, and is there after the next crash.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use base::RawPage;
+use base::disk::Disk;
+use base::disk::faulty::FaultyDisk;
+use engine::data_directory::LOCK_FILE;
+use engine::{Durability, EngineOptions, Isolation};
+use fastrand::Rng;
+
+use super::oracle::{Oracle, State};
+use super::run::{Run, found, open};
+use crate::{DATA, content};
+
+/// What a crash leaves. A lock file that was being written is removed, as its message asks for.
+pub(crate) fn left(disk: &FaultyDisk, survival: u64) -> FaultyDisk {
+    let left = disk.after_crash(survival);
+    let lock = Path::new(DATA).join(LOCK_FILE);
+    if content(&left, &lock).is_some_and(|text| text.iter().all(|byte| *byte == 0)) {
+        left.remove_file(&lock).expect("there");
+    }
+    left
+}
+
+/// Every file that recovery decides about; see point 3 of the module.
+fn contents(disk: &FaultyDisk) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut directories = vec![PathBuf::from(DATA)];
+    while let Some(directory) = directories.pop() {
+        for entry in disk.list(&directory).expect("a directory") {
+            let path = directory.join(&entry.name);
+            if entry.is_directory {
+                if entry.name != "pg_wal" && entry.name != "pg_subtrans" {
+                    directories.push(path);
+                }
+            } else if entry.name != "pg_control" && entry.name != LOCK_FILE {
+                let bytes = content(disk, &path).expect("a file");
+                found.insert(path, bytes);
+            }
+        }
+    }
+    found
+}
+
+/// How two such contents differ, if they do.
+fn difference(
+    expected: &BTreeMap<PathBuf, Vec<u8>>,
+    found: &BTreeMap<PathBuf, Vec<u8>>,
+) -> Option<String> {
+    let mut paths: Vec<_> = expected.keys().chain(found.keys()).collect();
+    paths.sort_unstable();
+    paths.into_iter().find_map(|path| match (expected.get(path), found.get(path)) {
+        (Some(one), Some(other)) if one == other => None,
+        (Some(one), Some(other)) => {
+            let differs = |at: &usize| one.get(*at) != other.get(*at);
+            let at = (0..one.len().max(other.len())).find(differs).unwrap_or_default();
+            let lengths = (one.len(), other.len());
+            Some(format!("{} at {at}, of lengths {lengths:?}", path.display()))
+        }
+        (one, _) => {
+            let where_it_is = if one.is_some() { "missing" } else { "new" };
+            Some(format!("{} is {where_it_is}", path.display()))
+        }
+    })
+}
+
+/// How a data directory is opened after a crash; a recovery to a target may have come to its end or not.
+pub(super) type Reopening<'a> = &'a dyn Fn(&FaultyDisk) -> EngineOptions;
+
+/// How much is demanded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Demands {
+    /// Points 1 and 2.
+    Rows,
+    /// All; the seed says where recovery is cut, and what survives.
+    All(u64),
+}
+
+/// Holds a disk that a crash left against the oracle; gives what was found.
+///
+/// # Errors
+/// What is not as it must be.
+pub(super) fn judge(
+    left: &FaultyDisk,
+    oracle: &Oracle,
+    reopening: Reopening<'_>,
+    demands: Demands,
+) -> Result<State, String> {
+    let first = left.after_crash(1);
+    let begun = first.changing_calls();
+    let engine = open(&first, reopening(&first)).map_err(|error| format!("opened: {error}"))?;
+    let calls = first.changing_calls() - begun;
+    let recovered = contents(&first);
+    let state = found(&engine).map_err(|error| format!("read: {error}"))?;
+    let commits = oracle.judge(&state)?;
+    check_pages(&recovered)?;
+    let Demands::All(seed) = demands else { return Ok(state) };
+    drop(engine);
+
+    let mut random = Rng::with_seed(seed);
+    let same = |disk: FaultyDisk, what: String| -> Result<FaultyDisk, String> {
+        let engine = open(&disk, reopening(&disk)).map_err(|error| format!("{what}: {error}"))?;
+        if let Some(difference) = difference(&recovered, &contents(&disk)) {
+            return Err(format!("{what}: other bytes: {difference}"));
+        }
+        drop(engine);
+        Ok(disk)
+    };
+    same(left.after_crash(1), "recovered from the same bytes".to_owned())?;
+    let cut = left.after_crash(1);
+    let call = 1 + random.u64(..calls.max(1));
+    let survival = random.u64(..);
+    cut.crash_at(call);
+    if open(&cut, reopening(&cut)).is_ok() {
+        return Err(format!("recovery made fewer than {calls} calls the second time"));
+    }
+    let what = format!("crash in call {call} of recovery, survival {survival}");
+    same(self::left(&cut, survival), what)?;
+
+    let again = self::left(&first, random.u64(..));
+    goes_on(again, oracle, commits, reopening, random.u64(..))?;
+    Ok(state)
+}
+
+/// Opens what a crash right behind recovery left; has a transaction commit, a crash come, and all of it found.
+fn goes_on(
+    disk: FaultyDisk,
+    oracle: &Oracle,
+    commits: usize,
+    reopening: Reopening<'_>,
+    survival: u64,
+) -> Result<(), String> {
+    let mut oracle = oracle.clone();
+    oracle.decided(commits);
+    let mut run = Run::new(disk.clone(), reopening(&disk), oracle.state());
+    run.open().map_err(|error| format!("opened after recovery: {error}"))?;
+    let worked = {
+        let mut session = run.engine().session().map_err(|error| error.to_string())?;
+        let begun = run.begin(&mut session, Isolation::ReadCommitted);
+        begun.and_then(|mut work| {
+            work.create("made after recovery")?;
+            work.insert("made after recovery", 1, 1, 100)?;
+            run.commit(work, Durability::Synchronous)
+        })
+    };
+    worked.map_err(|error| format!("after recovery: {error}"))?;
+    let left = left(&disk, survival);
+    judge(&left, &run.oracle(), reopening, Demands::Rows)
+        .map_err(|why| format!("after recovery, a commit and a crash: {why}"))?;
+    Ok(())
+}
+
+/// Every page of the tables' files as a whole, with the checksum of its bytes.
+fn check_pages(contents: &BTreeMap<PathBuf, Vec<u8>>) -> Result<(), String> {
+    let tables = Path::new(DATA).join("base/5");
+    let numbered = |path: &Path| path.file_name()?.to_str()?.parse::<u32>().ok();
+    let files = contents.iter().filter(|(path, _)| path.starts_with(&tables));
+    for (path, bytes) in files.filter(|(path, _)| numbered(path).is_some()) {
+        let (pages, rest) = bytes.as_chunks();
+        for (block, page) in pages.iter().enumerate() {
+            RawPage::new(page)
+                .verify(block as u32, true)
+                .map_err(|error| format!("{} block {block}: {error}", path.display()))?;
+        }
+        if !rest.is_empty() {
+            return Err(format!("{} ends within a page", path.display()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! Crashes and failing calls under everything that the engine does, on the disk of `base::disk::faulty`.
+//!
+//! ```text
+//! Workload ──drives──► Run: an engine on a faulty disk ──says what was acknowledged──► Oracle
+//!                                  │ crash                                               │
+//!                                  ▼                                                     ▼
+//!                       what a crash left of the disk ──opened──► the rows found ──── judged by it
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | `oracle` | what must be there after a crash, and what may be |
+//! | `run` | an engine under a workload; a transaction of it |
+//! | `workloads` | what is done to it |
+//! | `images` | data directories that workloads begin with |
+//! | `judge` | what is demanded of a disk that a crash left |
+//! | `boundaries` | a crash in each call that changes the disk |
+//!
+//! Nothing here runs by itself: an engine without background threads, with a clock that stands, so that a workload makes the
+//! same calls in every run.
+
+mod boundaries;
+mod images;
+mod judge;
+mod oracle;
+mod run;
+mod workloads;
+
+pub(crate) use judge::left;

@@ -1,0 +1,320 @@
+//! An engine under a workload, and the transactions of it, which tell the oracle what they do.
+//!
+//! Invariants: a change is noted when the engine has made it, and a commit before the engine is asked for it, so that one
+//! that fails half-way may count or not. Text follows from number and value, so that what belongs to another version of a
+//! row is noticed.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Duration;
+
+use base::Tid;
+use base::disk::Disk;
+use base::disk::faulty::FaultyDisk;
+use base::sync::Arc;
+use base::{FullXid, TimestampTz};
+use engine::heap::{ColumnType, Value};
+use engine::recovery::RecoveryProgress;
+use engine::{
+    Clock, Column, Durability, Engine, EngineOptions, Error, Isolation, Session, SnapshotMode,
+    Table, Transaction,
+};
+use snapshot::commit_ts::clock::TestClock;
+use wal::write::LogOptions;
+
+use super::oracle::{Change, Oracle, Rows, State};
+use crate::DATA;
+
+/// The time never changes, so that the same calls write the same bytes.
+const NOW: TimestampTz = TimestampTz(848_484_173_000_000);
+
+/// A small engine that does nothing by itself.
+pub(super) fn options(mode: SnapshotMode) -> EngineOptions {
+    EngineOptions {
+        mode,
+        sessions: 8,
+        buffers: 24,
+        slru_buffers: 2,
+        clock: Clock(Arc::new(TestClock::new(NOW))),
+        log: LogOptions {
+            buffer_pages: 16,
+            insertion_slots: 4,
+            wal_writer_delay: None,
+            commit_delay: Duration::ZERO,
+            minimum_size: 0,
+            archives_by_itself: false,
+            ..LogOptions::default()
+        },
+        has_background_threads: false,
+        ..EngineOptions::default()
+    }
+}
+
+/// Opens the data directory on a disk.
+pub(super) fn open(disk: &FaultyDisk, options: EngineOptions) -> Result<Engine, Error> {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let nobody = &mut |_: &RecoveryProgress| ControlFlow::Continue(());
+    Engine::open_on(disk, Path::new(DATA), options, nobody)
+}
+
+/// The text of a row: so many letters, which number and value decide.
+fn text(id: i32, value: i64, length: usize) -> String {
+    let first = (i64::from(id) * 7 + value).rem_euclid(26) as u8;
+    (0..length).map(|at| char::from(b'a' + (first + (at % 26) as u8) % 26)).collect()
+}
+
+/// An engine, and what it has acknowledged.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) disk: FaultyDisk,
+    options: EngineOptions,
+    engine: Option<Engine>,
+    oracle: RefCell<Oracle>,
+}
+
+impl Run {
+    /// Over a data directory that nobody has open, and that holds this.
+    pub(super) fn new(disk: FaultyDisk, options: EngineOptions, base: State) -> Run {
+        Run { disk, options, engine: None, oracle: RefCell::new(Oracle::new(base)) }
+    }
+
+    /// The engine.
+    ///
+    /// # Panics
+    /// If the workload has not opened it.
+    pub(super) fn engine(&self) -> &Engine {
+        self.engine.as_ref().expect("the workload opens it first")
+    }
+
+    /// What must be there.
+    pub(super) fn oracle(&self) -> Oracle {
+        self.oracle.borrow().clone()
+    }
+
+    /// The options with which it is opened.
+    pub(super) fn options_mut(&mut self) -> &mut EngineOptions {
+        &mut self.options
+    }
+
+    /// Opens the data directory, which an engine may have left open: as a process that was killed, whose kernel goes on.
+    /// What was in doubt is decided by what is found.
+    pub(super) fn open(&mut self) -> Result<(), Error> {
+        self.engine = None;
+        let engine = open(&self.disk, self.options.clone())?;
+        let found = found(&engine)?;
+        self.engine = Some(engine);
+        let mut oracle = self.oracle.borrow_mut();
+        match oracle.judge(&found) {
+            Ok(commits) => oracle.decided(commits),
+            Err(why) => panic!("opened again: {why}"),
+        }
+        Ok(())
+    }
+
+    /// Closes the engine.
+    pub(super) fn close(&mut self) -> Result<(), Error> {
+        if let Some(engine) = self.engine.take() {
+            engine.close()?;
+            self.oracle.borrow_mut().is_durable();
+        }
+        Ok(())
+    }
+
+    /// Begins a transaction.
+    pub(super) fn begin<'s, 'e>(
+        &self,
+        session: &'s mut Session<'e>,
+        isolation: Isolation,
+    ) -> Result<Work<'s, 'e>, Error> {
+        Ok(Work { transaction: session.begin(isolation)?, changes: Vec::new() })
+    }
+
+    /// Commits a transaction.
+    pub(super) fn commit(&self, work: Work<'_, '_>, durability: Durability) -> Result<(), Error> {
+        if !work.changes.is_empty() {
+            self.oracle.borrow_mut().commits(work.changes);
+        }
+        work.transaction.commit_with(durability)?;
+        if durability == Durability::Synchronous {
+            self.oracle.borrow_mut().is_durable();
+        }
+        Ok(())
+    }
+
+    /// A transaction of its own, committed durably.
+    pub(super) fn transact(
+        &self,
+        session: &mut Session<'_>,
+        does: impl FnOnce(&mut Work<'_, '_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut work = self.begin(session, Isolation::ReadCommitted)?;
+        does(&mut work)?;
+        self.commit(work, Durability::Synchronous)
+    }
+
+    /// The same that is rolled back.
+    pub(super) fn in_vain(
+        &self,
+        session: &mut Session<'_>,
+        does: impl FnOnce(&mut Work<'_, '_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut work = self.begin(session, Isolation::ReadCommitted)?;
+        does(&mut work)?;
+        work.rollback()
+    }
+
+    /// What must be there, as the oracle says: all of it, where nothing has crashed.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let (found, expected) = (found(self.engine())?, self.oracle.borrow().state());
+        assert!(found == expected, "{:?}", Oracle::new(expected).judge(&found));
+        Ok(())
+    }
+}
+
+/// A transaction, and what it has changed so far.
+#[derive(Debug)]
+pub(super) struct Work<'s, 'e> {
+    transaction: Transaction<'s, 'e>,
+    changes: Vec<Change>,
+}
+
+impl Work<'_, '_> {
+    /// Rolls back.
+    pub(super) fn rollback(self) -> Result<(), Error> {
+        self.transaction.rollback()
+    }
+
+    /// Its id, if it has changed anything.
+    pub(super) fn xid(&self) -> Option<FullXid> {
+        self.transaction.xid()
+    }
+
+    /// Makes a table `id int4 not null, value int8 not null, text text`.
+    pub(super) fn create(&mut self, table: &str) -> Result<(), Error> {
+        let columns = [
+            Column::new("id", ColumnType::Int4).not_null(),
+            Column::new("value", ColumnType::Int8).not_null(),
+            Column::new("text", ColumnType::Text),
+        ];
+        self.transaction.create_table(table, &columns)?;
+        self.changes.push(Change::Create(table.to_owned()));
+        Ok(())
+    }
+
+    /// Drops a table.
+    pub(super) fn drop_table(&mut self, table: &str) -> Result<(), Error> {
+        self.transaction.drop_table(table)?;
+        self.changes.push(Change::Drop(table.to_owned()));
+        Ok(())
+    }
+
+    fn put(&mut self, table: &str, id: i32, value: i64, text: String) {
+        self.changes.push(Change::Put { table: table.to_owned(), id, value, text });
+    }
+
+    /// Puts a row in.
+    pub(super) fn insert(
+        &mut self,
+        table: &str,
+        id: i32,
+        value: i64,
+        length: usize,
+    ) -> Result<(), Error> {
+        let (handle, text) = (self.transaction.table(table)?, text(id, value, length));
+        let row = [Value::Int4(id), Value::Int8(value), Value::Text(&text)];
+        handle.insert(&mut self.transaction, &row)?;
+        self.put(table, id, value, text);
+        Ok(())
+    }
+
+    /// Puts many rows in by one call.
+    pub(super) fn load(
+        &mut self,
+        table: &str,
+        ids: std::ops::Range<i32>,
+        length: usize,
+    ) -> Result<(), Error> {
+        let handle = self.transaction.table(table)?;
+        let texts: Vec<_> = ids.clone().map(|id| text(id, 0, length)).collect();
+        let rows: Vec<_> = ids
+            .clone()
+            .zip(&texts)
+            .map(|(id, text)| vec![Value::Int4(id), Value::Int8(0), Value::Text(text)])
+            .collect();
+        handle.insert_many(&mut self.transaction, &rows)?;
+        ids.zip(texts).for_each(|(id, text)| self.put(table, id, 0, text));
+        Ok(())
+    }
+
+    /// Changes a row.
+    pub(super) fn update(
+        &mut self,
+        table: &str,
+        id: i32,
+        value: i64,
+        length: usize,
+    ) -> Result<(), Error> {
+        let (handle, text) = (self.transaction.table(table)?, text(id, value, length));
+        let root = self.root(&handle, id)?;
+        let row = [Value::Int4(id), Value::Int8(value), Value::Text(&text)];
+        let updated = handle.update(&mut self.transaction, root, &row)?;
+        assert!(updated.is_some(), "row {id} of \"{table}\" was seen, and cannot be changed");
+        self.put(table, id, value, text);
+        Ok(())
+    }
+
+    /// Deletes a row.
+    pub(super) fn delete(&mut self, table: &str, id: i32) -> Result<(), Error> {
+        let handle = self.transaction.table(table)?;
+        let root = self.root(&handle, id)?;
+        let deleted = handle.delete(&mut self.transaction, root)?;
+        assert!(deleted, "row {id} of \"{table}\" was seen, and cannot be deleted");
+        self.changes.push(Change::Remove { table: table.to_owned(), id });
+        Ok(())
+    }
+
+    /// The rows that it sees.
+    pub(super) fn rows(&mut self, table: &str) -> Result<Rows, Error> {
+        let handle = self.transaction.table(table)?;
+        rows(&handle, &mut self.transaction)
+    }
+
+    fn root(&mut self, table: &Table, id: i32) -> Result<Tid, Error> {
+        for row in table.scan(&mut self.transaction)? {
+            let row = row?;
+            if row.values()?[0] == Value::Int4(id) {
+                return Ok(row.root());
+            }
+        }
+        panic!("the workload changes row {id} of \"{}\", which is not there", table.name())
+    }
+}
+
+fn rows(table: &Table, transaction: &mut Transaction<'_, '_>) -> Result<Rows, Error> {
+    let mut rows = Rows::new();
+    for row in table.scan(transaction)? {
+        let row = row?;
+        let [Value::Int4(id), Value::Int8(value), Value::Text(text)] = row.values()?[..] else {
+            panic!("a row of another shape in \"{}\": {row:?}", table.name())
+        };
+        if let Some((before, _)) = rows.insert(id, (value, text.to_owned())) {
+            // Neither of them, for the oracle to see.
+            rows.insert(id, (i64::MIN, format!("there twice, as {before} and as {value}")));
+        }
+    }
+    Ok(rows)
+}
+
+/// All rows of all tables, as a new transaction sees them.
+pub(super) fn found(engine: &Engine) -> Result<State, Error> {
+    let mut session = engine.session()?;
+    let mut transaction = session.begin(Isolation::RepeatableRead)?;
+    let mut state = State::new();
+    for name in engine.table_names() {
+        let table = transaction.table(&name)?;
+        state.insert(name, rows(&table, &mut transaction)?);
+    }
+    transaction.rollback()?;
+    Ok(state)
+}
