@@ -2,6 +2,7 @@
 //! measured.
 
 pub mod log;
+pub mod recovery;
 pub mod report;
 pub mod transaction_end;
 

@@ -8,7 +8,7 @@ use engine::recovery::OnDamage;
 
 use crate::failure::{Failure, note};
 use crate::recovery_target::TargetArguments;
-use crate::{controldata, open, signals};
+use crate::{controldata, open, signals, values};
 
 /// Recover a data directory after a crash, or from an archive to a target, and close it.
 #[derive(Debug, Args)]
@@ -23,9 +23,9 @@ pub(crate) struct Arguments {
     #[arg(long)]
     end_at_damage: bool,
 
-    /// Threads that look for records behind damage.
-    #[arg(short = 'j', long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=64))]
-    jobs: u32,
+    /// Threads that recover [default: one for each processor].
+    #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    jobs: Option<u32>,
 
     /// The data directory, as with --pgdata.
     datadir: Option<PathBuf>,
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let begins_a_timeline = archive_recovery.is_some();
     let options = EngineOptions {
         on_damage,
-        recovery_threads: arguments.jobs as usize,
+        recovery_threads: arguments.jobs.map_or_else(values::processors, |jobs| jobs as usize),
         archive_recovery,
         ..EngineOptions::default()
     };

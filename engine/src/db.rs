@@ -66,7 +66,7 @@ pub struct EngineOptions {
     pub has_background_threads: bool,
     /// What recovery does where the log cannot be read on and records lie behind.
     pub on_damage: OnDamage,
-    /// Threads that look for records behind damage.
+    /// Threads that recover; what comes out is the same.
     pub recovery_threads: usize,
     /// Recovery from an archive or to a target, onto a new timeline; `None` for the end of the log. For the one open that
     /// is to do that.

@@ -3,20 +3,43 @@
 //! Invariant: items keep their numbers, and end up in the order of those numbers from `special` downwards,
 //! wherever they lay before, as `PageRepairFragmentation` leaves them.
 
-use super::{LINE_POINTER_SIZE, LinePointer, PageFlags, PageMut, max_align};
+use super::{
+    LINE_POINTER_SIZE, LinePointer, PAGE_HEADER_SIZE, PageBytes, PageFlags, PageMut, max_align,
+};
+
+/// Items that lie one below the other, in the order of their numbers, and are moved at once.
+struct Run {
+    /// Where the last of them lies.
+    from: u16,
+    /// Where it goes.
+    to: u16,
+    /// Bytes of all of them.
+    length: u16,
+}
+
+impl Run {
+    fn copy(&self, before: &PageBytes, page: &mut PageBytes) {
+        if self.from != self.to {
+            let [from, to, length] = [self.from, self.to, self.length].map(usize::from);
+            page[to..to + length].copy_from_slice(&before[from..from + length]);
+        }
+    }
+}
 
 impl PageMut<'_> {
     /// Moves the items together, cuts unused line pointers off the end, and sets the hint about those that
     /// remain (`PageRepairFragmentation`). A page without items keeps no line pointer that is unused at its end.
     pub fn compact(&mut self) {
         let mut header = self.header();
-        let special = header.special;
-        let (mut upper, mut in_place) = (special, true);
-        // The items, copied where the first of them has to move; the moved ones are read from there.
-        let mut before = [0; crate::PAGE_SIZE];
+        let count = usize::from(header.line_pointers());
+        // Where the items lay, and their line pointers: what is moved may lie where another belongs.
+        let before = *self.bytes_mut();
+        let pointers = &before[PAGE_HEADER_SIZE..].as_chunks::<LINE_POINTER_SIZE>().0[..count];
+        let mut upper = header.special;
         let (mut last_used, mut unused) = (0, 0u16);
-        for number in 1..=header.line_pointers() {
-            let Some(pointer) = self.as_page().line_pointer(number) else { break };
+        let mut run = Run { from: upper, to: upper, length: 0 };
+        for (number, pointer) in (1..).zip(pointers) {
+            let pointer = LinePointer::from_bytes(*pointer);
             if !pointer.is_used() {
                 self.put_line_pointer(number, LinePointer::UNUSED);
                 unused += 1;
@@ -27,22 +50,19 @@ impl PageMut<'_> {
                 continue;
             }
             let aligned = max_align(u64::from(pointer.length())) as u16;
-            let is_there = pointer.offset() + aligned == upper;
-            if in_place && !is_there {
-                in_place = false;
-                let rest = usize::from(header.upper)..usize::from(upper);
-                before[rest.clone()].copy_from_slice(&self.bytes_mut()[rest]);
-            }
             upper -= aligned;
-            if !in_place {
-                let from = usize::from(pointer.offset());
-                let item = &before[from..from + usize::from(aligned)];
-                let to = usize::from(upper);
-                self.bytes_mut()[to..to + usize::from(aligned)].copy_from_slice(item);
+            if pointer.offset() + aligned == run.from {
+                run = Run { from: pointer.offset(), to: upper, length: run.length + aligned };
+            } else {
+                run.copy(&before, self.bytes_mut());
+                run = Run { from: pointer.offset(), to: upper, length: aligned };
+            }
+            if pointer.offset() != upper {
                 let (state, length) = (pointer.state(), pointer.length());
                 self.put_line_pointer(number, LinePointer::new(state, upper, length));
             }
         }
+        run.copy(&before, self.bytes_mut());
         header.upper = upper;
         let cut = header.line_pointers() - last_used;
         header.lower -= cut * LINE_POINTER_SIZE as u16;

@@ -1,12 +1,12 @@
 //! A frame's word: how many hold it, how much it was used lately, and what state its page is in.
 //!
 //! ```text
-//! bit 0                18        22      23     24       25
-//!     | pins           | usage   | MAPPED | VALID | DIRTY | WRITING | CLEANUP_WAITER
+//! bit 0                18        22      23     24       25        26               27
+//!     | pins           | usage   | MAPPED | VALID | DIRTY | WRITING | CLEANUP_WAITER | CHECKED
 //! ```
 //!
 //! Invariants: a frame without [`MAPPED`] has no name, and is pinned only by who is about to give it one. [`VALID`],
-//! [`DIRTY`] and [`WRITING`] are set only of a mapped frame. Usage is at most [`MAX_USAGE`].
+//! [`DIRTY`], [`WRITING`] and [`CHECKED`] are set only of a mapped frame. Usage is at most [`MAX_USAGE`].
 
 use base::sync::atomic::{AtomicU32, Ordering};
 
@@ -28,6 +28,9 @@ pub const DIRTY: u32 = 1 << 24;
 pub const WRITING: u32 = 1 << 25;
 /// Somebody waits until his pin is the only one.
 pub const CLEANUP_WAITER: u32 = 1 << 26;
+/// The page's line pointers were seen to fit, and were changed since by who keeps them so. Set and cleared under the
+/// exclusive lock of the content, by [`PinnedWrite`](super::guard::PinnedWrite) alone.
+pub const CHECKED: u32 = 1 << 27;
 
 /// A value of the word.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use std::ops::Deref;
 
 use base::page::{PageBytes, PageError};
 use base::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard, TryLockError};
-use base::{Page, PageMut, RawPage};
+use base::{Lsn, Page, PageMut, RawPage};
 
-use super::desc::{CLEANUP_WAITER, DIRTY};
+use super::desc::{CHECKED, CLEANUP_WAITER, DIRTY, VALID};
 use super::pool::{BufferError, BufferPool, Frame};
 use super::{LogFlush, PageName, PageStore};
 
@@ -49,6 +49,12 @@ impl<'p, S: PageStore, L: LogFlush> Pinned<'p, S, L> {
     pub fn write(&self) -> PageWrite<'_> {
         let frame = self.frame();
         PageWrite { frame, content: frame.content.write().unwrap_or_else(PoisonError::into_inner) }
+    }
+
+    /// The same for who keeps the lock along with the pin.
+    pub fn into_write(self) -> PinnedWrite<'p, S, L> {
+        let content = self.frame().content.write().unwrap_or_else(PoisonError::into_inner);
+        PinnedWrite { content, pinned: self }
     }
 
     /// Locks the content to change it if that needs no waiting.
@@ -174,5 +180,76 @@ impl PageWrite<'_> {
     /// Makes it an empty page with so many bytes at the end for an index.
     pub fn init(&mut self, special: usize) -> PageMut<'_> {
         PageMut::init(self.bytes_mut(), special)
+    }
+}
+
+/// A page that is pinned and locked to be changed, for one change after the other. It remembers, as long as the page
+/// stays in memory, that its line pointers were seen to fit: nobody but who has one of these may change pages meanwhile.
+#[derive(Debug)]
+pub struct PinnedWrite<'p, S: PageStore, L: LogFlush> {
+    // Given back before the pin.
+    content: RwLockWriteGuard<'p, Box<PageBytes>>,
+    pinned: Pinned<'p, S, L>,
+}
+
+impl<S: PageStore, L: LogFlush> Deref for PinnedWrite<'_, S, L> {
+    type Target = PageBytes;
+
+    #[inline]
+    fn deref(&self) -> &PageBytes {
+        &self.content
+    }
+}
+
+impl<S: PageStore, L: LogFlush> PinnedWrite<'_, S, L> {
+    /// Only under the shared lock does a page cease to be dirty.
+    #[inline]
+    fn set_dirty(&self) {
+        let word = &self.pinned.frame().word;
+        if !word.load().has(DIRTY) {
+            word.set(DIRTY);
+        }
+    }
+
+    /// The bytes, to be changed in any way.
+    #[inline]
+    pub fn bytes_mut(&mut self) -> &mut PageBytes {
+        self.set_dirty();
+        self.pinned.frame().word.clear(CHECKED);
+        &mut self.content
+    }
+
+    /// The page, to be changed; header and line pointers are looked at unless they were before.
+    ///
+    /// # Errors
+    /// As [`RawPage::validate`]; the page is then not dirty by this.
+    #[inline]
+    pub fn page_mut(&mut self) -> Result<PageMut<'_>, PageError> {
+        let word = &self.pinned.frame().word;
+        if !word.load().has(CHECKED) {
+            RawPage::new(&self.content).validate()?;
+            word.set(CHECKED);
+        }
+        self.set_dirty();
+        Ok(PageMut::assume_valid(&mut self.content))
+    }
+
+    /// Sets the position of the page's last change; the page has a header.
+    #[inline]
+    pub fn set_lsn(&mut self, lsn: Lsn) {
+        self.set_dirty();
+        PageMut::assume_valid(&mut self.content).set_lsn(lsn);
+    }
+
+    /// Makes it an empty page with so many bytes at the end for an index.
+    pub fn init(&mut self, special: usize) -> PageMut<'_> {
+        self.set_dirty();
+        self.pinned.frame().word.set(CHECKED);
+        PageMut::init(&mut self.content, special)
+    }
+
+    /// Gives up what is in memory of the page: it holds half a change. Whoever wants it reads it anew.
+    pub fn discard(self) {
+        self.pinned.frame().word.clear(VALID | DIRTY | CHECKED);
     }
 }

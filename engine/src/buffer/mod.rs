@@ -52,7 +52,7 @@ mod tests;
 pub use clock::Ring;
 #[cfg(not(any(loom, shuttle)))]
 pub use files::{FileSyncs, RelationFiles};
-pub use guard::{PageRead, PageWrite, Pinned};
+pub use guard::{PageRead, PageWrite, Pinned, PinnedWrite};
 pub use pool::{BufferError, BufferPool, LogFlush};
 pub use store::PageStore;
 pub use sweep::{DirtyPicture, Sweep};
@@ -68,6 +68,14 @@ pub struct PageName {
     pub fork: ForkNumber,
     /// The page's number.
     pub block: BlockNumber,
+}
+
+#[cfg(not(any(loom, shuttle)))]
+impl PageName {
+    /// The page that a block reference of a record is about.
+    pub fn of(block: &wal::record::BlockRef) -> PageName {
+        PageName { locator: block.locator, fork: block.fork, block: block.block }
+    }
 }
 
 /// `block 3 of 1663/5/16384 (main)`

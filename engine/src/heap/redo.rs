@@ -82,26 +82,45 @@ pub fn redo(
     id: u8,
     bytes: &mut base::page::PageBytes,
 ) -> Result<(), RedoError> {
-    let Some(block) = record.block(id) else { return Err(RedoError::NotHeap) };
-    let (block, xid) = (block.block, record.xid());
     let mut page = match makes_page(record, id) {
         true => PageMut::init(bytes, 0),
         false => PageMut::validate(bytes)?,
     };
-    let page = &mut page;
+    redo_on(record, id, &mut page, &mut Scratch::default())
+}
+
+/// Memory for tuples that are put together, kept from one record to the next.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    new: Vec<u8>,
+    old: Vec<u8>,
+}
+
+/// [`redo`] of a page that is valid, or that was just made anew where the record [makes it](makes_page).
+///
+/// # Errors
+/// As [`redo`].
+pub fn redo_on(
+    record: &Record<'_>,
+    id: u8,
+    page: &mut PageMut<'_>,
+    scratch: &mut Scratch,
+) -> Result<(), RedoError> {
+    let Some(block) = record.block(id) else { return Err(RedoError::NotHeap) };
+    let (block, xid) = (block.block, record.xid());
     match (record.payload()?, id) {
-        (Payload::Heap(Heap::Insert(insert)), 0) => redo_insert(page, block, xid, &insert),
+        (Payload::Heap(Heap::Insert(insert)), 0) => redo_insert(page, block, xid, &insert, scratch),
         (Payload::Heap(Heap::Delete(delete)), 0) => redo_delete(page, block, xid, &delete),
         (Payload::Heap(Heap::Update(update)), 0 | 1) => {
             let new_block = record.block(0).map_or(block, |block| block.block);
             let old_block = record.block(1).map_or(new_block, |block| block.block);
             let is_hot = record.info() & OPERATION == HOT_UPDATE;
             let new = Tid { block: new_block, offset: update.new_offset };
-            let mut old_tuple = None;
+            scratch.old.clear();
             if block == old_block {
-                old_tuple = Some(redo_old(page, xid, &update, is_hot, new)?);
+                redo_old(page, xid, &update, is_hot, new, scratch)?;
             }
-            if id == 0 { redo_new(page, xid, &update, new, old_tuple.as_deref()) } else { Ok(()) }
+            if id == 0 { redo_new(page, xid, &update, new, scratch) } else { Ok(()) }
         }
         (Payload::Heap(Heap::Confirm(confirm)), 0) => {
             let offset = confirm.offset;
@@ -115,7 +134,7 @@ pub fn redo(
             Ok(change::change_header(page, lock.offset, set)?)
         }
         (Payload::Heap2(Heap2::MultiInsert(insert)), 0) => {
-            redo_multi_insert(page, block, xid, &insert)
+            redo_multi_insert(page, block, xid, &insert, scratch)
         }
         (Payload::Heap2(Heap2::Prune(prune)), 0) => {
             let items = prune.items.ok_or(RedoError::NoTuple)?;
@@ -144,14 +163,15 @@ pub fn redo(
     }
 }
 
-/// The bytes of a whole tuple: the header's fixed part, then what the record carries.
-fn whole(
+/// Puts the bytes of a whole tuple together: the header's fixed part, then the pieces of what follows.
+fn whole<'b>(
+    bytes: &'b mut Vec<u8>,
     tuple: &Tuple<'_>,
-    data: Vec<u8>,
+    data: &[&[u8]],
     xid: Xid,
     xmax: Xid,
     ctid: Tid,
-) -> Result<Vec<u8>, RedoError> {
+) -> Result<&'b [u8], RedoError> {
     let header = HeapTupleHeader {
         xmin: xid,
         xmax,
@@ -161,8 +181,9 @@ fn whole(
         infomask: Infomask::from_bits_retain(tuple.header.infomask) - Infomask::COMBOCID,
         hoff: tuple.header.header_size,
     };
-    let mut bytes = header.to_bytes().to_vec();
-    bytes.extend_from_slice(&data);
+    bytes.clear();
+    bytes.extend_from_slice(&header.to_bytes());
+    data.iter().for_each(|piece| bytes.extend_from_slice(piece));
     let hoff = usize::from(header.hoff);
     if !(TUPLE_HEADER_SIZE..=bytes.len()).contains(&hoff) {
         return Err(RedoError::BadTuple { offset: ctid.offset });
@@ -175,11 +196,12 @@ fn redo_insert(
     block: BlockNumber,
     xid: Xid,
     insert: &Insert<'_>,
+    scratch: &mut Scratch,
 ) -> Result<(), RedoError> {
     let tuple = insert.tuple.as_ref().ok_or(RedoError::NoTuple)?;
     let ctid = Tid { block, offset: insert.offset };
-    let bytes = whole(tuple, tuple.data.to_vec(), xid, Xid::INVALID, ctid)?;
-    page.add_heap_tuple(&bytes, Placement::At(insert.offset))?;
+    let bytes = whole(&mut scratch.new, tuple, &[tuple.data], xid, Xid::INVALID, ctid)?;
+    page.add_heap_tuple(bytes, Placement::At(insert.offset))?;
     if insert.flags.contains(InsertFlags::ALL_VISIBLE_CLEARED) {
         page.set_flags(PageFlags::ALL_VISIBLE, false);
     }
@@ -191,6 +213,7 @@ fn redo_multi_insert(
     block: BlockNumber,
     xid: Xid,
     insert: &MultiInsert<'_>,
+    scratch: &mut Scratch,
 ) -> Result<(), RedoError> {
     let tuples = insert.tuples().ok_or(RedoError::NoTuple)?;
     for (index, tuple) in (0..insert.count).zip(tuples) {
@@ -201,8 +224,8 @@ fn redo_multi_insert(
         };
         let offset = offset.ok_or(RedoError::Count { count: insert.count })?;
         let ctid = Tid { block, offset };
-        let bytes = whole(&tuple, tuple.data.to_vec(), xid, Xid::INVALID, ctid)?;
-        page.add_heap_tuple(&bytes, Placement::At(offset))?;
+        let bytes = whole(&mut scratch.new, &tuple, &[tuple.data], xid, Xid::INVALID, ctid)?;
+        page.add_heap_tuple(bytes, Placement::At(offset))?;
     }
     if insert.flags.contains(InsertFlags::ALL_VISIBLE_CLEARED) {
         page.set_flags(PageFlags::ALL_VISIBLE, false);
@@ -268,14 +291,15 @@ fn redo_inplace(page: &mut PageMut<'_>, inplace: &Inplace<'_>) -> Result<(), Red
     Ok(())
 }
 
-/// Ends the old version, and gives it as it is then: the new one may lack what both have in common.
+/// Ends the old version, and keeps it as it is then: the new one may lack what both have in common.
 fn redo_old(
     page: &mut PageMut<'_>,
     xid: Xid,
     update: &Update<'_>,
     is_hot: bool,
     new: Tid,
-) -> Result<Vec<u8>, RedoError> {
+    scratch: &mut Scratch,
+) -> Result<(), RedoError> {
     let new_xmax = NewXmax { xmax: update.old_xmax, bits: update.old_info_bits };
     change::change_header(page, update.old_offset, |header| {
         change::set_xmax(header, new_xmax);
@@ -287,7 +311,8 @@ fn redo_old(
     if update.flags.contains(UpdateFlags::OLD_ALL_VISIBLE_CLEARED) {
         page.set_flags(PageFlags::ALL_VISIBLE, false);
     }
-    Ok(page.as_page().item(update.old_offset).unwrap_or_default().to_vec())
+    scratch.old.extend_from_slice(page.as_page().item(update.old_offset).unwrap_or_default());
+    Ok(())
 }
 
 fn redo_new(
@@ -295,26 +320,28 @@ fn redo_new(
     xid: Xid,
     update: &Update<'_>,
     new: Tid,
-    old: Option<&[u8]>,
+    Scratch { new: bytes, old }: &mut Scratch,
 ) -> Result<(), RedoError> {
     let NewTuple { prefix_length, suffix_length, tuple } =
         update.new_tuple.as_ref().ok_or(RedoError::NoTuple)?;
     let bad = RedoError::BadTuple { offset: new.offset };
     let (prefix, suffix) = (usize::from(*prefix_length), usize::from(*suffix_length));
-    let data = if prefix == 0 && suffix == 0 {
-        tuple.data.to_vec()
+    let (xmax, whole_data) = (update.new_xmax, prefix == 0 && suffix == 0);
+    let bytes = if whole_data {
+        whole(bytes, tuple, &[tuple.data], xid, xmax, new)?
     } else {
-        let old = old.ok_or_else(|| bad.clone())?;
+        if old.is_empty() {
+            return Err(bad);
+        }
         let old_data = &old[usize::from(change::header(old, update.old_offset)?.hoff)..];
         let bitmap = usize::from(tuple.header.header_size).checked_sub(TUPLE_HEADER_SIZE);
         let split = bitmap.and_then(|length| tuple.data.split_at_checked(length));
         let (bitmap, rest) = split.ok_or_else(|| bad.clone())?;
         let start = old_data.get(..prefix).ok_or_else(|| bad.clone())?;
         let end = old_data.len().checked_sub(suffix).map(|at| &old_data[at..]);
-        [bitmap, start, rest, end.ok_or(bad)?].concat()
+        whole(bytes, tuple, &[bitmap, start, rest, end.ok_or(bad)?], xid, xmax, new)?
     };
-    let bytes = whole(tuple, data, xid, update.new_xmax, new)?;
-    page.add_heap_tuple(&bytes, Placement::At(new.offset))?;
+    page.add_heap_tuple(bytes, Placement::At(new.offset))?;
     if update.flags.contains(UpdateFlags::NEW_ALL_VISIBLE_CLEARED) {
         page.set_flags(PageFlags::ALL_VISIBLE, false);
     }

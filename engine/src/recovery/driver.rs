@@ -1,6 +1,6 @@
 //! The loop over records, from the redo point to the log's end.
 //!
-//! Invariants: a record is redone when the one before has been; progress is told, and the caller asked, at each step of
+//! Invariants: records are redone in order, their pages' changes perhaps later ([`crate::redo`]); progress is told, and the caller asked, at each step of
 //! [`RECORDS_BETWEEN_REPORTS`] records; pg_control's checkpoint stays as it is.
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ use super::options::RecoveryOptions;
 use super::sync::sync_directory;
 use super::target::ArchiveRecovery;
 use super::timeline::Timelines;
-use crate::redo::{Redo, RedoCounts};
+use crate::redo::{Crew, Redo, RedoCounts};
 use crate::slru::{FlushLog, Status};
 use crate::storage::Storage;
 use crate::{At, Error};
@@ -78,11 +78,20 @@ pub struct Recovered {
 /// Brings the directory to where its log ends. The log is not open yet; the storage's counters are those of the control
 /// file's checkpoint, and become those of the log's end.
 ///
-/// `progress` is called now and then; `Break` ends recovery with an error, and it can be begun again.
+/// `progress` is called before the first record, now and then, and at the end; `Break` ends recovery with an error, and it can be begun again.
 ///
 /// # Errors
 /// [`RecoveryError`], and as the disk says.
 pub fn recover(
+    storage: &Storage,
+    options: &RecoveryOptions,
+    progress: &mut dyn FnMut(&RecoveryProgress) -> ControlFlow<()>,
+) -> Result<Recovered, Error> {
+    Crew::with(storage, options.threads, |crew| recover_with(crew, storage, options, progress))
+}
+
+fn recover_with(
+    crew: &Crew,
     storage: &Storage,
     options: &RecoveryOptions,
     progress: &mut dyn FnMut(&RecoveryProgress) -> ControlFlow<()>,
@@ -175,7 +184,7 @@ pub fn recover(
     storage.clog.set_next(checkpoint.next_xid.xid());
     storage.multixact.set_next(checkpoint.next_multi, checkpoint.next_multi_offset);
     let mut replay = Replay {
-        redo: Redo::new(storage, &options.managers, checkpoint.timeline),
+        redo: Redo::new(storage, &options.managers, crew, checkpoint.timeline),
         reader,
         made: BTreeMap::new(),
         last: None,
@@ -195,19 +204,26 @@ pub fn recover(
         time: replay.time,
     };
     replay.reader.resume(Position::jump_to(checkpoint.redo));
+    if progress(&report(&replay, checkpoint.redo)).is_break() {
+        return Err(RecoveryError::Cancelled { at: checkpoint.redo }.into());
+    }
     let stop = loop {
-        match replay.step()? {
-            Step::Redone(end) => {
-                if replay.redo.counts().records.is_multiple_of(RECORDS_BETWEEN_REPORTS)
+        match replay.step() {
+            Ok(Step::Redone(end)) => {
+                if replay.redo.records().is_multiple_of(RECORDS_BETWEEN_REPORTS)
                     && progress(&report(&replay, end)).is_break()
                 {
                     return Err(RecoveryError::Cancelled { at: end }.into());
                 }
             }
-            Step::Stopped => break None,
-            Step::Ended(stop) => break Some(stop),
+            Ok(Step::Stopped) => break Ok(None),
+            Ok(Step::Ended(stop)) => break Ok(Some(stop)),
+            Err(error) => break Err(error),
         }
     };
+    // An error in changes that were left for later comes first.
+    replay.redo.settle().map_err(RecoveryError::from)?;
+    let stop = stop?;
     let Some((last_record, end)) = replay.last else {
         let (redo, checkpoint) = (checkpoint.redo, control.checkpoint);
         return Err(match stop {

@@ -28,7 +28,7 @@ pub struct RecoveryOptions {
     pub archive: Option<ArchiveRecovery>,
     /// Redo for resource managers that the engine does not know.
     pub managers: RedoManagers,
-    /// Threads that look for records behind damage.
+    /// Threads that redo changes of pages, and that look for records behind damage. What comes out is the same.
     pub threads: usize,
     /// What tells the time that goes into the control file and into the log.
     pub clock: Arc<dyn WallClock>,

@@ -29,6 +29,9 @@ pub struct RedoError {
 impl RedoError {
     #[cold]
     pub(super) fn new(record: &Record<'_>, cause: RedoCause) -> RedoError {
+        if let RedoCause::Earlier(earlier) = cause {
+            return *earlier;
+        }
         let mut text = Text::default();
         push_name(record.rmid(), &mut text);
         text.str("/");
@@ -94,9 +97,19 @@ pub enum RedoCause {
         /// That of its page.
         expected: Timeline,
     },
+    /// It is an earlier record that could not be redone.
+    #[error(transparent)]
+    Earlier(Box<RedoError>),
     /// A relation's files, the buffer pool, a transaction log or the control file.
     #[error(transparent)]
     Engine(Box<Error>),
+}
+
+/// An earlier record could not be redone, which was found out when a later one needed all before it.
+impl From<RedoError> for RedoCause {
+    fn from(earlier: RedoError) -> RedoCause {
+        RedoCause::Earlier(Box::new(earlier))
+    }
 }
 
 impl From<Error> for RedoCause {

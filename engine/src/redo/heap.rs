@@ -1,16 +1,14 @@
-//! Redo of heap and heap2: pages by [`crate::heap::redo`], and the visibility map's bits.
+//! Redo of heap and heap2: which pages a record changes, and the visibility map's bits.
 //!
-//! Invariant: bits of the map are cleared whatever the heap page's LSN is, before that page is looked at: the map's
-//! page has another LSN, or none. Source: `heap_redo`, `heap2_redo`.
+//! Invariant: bits of the map are cleared whatever the heap page's LSN is: the map's page has another LSN, or none. Source: `heap_redo`, `heap2_redo`.
 
 use wal::record::{BlockRef, Record};
 use wal::rmgr::heap::{DeleteFlags, Heap, InsertFlags, LockFlags, UpdateFlags};
 use wal::rmgr::heap2::Heap2;
 
-use super::pages::Wanted;
+use super::round::PageChange;
 use super::{Redo, RedoCause, visibility_map};
 use crate::buffer::PageName;
-use crate::heap::redo as heap_page;
 
 pub(super) fn redo_heap(
     redo: &mut Redo<'_>,
@@ -59,15 +57,19 @@ pub(super) fn redo_heap2(
             clear(redo, record, 0, clears, visibility_map::ALL_FROZEN)?;
         }
         Heap2::Visible(visible) => {
-            let heap = block(record, 1)?;
-            page(redo, record, heap)?;
-            return visibility_map::redo_set(
-                redo,
-                record,
-                block(record, 0)?,
-                heap.block,
-                visible.flags.bits(),
-            );
+            let (map, heap) = (block(record, 0)?, block(record, 1)?);
+            let name = PageName::of(map);
+            if name != visibility_map::page_of(map.locator, heap.block) {
+                let reason = format!(
+                    "block {}, whose bits are not on page {} of the map,",
+                    heap.block, map.block
+                );
+                return Err(RedoCause::OutOfRange(reason));
+            }
+            redo.later(record, PageName::of(heap), PageChange::Heap(heap.id))?;
+            let bits = visible.flags.bits();
+            let change = PageChange::SetMap { heap_block: heap.block, bits };
+            return redo.later(record, name, change);
         }
         Heap2::Rewrite(_) => return Err(RedoCause::UnknownType),
         // Read by logical decoding alone.
@@ -95,23 +97,13 @@ fn clear(
         return Ok(());
     }
     let heap = block(record, id)?;
-    visibility_map::clear(redo, heap.locator, heap.block, bits)
+    let name = visibility_map::page_of(heap.locator, heap.block);
+    redo.later(record, name, PageChange::ClearMap { heap_block: heap.block, bits })
 }
 
 fn pages(redo: &mut Redo<'_>, record: &Record<'_>) -> Result<(), RedoCause> {
-    record.blocks().iter().try_for_each(|block| page(redo, record, block))
-}
-
-fn page(redo: &mut Redo<'_>, record: &Record<'_>, block: &BlockRef) -> Result<(), RedoCause> {
-    let wanted = match heap_page::makes_page(record, block.id) {
-        true => Wanted::New,
-        false => Wanted::Existing,
-    };
-    redo.page(record, block, wanted, |bytes| {
-        heap_page::redo(record, block.id, bytes).map_err(|error| {
-            let page = PageName { locator: block.locator, fork: block.fork, block: block.block };
-            RedoCause::Heap { page, error }
-        })
-    })?;
+    for block in record.blocks() {
+        redo.later(record, PageName::of(block), PageChange::Heap(block.id))?;
+    }
     Ok(())
 }

@@ -29,6 +29,13 @@ impl MissingPages {
         self.0.entry(name).or_insert(missing);
     }
 
+    /// Adds pages that another thread found missing. Of one page the first record counts.
+    pub(super) fn add(&mut self, others: MissingPages) {
+        for (name, missing) in others.0 {
+            self.note(name, missing);
+        }
+    }
+
     /// The fork is cut off at this block.
     pub(super) fn cut_off(&mut self, locator: RelFileLocator, fork: ForkNumber, at: BlockNumber) {
         if !self.0.is_empty() {

@@ -1,9 +1,12 @@
 //! Records redone: what each resource manager's records change, changed again.
 //!
 //! ```text
-//! Record ─► counters moved past its xid ─► its manager's file here ─► pages (LSN guard, images) ─► pool
+//! Record ─► counters moved past its xid ─► its manager's file here ─► round ─► crew ─► pages (LSN guard, images) ─► pool
 //!                                                                  └► clog, commit_ts, multixact, relation files
 //! ```
+//!
+//! Changes of pages are not made at once. They are gathered in a [`round`], by page, and made page by page by a
+//! [`crew`] of threads, while the next records are read. All else is done at once, in log order.
 //!
 //! | file | records |
 //! |---|---|
@@ -13,6 +16,9 @@
 //! | `clog`, `commit_ts`, `multixact` | pages of these logs made and cut off, sets of lockers |
 //! | `heap` | heap and heap2, by [`crate::heap::redo`]; the visibility map's bits |
 //!
+//! Where page changes and the rest meet, the pages come first: before a relation's files are cut or removed, before a
+//! manager that the engine does not know redoes a record, and at the end, all changes are [made](Redo::settle).
+//!
 //! Invariants:
 //!
 //! 1. Redo is idempotent: a record that has left its mark already changes nothing, or changes to the same again. A page
@@ -20,17 +26,19 @@
 //! 2. A record that cannot be redone is an error with its position, never passed over.
 //! 3. A page that the log changes and that is not there must be of a relation that is dropped or cut off later in the
 //!    log: [`MissingPages`] remembers it until then.
-//! 4. One thread redoes, before any transaction runs; no log is open meanwhile.
+//! 4. Nothing else runs meanwhile; no log is open. What comes out, the error too, is the same with any number of threads.
 //!
 //! Source: the `_redo` functions of PostgreSQL 15, `xlogutils.c`.
 
 mod clog;
 mod commit_ts;
+mod crew;
 mod error;
 mod heap;
 mod missing_pages;
 mod multixact;
 mod pages;
+mod round;
 mod smgr;
 mod visibility_map;
 mod xact;
@@ -39,17 +47,21 @@ mod xlog;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use base::{FullXid, Lsn, RelFileLocator};
+use base::{FullXid, Lsn, RelFileLocator, Xid};
 use wal::record::Record;
 use wal::rmgr::Payload;
 use wal::segment::Timeline;
 
+pub(crate) use crew::Crew;
 pub use error::{RedoCause, RedoError};
 pub use missing_pages::{Missing, MissingPages};
 pub use pages::{Redone, Wanted};
 
 use crate::Error;
+use crate::buffer::PageName;
 use crate::storage::Storage;
+use pages::Tally;
+use round::{PageChange, Round};
 
 /// Redo of a resource manager that the engine itself does not know: one of 128 to 255, or a built-in one whose relations
 /// the engine does not have.
@@ -88,18 +100,31 @@ pub struct RedoCounts {
 pub struct Redo<'s> {
     storage: &'s Storage,
     managers: &'s RedoManagers,
-    missing: MissingPages,
+    crew: &'s Crew,
+    /// Changes of pages that are gathered.
+    round: Round,
+    /// What was done to pages in rounds that are finished.
+    tally: Tally,
+    /// A page's change could not be made.
+    has_failed: bool,
+    /// Counts of all that is not about pages.
     counts: RedoCounts,
+    /// The last transaction id that the counters were moved past.
+    last_xid: Xid,
     timeline: Timeline,
     tracks_commit_timestamps: bool,
     full_page_writes: bool,
-    highest_page_lsn: Lsn,
 }
 
 impl<'s> Redo<'s> {
     /// Redo of records on a timeline, from a checkpoint whose counters are the storage's. The transaction logs give zeros
     /// for missing pages from here on.
-    pub fn new(storage: &'s Storage, managers: &'s RedoManagers, timeline: Timeline) -> Redo<'s> {
+    pub(crate) fn new(
+        storage: &'s Storage,
+        managers: &'s RedoManagers,
+        crew: &'s Crew,
+        timeline: Timeline,
+    ) -> Redo<'s> {
         let (tracks_commit_timestamps, full_page_writes) = {
             let control = storage.directory.control();
             let data = control.data();
@@ -108,21 +133,59 @@ impl<'s> Redo<'s> {
         let redo = Redo {
             storage,
             managers,
-            missing: MissingPages::default(),
+            crew,
+            round: Round::default(),
+            tally: Tally::default(),
+            has_failed: false,
             counts: RedoCounts::default(),
+            last_xid: Xid::INVALID,
             timeline,
             tracks_commit_timestamps,
             full_page_writes,
-            highest_page_lsn: Lsn::INVALID,
         };
         redo.set_in_recovery(true);
         redo
     }
 
-    /// Ends redo: the transaction logs no longer give zeros for missing pages.
+    /// Ends redo: the transaction logs no longer give zeros for missing pages. All changes [are made](Redo::settle).
     pub fn finish(self) -> RedoCounts {
         self.set_in_recovery(false);
-        self.counts
+        self.counts()
+    }
+
+    /// Makes all changes of pages that are gathered, and comes back when they are made.
+    ///
+    /// # Errors
+    /// That of the first record that cannot be redone.
+    pub fn settle(&mut self) -> Result<(), RedoError> {
+        // The one that is being made, then the one that is gathered.
+        for _ in 0..2 {
+            self.next_round()?;
+        }
+        Ok(())
+    }
+
+    /// Has the crew begin what is gathered, once it is done with what it does. Nothing behind an error is made.
+    fn next_round(&mut self) -> Result<(), RedoError> {
+        if self.has_failed {
+            return Ok(());
+        }
+        let (tally, empty) =
+            self.crew.finish(self.storage).inspect_err(|_| self.has_failed = true)?;
+        self.tally.add(tally);
+        self.crew.begin(std::mem::replace(&mut self.round, empty));
+        Ok(())
+    }
+
+    /// Adds a change of a page to those that are gathered.
+    fn later(
+        &mut self,
+        record: &Record<'_>,
+        name: PageName,
+        change: PageChange,
+    ) -> Result<(), RedoCause> {
+        self.round.add(record, name, change);
+        Ok(())
     }
 
     fn set_in_recovery(&self, in_recovery: bool) {
@@ -138,9 +201,15 @@ impl<'s> Redo<'s> {
         self.storage
     }
 
-    /// What has been done.
+    /// What has been done; of pages, in rounds that are finished.
     pub fn counts(&self) -> RedoCounts {
-        self.counts
+        let Tally { changed, images, already, missing_pages: missing, .. } = self.tally;
+        RedoCounts { changed, images, already, missing, ..self.counts }
+    }
+
+    /// How many records were redone.
+    pub(crate) fn records(&self) -> u64 {
+        self.counts.records
     }
 
     /// The timeline of the records that come now.
@@ -160,12 +229,12 @@ impl<'s> Redo<'s> {
 
     /// Pages that were not there and should have been.
     pub fn missing(&self) -> &MissingPages {
-        &self.missing
+        &self.tally.missing
     }
 
     /// The highest LSN that was found on a page: up to there at least the log was durable once.
     pub fn highest_page_lsn(&self) -> Lsn {
-        self.highest_page_lsn
+        self.tally.highest_page_lsn
     }
 
     /// The transaction id behind all that were seen.
@@ -173,21 +242,33 @@ impl<'s> Redo<'s> {
         self.storage.ids.lock().next_xid
     }
 
-    /// Redoes one record.
+    /// Redoes one record; what it changes of pages, later.
     ///
     /// # Errors
-    /// [`RedoError`]: it is damaged, contradicts what is there, cannot be redone by this engine, or the disk fails.
+    /// [`RedoError`], of this record or one before whose pages were left for later: it is damaged, contradicts what is
+    /// there, cannot be redone by this engine, or the disk fails.
     #[inline]
     pub fn redo(&mut self, record: &Record<'_>) -> Result<(), RedoError> {
-        self.redo_record(record).map_err(|cause| RedoError::new(record, cause))
+        if let Err(cause) = self.redo_record(record) {
+            let error = RedoError::new(record, cause);
+            // Who comes first in the log is told.
+            return Err(self.settle().err().unwrap_or(error));
+        }
+        match self.round.is_full() {
+            false => Ok(()),
+            true if self.crew.has_helpers() => self.next_round(),
+            true => self.settle(),
+        }
     }
 
     fn redo_record(&mut self, record: &Record<'_>) -> Result<(), RedoCause> {
-        if record.xid().is_normal() {
+        if record.xid() != self.last_xid && record.xid().is_normal() {
             self.storage.ids.lock().xid_seen(record.xid());
+            self.last_xid = record.xid();
         }
         self.counts.records += 1;
         if let Some(manager) = self.managers.get(&record.rmid()) {
+            self.settle()?;
             return manager.redo(self, record);
         }
         match record.payload()? {
@@ -225,6 +306,7 @@ impl<'s> Redo<'s> {
     /// # Errors
     /// As the disk says.
     pub fn remove_relation(&mut self, locator: RelFileLocator) -> Result<(), Error> {
+        debug_assert_eq!(self.round.pages(), 0, "changes of its pages are made");
         let pool = &self.storage.pool;
         // The main fork last: as long as it is there, so is the relation.
         for fork in pages::FORKS.into_iter().rev() {
@@ -236,7 +318,7 @@ impl<'s> Redo<'s> {
                 error,
             })?;
         }
-        self.missing.relation_removed(locator);
+        self.tally.missing.relation_removed(locator);
         Ok(())
     }
 }

@@ -30,6 +30,7 @@ pub(super) fn redo(
                 .map_err(|error| RedoCause::file("create", locator, fork, error))
         }
         Smgr::Truncate(Truncate { blocks, locator, flags }) => {
+            redo.settle()?;
             // It may have been dropped later in the log, and is made again until then.
             files
                 .create_if_missing(locator, ForkNumber::Main)
@@ -37,7 +38,7 @@ pub(super) fn redo(
             redo.before_irreversible(record.end())?;
             if flags & HEAP != 0 {
                 cut(redo, locator, ForkNumber::Main, blocks)?;
-                redo.missing.cut_off(locator, ForkNumber::Main, blocks);
+                redo.tally.missing.cut_off(locator, ForkNumber::Main, blocks);
             }
             if flags & VISIBILITY_MAP != 0 {
                 let map = ForkNumber::VisibilityMap;

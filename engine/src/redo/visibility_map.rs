@@ -9,13 +9,11 @@
 //! zeros: clearing bits is not logged with an image, and a crash may tear the page. Source: `visibilitymap.c`.
 
 use base::page::PAGE_HEADER_SIZE;
-use base::{BlockNumber, ForkNumber, PAGE_SIZE, PageMut, RawPage, RelFileLocator};
-use wal::record::{BlockRef, Record};
+use base::{BlockNumber, ForkNumber, PAGE_SIZE, RawPage, RelFileLocator};
 
-use super::pages::Wanted;
+use super::pages::{HeldPage, OnePage};
 use super::{Redo, RedoCause};
-use crate::Error;
-use crate::buffer::{BufferError, PageName, PageStore, PageWrite};
+use crate::buffer::{PageName, PageStore};
 
 const BLOCKS_PER_BYTE: u32 = 4;
 const MAP_BYTES: u32 = (PAGE_SIZE - PAGE_HEADER_SIZE) as u32;
@@ -34,67 +32,33 @@ fn place(heap_block: BlockNumber) -> (BlockNumber, usize, u32) {
     (heap_block / BLOCKS_PER_PAGE, byte, within % BLOCKS_PER_BYTE * 2)
 }
 
-/// Calls `change` with a page of the map, made if it is not there.
-fn with_page(
-    redo: &Redo<'_>,
-    locator: RelFileLocator,
-    block: BlockNumber,
-    change: impl FnOnce(&mut PageWrite<'_>),
-) -> Result<(), RedoCause> {
-    let name = PageName { locator, fork: ForkNumber::VisibilityMap, block };
-    redo.make_room(name)?;
-    let pool = &redo.storage.pool;
-    let found = match pool.get(name) {
-        Err(BufferError::Damaged { .. }) => pool.get_to_init(name),
-        found => found,
-    };
-    let pinned = found.map_err(Error::from)?;
-    let mut page = pinned.write();
-    if RawPage::new(&page).header().upper == 0 {
+/// The page of the map that has a heap block's bits.
+pub(super) fn page_of(locator: RelFileLocator, heap_block: BlockNumber) -> PageName {
+    PageName { locator, fork: ForkNumber::VisibilityMap, block: place(heap_block).0 }
+}
+
+/// Sees to it that the page has a header.
+fn initialise(page: &mut HeldPage<'_>) {
+    if RawPage::new(page).header().upper == 0 {
         page.init(0);
     }
-    change(&mut page);
-    Ok(())
 }
 
-/// Clears bits of a heap block.
-pub(super) fn clear(
-    redo: &Redo<'_>,
-    locator: RelFileLocator,
-    heap_block: BlockNumber,
-    bits: u8,
-) -> Result<(), RedoCause> {
-    let (block, byte, shift) = place(heap_block);
-    with_page(redo, locator, block, |page| {
-        let mask = bits << shift;
-        if page[byte] & mask != 0 {
-            page.bytes_mut()[byte] &= !mask;
-        }
-    })
-}
-
-/// Sets bits of a heap block, by the record and its block reference that is the page of the map.
-pub(super) fn redo_set(
-    redo: &mut Redo<'_>,
-    record: &Record<'_>,
-    map: &BlockRef,
-    heap_block: BlockNumber,
-    bits: u8,
-) -> Result<(), RedoCause> {
-    let (block, byte, shift) = place(heap_block);
-    if map.block != block || map.fork != ForkNumber::VisibilityMap {
-        let reason =
-            format!("block {heap_block}, whose bits are not on page {} of the map,", map.block);
-        return Err(RedoCause::OutOfRange(reason));
+/// Clears bits of a heap block on its page of the map.
+pub(super) fn clear(page: &mut HeldPage<'_>, heap_block: BlockNumber, bits: u8) {
+    let (_, byte, shift) = place(heap_block);
+    initialise(page);
+    let mask = bits << shift;
+    if page[byte] & mask != 0 {
+        page.bytes_mut()[byte] &= !mask;
     }
-    redo.page(record, map, Wanted::ExistingOrZero, |bytes| {
-        if RawPage::new(bytes).header().upper == 0 {
-            PageMut::init(bytes, 0);
-        }
-        bytes[byte] |= (bits & BITS) << shift;
-        Ok(())
-    })?;
-    Ok(())
+}
+
+/// Sets bits of a heap block on its page of the map.
+pub(super) fn set(page: &mut HeldPage<'_>, heap_block: BlockNumber, bits: u8) {
+    let (_, byte, shift) = place(heap_block);
+    initialise(page);
+    page.bytes_mut()[byte] |= (bits & BITS) << shift;
 }
 
 /// Clears what the map says of heap blocks from this one on, on the last page that stays. Gives the number of pages that
@@ -114,7 +78,9 @@ pub(super) fn prepare_cut(
     let (block, byte, shift) = place(heap_blocks);
     let is_within = !heap_blocks.is_multiple_of(BLOCKS_PER_PAGE);
     if is_within && there > block {
-        with_page(redo, locator, block, |page| {
+        let mut page = OnePage::new(redo.storage, PageName { locator, fork, block });
+        page.change_unlogged(|page| {
+            initialise(page);
             let bytes = page.bytes_mut();
             bytes[byte] &= (1 << shift) - 1;
             bytes[byte + 1..].fill(0);

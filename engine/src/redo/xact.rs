@@ -65,6 +65,7 @@ fn end(
     }
     storage.clog.set_tree(None, xid, &subxids, status, None)?;
     if !completion.dropped_relations.is_empty() {
+        redo.settle()?;
         redo.before_irreversible(record.end())?;
     }
     for locator in completion.dropped_relations.iter() {

@@ -7,7 +7,7 @@ use wal::record::Record;
 use wal::rmgr::xlog::{ParameterChange, Xlog};
 use wal::segment::Timeline;
 
-use super::pages::Wanted;
+use super::round::PageChange;
 use super::{Redo, RedoCause, multixact};
 use crate::buffer::PageName;
 
@@ -83,11 +83,11 @@ fn images(redo: &mut Redo<'_>, record: &Record<'_>, are_due: bool) -> Result<(),
             // Images were switched off when the hint was set.
             continue;
         }
-        let page = PageName { locator: block.locator, fork: block.fork, block: block.block };
+        let page = PageName::of(block);
         if !block.applies_image() {
             return Err(RedoCause::NoImage { page });
         }
-        redo.page(record, block, Wanted::Existing, |_| Ok(()))?;
+        redo.later(record, page, PageChange::Image(block.id))?;
     }
     Ok(())
 }

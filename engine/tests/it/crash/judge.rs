@@ -2,7 +2,7 @@
 //!
 //! 1. The data directory opens, and its rows are those that the oracle allows.
 //! 2. Every page of a table has the checksum of its bytes.
-//! 3. Recovered a second time from the same bytes, recovered again after a crash right behind recovery, and recovered
+//! 3. Recovered a second time from the same bytes, on another number of threads, recovered again after a crash right behind recovery, and recovered
 //!    after a crash in the midst of recovery, the files hold the same bytes. Left out are only those that say when
 //!    and how often: `pg_wal`, `pg_control`, and the lock file; and `pg_subtrans`, which no recovery relies on and nobody
 //!    syncs.
@@ -108,15 +108,16 @@ pub(super) fn judge(
     drop(engine);
 
     let mut random = Rng::with_seed(seed);
-    let same = |disk: FaultyDisk, what: String| -> Result<FaultyDisk, String> {
-        let engine = open(&disk, reopening(&disk)).map_err(|error| format!("{what}: {error}"))?;
+    let same = |disk: FaultyDisk, threads: usize, what: String| -> Result<FaultyDisk, String> {
+        let options = EngineOptions { recovery_threads: threads, ..reopening(&disk) };
+        let engine = open(&disk, options).map_err(|error| format!("{what}: {error}"))?;
         if let Some(difference) = difference(&recovered, &contents(&disk)) {
             return Err(format!("{what}: other bytes: {difference}"));
         }
         drop(engine);
         Ok(disk)
     };
-    same(left.after_crash(1), "recovered from the same bytes".to_owned())?;
+    same(left.after_crash(1), 3, "recovered from the same bytes, on 3 threads".to_owned())?;
     let cut = left.after_crash(1);
     let call = 1 + random.u64(..calls.max(1));
     let survival = random.u64(..);
@@ -125,7 +126,7 @@ pub(super) fn judge(
         return Err(format!("recovery made fewer than {calls} calls the second time"));
     }
     let what = format!("crash in call {call} of recovery, survival {survival}");
-    same(self::left(&cut, survival), what)?;
+    same(self::left(&cut, survival), 1, what)?;
 
     let again = self::left(&first, random.u64(..));
     goes_on(again, oracle, commits, reopening, random.u64(..))?;

@@ -140,8 +140,8 @@ impl RedoManager for ImagesAlone {
     }
 }
 
-/// Recovers the directory, ends that with a checkpoint and stops.
-fn recovered(data: &Path) -> engine::recovery::Recovered {
+/// Recovers the directory on so many threads, ends that with a checkpoint and stops.
+fn recovered(data: &Path, threads: usize) -> engine::recovery::Recovered {
     let now = base::UnixTime(1_795_169_300);
     let directory = DataDirectory::open(Arc::new(RealDisk), data, &SystemProcesses, now);
     let sizes = StorageOptions { buffers: 400, slru_buffers: 8, committers: 1 };
@@ -150,7 +150,7 @@ fn recovered(data: &Path) -> engine::recovery::Recovered {
     for id in [4, 5, 7, 11, 12, 13, 14, 15, 16, 17, 19, 20] {
         managers.insert(id, Box::new(ImagesAlone));
     }
-    let options = RecoveryOptions { managers, ..RecoveryOptions::default() };
+    let options = RecoveryOptions { managers, threads, ..RecoveryOptions::default() };
     let recovered = recover(&storage, &options, &mut |_| ControlFlow::Continue(()));
     let recovered = recovered.unwrap_or_else(|error| panic!("{error}"));
     start(&storage, &recovered, LogOptions::default()).expect("the log opens");
@@ -201,6 +201,8 @@ fn a_killed_servers_log_is_redone_as_the_server_redoes_it() {
     assert!(heaps.len() > 60, "{heaps:?}");
     let ours = place.path().join("ours");
     copy(&data, &ours);
+    let again = place.path().join("again");
+    copy(&data, &again);
     // The server's own recovery, and its stop.
     let mut theirs = server(&data).spawn().expect("postgres runs");
     drop(theirs.stdin.take());
@@ -209,7 +211,10 @@ fn a_killed_servers_log_is_redone_as_the_server_redoes_it() {
     assert!(output.status.success() && messages.contains("redo done"), "{messages}");
 
     take_back(&ours);
-    let recovered = recovered(&ours);
+    take_back(&again);
+    let on_threads = recovered(&again, 4);
+    let recovered = recovered(&ours, 1);
+    assert_eq!((recovered.end, recovered.counts), (on_threads.end, on_threads.counts));
     let counts = recovered.counts;
     assert!(counts.records > 20_000 && counts.changed > 10_000, "{counts:?}");
     assert!(counts.commits > 500 && counts.aborts > 100 && counts.images > 100, "{counts:?}");
@@ -217,6 +222,8 @@ fn a_killed_servers_log_is_redone_as_the_server_redoes_it() {
 
     let mut compared = 0;
     for path in &heaps {
+        let bytes = |data: &Path| fs::read(data.join(path)).expect("a file");
+        assert!(bytes(&ours) == bytes(&again), "{}: threads make a difference", path.display());
         let (server, engine) = (pages(&data.join(path)), pages(&ours.join(path)));
         // Pages behind the last one that is used may be there or not.
         for block in 0..server.len().max(engine.len()) {
