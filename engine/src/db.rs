@@ -13,7 +13,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base::disk::{Disk, RealDisk};
 use base::sync::Arc;
@@ -55,6 +55,8 @@ pub struct EngineOptions {
     pub slru_buffers: usize,
     /// Where the time comes from.
     pub clock: Clock,
+    /// How long a session waits for a lock before it looks for a deadlock (`deadlock_timeout`).
+    pub deadlock_timeout: Duration,
     /// How the log is written.
     pub log: LogOptions,
     /// When checkpoints are made. The engine's clock is taken for theirs.
@@ -81,6 +83,7 @@ impl Default for EngineOptions {
             buffers: 16_384,
             slru_buffers: 32,
             clock: Clock::default(),
+            deadlock_timeout: Duration::from_secs(1),
             log: LogOptions::default(),
             checkpoint: CheckpointOptions::default(),
             background_writer: BackgroundWriterOptions::default(),
@@ -110,6 +113,7 @@ pub(crate) struct Shared {
     pub(crate) transactions: Transactions,
     pub(crate) catalog: Catalog,
     pub(crate) has_checksums: bool,
+    pub(crate) deadlock_timeout: Duration,
     stopped: OnceLock<String>,
 }
 
@@ -203,7 +207,9 @@ impl Engine {
         let has_checksums = storage.has_checksums();
         let catalog = Catalog::new();
         let stopped = OnceLock::new();
-        let shared = Shared { storage, transactions, catalog, has_checksums, stopped };
+        let deadlock_timeout = options.deadlock_timeout;
+        let shared =
+            Shared { storage, transactions, catalog, has_checksums, deadlock_timeout, stopped };
         let mut engine = Engine {
             checkpointer: None,
             background_writer: None,
@@ -245,19 +251,15 @@ impl Engine {
         self.shared.catalog.names()
     }
 
-    /// The sessions for which a session waits, by their numbers (`pg_blocking_pids`): those whose transactions still run.
+    /// The sessions that keep a session waiting, by their numbers: who holds what it wants, and who waits for that ahead of
+    /// it (`pg_blocking_pids`).
     pub fn blocked_by(&self, session: usize) -> Vec<usize> {
-        let transactions = &self.shared.transactions;
-        let Some(holder) = transactions.waits.holder(session) else { return Vec::new() };
-        let array = transactions.array.shared();
-        let mut positions = 0..array.len();
-        let held = positions.find(|position| array.xid(*position) == holder);
-        held.map(|position| array.number(position).0 as usize).into_iter().collect()
+        self.shared.transactions.locks.blockers(session)
     }
 
-    /// How many sessions wait for another's transaction to end.
+    /// How many sessions wait for a lock, or for another's transaction to end.
     pub fn waiting(&self) -> usize {
-        self.shared.transactions.waits.waiting()
+        self.shared.transactions.locks.waiting()
     }
 
     /// What recovery came to when the engine was opened.

@@ -156,9 +156,9 @@ pub enum Error {
     /// There is one already.
     #[error("table \"{0}\" already exists")]
     TableExists(String),
-    /// Another transaction makes, drops or uses the table.
-    #[error("table \"{0}\" is in use by another transaction (try again when that has ended)")]
-    TableInUse(String),
+    /// The table is locked, and it was not to be waited for.
+    #[error("could not obtain lock on relation \"{0}\"")]
+    LockNotAvailable(String),
     /// No table can be made like this.
     #[error("table \"{table}\": {reason}")]
     TableDefinition {
@@ -173,17 +173,18 @@ pub enum Error {
     /// There can be no more sessions.
     #[error(transparent)]
     Sessions(#[from] procarray::Error),
-    /// Two transactions wait for each other, directly or by way of others.
-    #[error(
-        "deadlock detected: transaction {waiter} would wait for {}, which waits for it (roll back and try again)",
-        Chain(ring)
-    )]
+    /// Sessions wait for each other; this one gave up.
+    #[error("deadlock detected: {} (roll back and try again)", Ring(ring))]
     Deadlock {
-        /// Who was about to wait.
-        waiter: Xid,
-        /// For whom, and for whom those wait.
-        ring: Vec<Xid>,
+        /// Each waits for the next, the last one for the first, which is the one that gave up.
+        ring: Vec<crate::lock::DeadlockLink>,
     },
+    /// A lock was not to be had in time.
+    #[error("canceling statement due to lock timeout")]
+    LockTimeout,
+    /// The statement has run for too long.
+    #[error("canceling statement due to statement timeout")]
+    StatementTimeout,
     /// The row was changed by a transaction that this one's snapshot does not see.
     #[error(
         "could not serialize access due to concurrent {how} of row {tid} of table \"{table}\" (roll back and try again)"
@@ -197,7 +198,7 @@ pub enum Error {
         how: &'static str,
     },
     /// Somebody cancelled what the session did.
-    #[error("canceled as asked for by another thread")]
+    #[error("canceling statement due to user request")]
     Cancelled,
     /// An earlier statement of the transaction failed.
     #[error("the transaction is aborted by an earlier error (roll back)")]
@@ -273,15 +274,52 @@ pub enum Error {
     },
 }
 
-/// `703, 705`
-struct Chain<'a>(&'a [Xid]);
+/// PostgreSQL's sentences, one after the other.
+struct Ring<'a>(&'a [crate::lock::DeadlockLink]);
 
-impl std::fmt::Display for Chain<'_> {
+impl std::fmt::Display for Ring<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (at, xid) in self.0.iter().enumerate() {
-            write!(f, "{}{xid}", if at > 0 { ", " } else { "" })?;
+        for (at, link) in self.0.iter().enumerate() {
+            write!(f, "{}{link}", if at > 0 { " " } else { "" })?;
         }
         Ok(())
+    }
+}
+
+impl Error {
+    /// The code that PostgreSQL gives for it (`errcodes.txt`).
+    pub fn sqlstate(&self) -> &'static str {
+        match self {
+            Error::NoTable(_) => "42P01",
+            Error::TableExists(_) => "42P07",
+            Error::TableDefinition { .. } => "42P16",
+            Error::NotNull { .. } => "23502",
+            Error::Row { .. } => "54000",
+            Error::Deadlock { .. } => "40P01",
+            Error::Serialization { .. } => "40001",
+            Error::Cancelled | Error::StatementTimeout => "57014",
+            Error::LockTimeout | Error::LockNotAvailable(_) => "55P03",
+            Error::TransactionFailed => "25P02",
+            Error::NoSavepoint => "3B001",
+            Error::XidsExhausted { .. } | Error::CommitTimestampWindow(_) => "54000",
+            Error::Sessions(_) => "53300",
+            Error::NoCommitTimestamps => "55000",
+            Error::Stopped(_) | Error::ThreadEnded(_) => "57P02",
+            Error::InBackground { error, .. } => error.sqlstate(),
+            Error::Io { .. }
+            | Error::Log(_)
+            | Error::Buffer(_)
+            | Error::Fork { .. }
+            | Error::Relation { .. }
+            | Error::FailedBefore(_) => "58030",
+            Error::Page { .. }
+            | Error::Heap { .. }
+            | Error::Catalog(_)
+            | Error::MissingPage { .. }
+            | Error::Control(_)
+            | Error::LoadControl(_) => "XX001",
+            _ => "XX000",
+        }
     }
 }
 

@@ -87,6 +87,8 @@ mod error;
 #[cfg(not(any(loom, shuttle)))]
 pub mod heap;
 #[cfg(not(any(loom, shuttle)))]
+mod lock;
+#[cfg(not(any(loom, shuttle)))]
 pub mod recovery;
 #[cfg(not(any(loom, shuttle)))]
 pub mod redo;
@@ -112,10 +114,12 @@ pub use db::{Engine, EngineOptions};
 #[cfg(not(any(loom, shuttle)))]
 pub use error::{At, Error};
 #[cfg(not(any(loom, shuttle)))]
+pub use lock::{AdvisoryKey, DeadlockLink, LockTag, TableLockMode, WaitPolicy};
+#[cfg(not(any(loom, shuttle)))]
 pub use session::{Cancel, Durability, Isolation, Session};
 #[cfg(not(any(loom, shuttle)))]
 pub use table::{PageScan, Row, Scan, Table, VersionChange};
 #[cfg(not(any(loom, shuttle)))]
-pub use transaction::{SavepointId, Transaction};
+pub use transaction::{AdvisoryMode, SavepointId, Transaction};
 #[cfg(not(any(loom, shuttle)))]
 pub use xact::{Clock, SnapshotMode};

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use base::sync::Arc;
 use base::sync::atomic::AtomicBool;
@@ -21,6 +22,7 @@ use crate::data_directory::DEFAULT_DATABASE;
 use crate::db::Shared;
 use crate::heap::Change;
 use crate::heap::placement::Placement;
+use crate::lock::{HeldLocks, Interrupts};
 use crate::transaction::Transaction;
 pub use crate::xact::end::Durability;
 use crate::xact::mode::{ModeHorizon, ModeSnapshot};
@@ -49,6 +51,10 @@ pub struct Session<'e> {
     pub(crate) ids: OwnIds,
     pub(crate) snapshot: Option<ModeSnapshot<'e>>,
     cancelled: Arc<AtomicBool>,
+    pub(crate) locks: HeldLocks,
+    pub(crate) timeouts: Timeouts,
+    /// When the running statement has run for as long as it may.
+    pub(crate) statement_end: Option<Instant>,
     /// The page of each table that rows went to last.
     pub(crate) targets: BTreeMap<Oid, Target>,
     /// Memory that is used again.
@@ -56,6 +62,14 @@ pub struct Session<'e> {
     pub(crate) change: Change,
     /// The horizon, with the number of transactions that had ended when it was taken.
     horizon: Option<(u64, ModeHorizon<'e>)>,
+}
+
+/// How long a session waits.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Timeouts {
+    pub(crate) lock: Option<Duration>,
+    pub(crate) statement: Option<Duration>,
+    pub(crate) deadlock: Duration,
 }
 
 /// A page that a session puts rows into.
@@ -87,7 +101,7 @@ impl Cancel<'_> {
     /// [`Error::Cancelled`], whatever they wait for.
     pub fn cancel(&self) {
         self.cancelled.store(true, Relaxed);
-        self.shared.transactions.waits.wake(self.session);
+        self.shared.transactions.locks.interrupt(self.session);
         self.shared.transactions.time.wake_waiting();
     }
 }
@@ -108,6 +122,9 @@ impl<'e> Session<'e> {
             ids: OwnIds::default(),
             snapshot: None,
             cancelled: Arc::new(AtomicBool::new(false)),
+            locks: HeldLocks::default(),
+            timeouts: Timeouts { deadlock: shared.deadlock_timeout, ..Timeouts::default() },
+            statement_end: None,
             targets: BTreeMap::new(),
             tuple: Vec::new(),
             change: Change::default(),
@@ -173,23 +190,40 @@ impl<'e> Session<'e> {
         }
     }
 
-    /// Waits for another transaction's end, or a subtransaction's.
-    pub(crate) fn wait_for(&mut self, holder: Xid) -> Result<(), Error> {
-        let Some(waiter) = self.ids.top else { unreachable!("who waits has an id") };
-        let (storage, transactions) = (&self.shared.storage, &self.shared.transactions);
-        let is_running = || crate::xact::status::is_in_array(storage, &transactions.array, holder);
-        // The page of one that has ended meanwhile may be gone.
-        let top = match storage.subtrans.topmost(holder, Xid::FIRST_NORMAL) {
-            Ok(top) => top,
-            Err(_) if !is_running()? => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let session = self.number();
-        transactions.waits.wait(session, waiter.xid(), (holder, top), &self.cancelled, is_running)
+    /// How long the session's statements wait for a lock at most (`lock_timeout`); `None` for as long as it takes.
+    pub fn set_lock_timeout(&mut self, timeout: Option<Duration>) {
+        self.timeouts.lock = timeout;
+    }
+
+    /// How long its statements run at most (`statement_timeout`); `None` for as long as it takes. It counts from the next
+    /// statement on.
+    pub fn set_statement_timeout(&mut self, timeout: Option<Duration>) {
+        self.timeouts.statement = timeout;
+    }
+
+    /// How long it waits for a lock before it looks for a deadlock (`deadlock_timeout`).
+    pub fn set_deadlock_timeout(&mut self, timeout: Duration) {
+        self.timeouts.deadlock = timeout;
+    }
+
+    /// What ends the running statement.
+    pub(crate) fn interrupts(&self) -> Interrupts<'_> {
+        Interrupts {
+            cancelled: &self.cancelled,
+            statement_end: self.statement_end,
+            lock_timeout: self.timeouts.lock,
+            deadlock_timeout: self.timeouts.deadlock,
+        }
+    }
+
+    /// A statement begins.
+    pub(crate) fn statement_begins(&mut self) {
+        self.statement_end =
+            self.timeouts.statement.and_then(|timeout| Instant::now().checked_add(timeout));
     }
 
     /// Whether statements may go on.
     pub(crate) fn check_cancelled(&self) -> Result<(), Error> {
-        if self.cancelled.load(Relaxed) { Err(Error::Cancelled) } else { Ok(()) }
+        self.interrupts().check()
     }
 }

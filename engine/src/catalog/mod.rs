@@ -11,15 +11,17 @@
 //! is here decides.
 //!
 //! Invariants: a name that a transaction makes or drops a table by is claimed by it until it ends, and others that would
-//! make or drop one of that name are refused; everybody else goes on seeing the table that was there. A table is dropped
-//! only by a transaction that is its only user, and from then on nobody else uses it. Nothing here waits.
+//! make or drop one of that name wait for that; everybody else goes on seeing the table that was there. Whoever uses a
+//! table has it locked; it is dropped by who has it locked exclusively. Nothing here waits.
 
 pub(crate) mod store;
 
 use std::collections::BTreeMap;
 
+use base::sync::atomic::AtomicBool;
+use base::sync::atomic::Ordering::Relaxed;
 use base::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use base::{Oid, RelFileLocator};
+use base::{Oid, RelFileLocator, Xid};
 
 use crate::Error;
 use crate::data_directory::DEFAULT_DATABASE;
@@ -77,15 +79,8 @@ pub(crate) struct TableEntry {
     pub(crate) definition: Option<Arc<Definition>>,
     pub(crate) types: Arc<[ColumnType]>,
     pub(crate) placement: Arc<Placement>,
-    uses: Mutex<Uses>,
-}
-
-/// Who uses a table.
-#[derive(Debug, Default)]
-struct Uses {
-    transactions: usize,
-    /// Whether one of them drops it, or has dropped it.
-    is_dropped: bool,
+    /// Set and read under the lock of the table.
+    is_gone: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -102,7 +97,7 @@ impl TableEntry {
             columns,
             definition: None,
             placement: Arc::default(),
-            uses: Mutex::default(),
+            is_gone: AtomicBool::new(false),
         }
     }
 
@@ -117,45 +112,14 @@ impl TableEntry {
         self.definition.as_ref().is_some_and(|definition| definition.key_columns.contains(&column))
     }
 
-    /// Begins one transaction's use of the table.
-    ///
-    /// # Errors
-    /// Where another drops it, or has dropped it.
-    pub(crate) fn begin_use(&self) -> Result<(), Error> {
-        let mut uses = lock(&self.uses);
-        if uses.is_dropped {
-            return Err(Error::TableInUse(self.name.clone()));
-        }
-        uses.transactions += 1;
-        Ok(())
+    /// Whether it was dropped for good, or its making rolled back. Known for certain to who has it locked.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.load(Relaxed)
     }
 
-    /// Ends it.
-    pub(crate) fn end_use(&self) {
-        lock(&self.uses).transactions -= 1;
-    }
-
-    /// Keeps all others out; the caller uses the table.
-    ///
-    /// # Errors
-    /// Where somebody else does, too.
-    pub(crate) fn begin_drop(&self) -> Result<(), Error> {
-        let mut uses = lock(&self.uses);
-        if uses.transactions > 1 {
-            return Err(Error::TableInUse(self.name.clone()));
-        }
-        uses.is_dropped = true;
-        Ok(())
-    }
-
-    /// Keeps everybody out: who made it has rolled that back.
-    pub(crate) fn never_was(&self) {
-        lock(&self.uses).is_dropped = true;
-    }
-
-    /// Lets others in again: the table was not dropped after all.
-    pub(crate) fn undo_drop(&self) {
-        lock(&self.uses).is_dropped = false;
+    /// It was dropped for good, or its making rolled back. The caller has it locked.
+    pub(crate) fn set_gone(&self) {
+        self.is_gone.store(true, Relaxed);
     }
 }
 
@@ -180,7 +144,18 @@ struct Name {
 #[derive(Debug)]
 pub(crate) struct Claim {
     session: usize,
+    /// The subtransaction's.
+    xid: Xid,
     table: Option<Arc<TableEntry>>,
+}
+
+/// What became of claiming a name.
+#[derive(Debug)]
+pub(crate) enum Claiming {
+    /// It is; what the transaction had claimed it for before.
+    Claimed(Option<Claim>),
+    /// Another transaction, or a subtransaction of it, has claimed it.
+    HeldBy(Xid),
 }
 
 impl Catalog {
@@ -212,6 +187,11 @@ impl Catalog {
         }
     }
 
+    /// Whether some transaction makes something else of a name.
+    pub(crate) fn is_claimed(&self, name: &str) -> bool {
+        lock(&self.names).get(name).is_some_and(|name| name.claim.is_some())
+    }
+
     /// The tables that a session knows, in the order of their names.
     pub(crate) fn tables_of(&self, session: usize) -> Vec<Arc<TableEntry>> {
         let names = lock(&self.names);
@@ -229,30 +209,28 @@ impl Catalog {
         present.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Claims a name, which is to mean this table, or none, when the session's transaction has committed. Gives what the
-    /// transaction had claimed it for before.
+    /// Claims a name, which is to mean this table, or none, when the session's transaction has committed.
     ///
     /// # Errors
-    /// Where another transaction has claimed it, or it means a table already and is to mean another.
+    /// Where it means a table already and is to mean another.
     pub(crate) fn claim(
         &self,
         name: &str,
         session: usize,
+        xid: Xid,
         table: Option<Arc<TableEntry>>,
-    ) -> Result<Option<Claim>, Error> {
+    ) -> Result<Claiming, Error> {
         let mut names = lock(&self.names);
         let found = names.entry(name.to_owned()).or_default();
         let meant = match &found.claim {
-            Some(claim) if claim.session != session => {
-                return Err(Error::TableInUse(name.to_owned()));
-            }
+            Some(claim) if claim.session != session => return Ok(Claiming::HeldBy(claim.xid)),
             Some(claim) => &claim.table,
             None => &found.present,
         };
         if meant.is_some() && table.is_some() {
             return Err(Error::TableExists(name.to_owned()));
         }
-        Ok(found.claim.replace(Claim { session, table }))
+        Ok(Claiming::Claimed(found.claim.replace(Claim { session, xid, table })))
     }
 
     /// Takes a session's claim back, to what it was before.
@@ -306,34 +284,26 @@ mod tests {
     #[test]
     fn a_name_changes_its_meaning_when_the_transaction_commits() {
         let catalog = Catalog::new();
-        catalog.claim("t", 0, Some(table(1, "t"))).expect("free");
+        let claim = |session, table| catalog.claim("t", session, Xid(700 + session as u32), table);
+        let claimed = |session, table| {
+            let claimed = claim(session, table).expect("no other table");
+            assert!(matches!(claimed, Claiming::Claimed(_)), "{claimed:?}");
+        };
+        claimed(0, Some(table(1, "t")));
         assert_eq!((found(&catalog, 0), found(&catalog, 1)), (Some(1), None));
-        assert!(matches!(catalog.claim("t", 1, None), Err(Error::TableInUse(_))));
+        assert!(matches!(claim(1, None), Ok(Claiming::HeldBy(Xid(700)))));
         catalog.settle("t", 0, true);
         assert_eq!((found(&catalog, 0), found(&catalog, 1)), (Some(1), Some(1)));
-        assert!(matches!(catalog.claim("t", 1, Some(table(2, "t"))), Err(Error::TableExists(_))));
+        assert!(matches!(claim(1, Some(table(2, "t"))), Err(Error::TableExists(_))));
         // Dropped and made again by one transaction.
-        catalog.claim("t", 1, None).expect("free");
-        catalog.claim("t", 1, Some(table(3, "t"))).expect("claimed by the same");
+        claimed(1, None);
+        claimed(1, Some(table(3, "t")));
         assert_eq!((found(&catalog, 0), found(&catalog, 1)), (Some(1), Some(3)));
         catalog.settle("t", 1, false);
         assert_eq!((found(&catalog, 0), found(&catalog, 1)), (Some(1), Some(1)));
-        catalog.claim("t", 1, None).expect("free");
+        claimed(1, None);
         catalog.settle("t", 1, true);
         assert_eq!(found(&catalog, 0), None);
         assert!(catalog.names().is_empty());
-    }
-
-    #[test]
-    fn only_the_only_user_drops_a_table() {
-        let table = table(1, "t");
-        table.begin_use().expect("not dropped");
-        table.begin_use().expect("not dropped");
-        assert!(matches!(table.begin_drop(), Err(Error::TableInUse(_))));
-        table.end_use();
-        table.begin_drop().expect("one user");
-        assert!(matches!(table.begin_use(), Err(Error::TableInUse(_))));
-        table.undo_drop();
-        table.begin_use().expect("not dropped");
     }
 }

@@ -23,6 +23,7 @@ use base::sync::Arc;
 use crate::Error;
 use crate::catalog::{Column, Definition, TableEntry};
 use crate::heap::{ColumnType, TupleValues, Value};
+use crate::lock::TableLockMode;
 use crate::transaction::Transaction;
 use modify::NewRow;
 pub use scan::{PageScan, Scan};
@@ -140,7 +141,7 @@ impl Table {
         values: &[Value<'_>],
     ) -> Result<Tid, Error> {
         transaction.begin_statement()?;
-        transaction.use_table(&self.0)?;
+        transaction.use_table(&self.0, TableLockMode::RowExclusive)?;
         self.0.check_row(values)?;
         let tid =
             transaction.all_or_nothing(|transaction| transaction.insert_row(&self.0, values))?;
@@ -158,7 +159,7 @@ impl Table {
         rows: &[Vec<Value<'_>>],
     ) -> Result<Vec<Tid>, Error> {
         transaction.begin_statement()?;
-        transaction.use_table(&self.0)?;
+        transaction.use_table(&self.0, TableLockMode::RowExclusive)?;
         rows.iter().try_for_each(|row| self.0.check_row(row))?;
         let tids =
             transaction.all_or_nothing(|transaction| transaction.insert_rows(&self.0, rows))?;
@@ -177,7 +178,7 @@ impl Table {
         tid: Tid,
     ) -> Result<Option<Row>, Error> {
         transaction.begin_statement()?;
-        transaction.use_table(&self.0)?;
+        transaction.use_table(&self.0, TableLockMode::AccessShare)?;
         transaction.get_row(&self.0, tid)
     }
 
@@ -189,7 +190,7 @@ impl Table {
         &self,
         transaction: &'t mut Transaction<'s, 'e>,
     ) -> Result<Scan<'t, 's, 'e>, Error> {
-        transaction.use_table(&self.0)?;
+        transaction.use_table(&self.0, TableLockMode::AccessShare)?;
         transaction.scan(&self.0)
     }
 
@@ -198,7 +199,7 @@ impl Table {
     /// # Errors
     /// Where the table's length cannot be found out.
     pub fn scan_pages(&self, transaction: &mut Transaction<'_, '_>) -> Result<PageScan, Error> {
-        transaction.use_table(&self.0)?;
+        transaction.use_table(&self.0, TableLockMode::AccessShare)?;
         transaction.scan_pages(&self.0)
     }
 
@@ -313,7 +314,7 @@ impl Table {
         condition: impl FnMut(&[Value<'_>]) -> bool,
     ) -> Result<bool, Error> {
         transaction.begin_statement()?;
-        transaction.use_table(&self.0)?;
+        transaction.use_table(&self.0, TableLockMode::RowExclusive)?;
         let deleted = transaction
             .all_or_nothing(|transaction| transaction.delete_row(&self.0, tid, condition))?;
         transaction.next_command();
@@ -327,7 +328,7 @@ impl Table {
         decide: impl FnMut(&Row, &mut Vec<u8>) -> Result<NewRow, Error>,
     ) -> Result<Option<Tid>, Error> {
         transaction.begin_statement()?;
-        transaction.use_table(&self.0)?;
+        transaction.use_table(&self.0, TableLockMode::RowExclusive)?;
         let changed = transaction
             .all_or_nothing(|transaction| transaction.modify_row(&self.0, tid, decide))?;
         transaction.next_command();

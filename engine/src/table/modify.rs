@@ -13,7 +13,7 @@
 //! looking and changing, so that the loser of a race goes round again. Source: `heap_update`, `heap_delete`,
 //! `EvalPlanQual`.
 //!
-//! Invariant: the transaction has an id before it waits, so that others can find the ring that would close.
+//! Invariant: no page is locked while another transaction is waited for.
 
 use base::page::LinePointer;
 use base::{
@@ -31,6 +31,7 @@ use crate::buffer::{PageName, PageWrite};
 use crate::catalog::TableEntry;
 use crate::heap::update::{Updating, update, update_to_other_page};
 use crate::heap::{Change, CommandStamp, HeapError, NewXmax, Value, delete};
+use crate::lock::WaitPolicy;
 use crate::session::{Isolation, Session};
 use crate::transaction::Transaction;
 use base::sync::Arc;
@@ -116,7 +117,7 @@ impl Transaction<'_, '_> {
                 Looked::Gone => return Ok(None),
                 Looked::HeldBy(holder) => {
                     drop(pinned);
-                    self.session.wait_for(holder)?;
+                    self.session.wait_for(holder, WaitPolicy::Wait)?;
                     continue;
                 }
                 Looked::Updated { next, by } => {

@@ -5,7 +5,7 @@
 use base::RelFileLocator;
 
 use super::Transaction;
-use super::savepoint::Claimed;
+use super::savepoint::{Claimed, own_lock};
 use super::tables::remove_files;
 use crate::Error;
 use crate::session::{Durability, Session};
@@ -62,7 +62,6 @@ impl Transaction<'_, '_> {
                 if commits { ending.commit(&gone, durability) } else { ending.abort(&gone) }
             }
         };
-        session.ids.clear();
         if commits && let Err(error) = &ended {
             shared.stop(error);
         }
@@ -73,13 +72,15 @@ impl Transaction<'_, '_> {
         for Claimed { name, .. } in self.claimed.drain(..) {
             shared.catalog.settle(&name, session.number(), has_committed);
         }
-        for table in self.dropped.drain(..).filter(|_| !has_committed) {
-            table.undo_drop();
-        }
-        if !has_committed {
-            self.made.iter().for_each(|table| table.never_was());
-        }
-        self.used.drain(..).for_each(|table| table.end_use());
+        let gone = if has_committed { &self.dropped } else { &self.made };
+        gone.iter().for_each(|table| table.set_gone());
+        // A subtransaction that was released has given its own back.
+        let own =
+            session.ids.top.into_iter().chain(self.levels.iter().filter_map(|level| level.xid));
+        let own: Vec<_> = own.map(own_lock).collect();
+        session.ids.clear();
+        let taken = session.locks.cut(0);
+        session.release(own.into_iter().chain(taken));
         session.combos.clear();
         ended
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`savepoint`] | subtransactions: begun, released, rolled back |
 //! | [`tables`] | tables looked up, made and dropped |
+//! | [`locks`] | tables and advisory locks |
 //! | [`end`] | commit and rollback |
 //!
 //! Each statement of a read committed transaction has a snapshot of its own, each repeatable read transaction one for all.
@@ -14,6 +15,7 @@
 //! that may have left a statement half done, it can only be rolled back, whole or to a savepoint.
 
 mod end;
+mod locks;
 mod savepoint;
 mod tables;
 
@@ -23,6 +25,7 @@ use base::{CommandId, FullXid, Xid};
 use crate::Error;
 use crate::catalog::TableEntry;
 use crate::session::{Isolation, Session};
+pub use locks::AdvisoryMode;
 pub use savepoint::SavepointId;
 use savepoint::{Claimed, Level};
 
@@ -41,8 +44,6 @@ pub struct Transaction<'s, 'e> {
     savepoints: u32,
     /// Ids of subtransactions that the log does not tie to this transaction yet.
     unreported: Vec<Xid>,
-    /// Tables that others cannot drop until it ends.
-    used: Vec<Arc<TableEntry>>,
     /// Names of tables that it makes or drops.
     claimed: Vec<Claimed>,
     made: Vec<Arc<TableEntry>>,
@@ -62,7 +63,6 @@ impl<'s, 'e> Transaction<'s, 'e> {
             levels: Vec::new(),
             savepoints: 0,
             unreported: Vec::new(),
-            used: Vec::new(),
             claimed: Vec::new(),
             made: Vec::new(),
             dropped: Vec::new(),
@@ -88,6 +88,9 @@ impl Transaction<'_, '_> {
     pub(crate) fn begin_statement(&mut self) -> Result<(), Error> {
         self.check()?;
         let session = &mut *self.session;
+        if !self.is_in_command {
+            session.statement_begins();
+        }
         session.check_cancelled()?;
         if self.is_in_command {
             return Ok(());
@@ -108,7 +111,14 @@ impl Transaction<'_, '_> {
     pub(crate) fn next_command(&mut self) {
         if !self.is_in_command {
             self.command += 1;
+            self.session.statement_end = None;
         }
+    }
+
+    /// Has the time of a statement that takes no snapshot, as `LOCK TABLE`, begin now. Others begin theirs themselves; it
+    /// ends with the next of them.
+    pub fn begin_time(&mut self) {
+        self.session.statement_begins();
     }
 
     /// Begins a command of several parts, as an SQL statement is: up to [`Transaction::end_command`] everything is read

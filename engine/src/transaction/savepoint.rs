@@ -20,6 +20,7 @@ use super::tables::remove_files;
 use crate::Error;
 use crate::catalog::Claim;
 use crate::checkpoint::running_xacts_are_logged;
+use crate::lock::{LockTag, TableLockMode, WaitPolicy};
 use crate::session::Session;
 use crate::xact::end::Ending;
 use crate::xact::xids;
@@ -38,9 +39,9 @@ pub struct SavepointId(u32);
 #[derive(Debug)]
 pub(super) struct Level {
     id: SavepointId,
-    xid: Option<FullXid>,
+    pub(super) xid: Option<FullXid>,
     /// The lengths of the transaction's lists when it began.
-    used: usize,
+    locks: usize,
     claimed: usize,
     made: usize,
     dropped: usize,
@@ -63,10 +64,10 @@ impl Transaction<'_, '_> {
         self.check()?;
         let id = SavepointId(self.savepoints);
         self.savepoints += 1;
-        let Transaction { used, claimed, made, dropped, .. } = &*self;
-        let (used, claimed) = (used.len(), claimed.len());
+        let Transaction { claimed, made, dropped, .. } = &*self;
+        let (locks, claimed) = (self.session.locks.length(), claimed.len());
         let (made, dropped) = (made.len(), dropped.len());
-        self.levels.push(Level { id, xid: None, used, claimed, made, dropped });
+        self.levels.push(Level { id, xid: None, locks, claimed, made, dropped });
         self.session.ids.current = None;
         Ok(id)
     }
@@ -78,7 +79,9 @@ impl Transaction<'_, '_> {
     pub fn release(&mut self, savepoint: SavepointId) -> Result<(), Error> {
         self.check()?;
         let at = self.level_of(savepoint)?;
-        self.levels.truncate(at);
+        // Whoever waits for a released subtransaction waits for the transaction from here on.
+        let released = self.levels.drain(at..).filter_map(|level| level.xid);
+        self.session.release(released.map(own_lock));
         self.set_current();
         Ok(())
     }
@@ -94,15 +97,16 @@ impl Transaction<'_, '_> {
         self.levels.truncate(at + 1);
         let level = &mut self.levels[at];
         let xid = level.xid.take();
-        let (used, claimed, made, dropped) = (level.used, level.claimed, level.made, level.dropped);
+        let (locks, claimed, made, dropped) =
+            (level.locks, level.claimed, level.made, level.dropped);
         let made = self.made.split_off(made);
         let files: Vec<_> = made.iter().map(|table| table.locator).collect();
         let shared = self.session.shared;
+        let own = xid.map_or_else(Vec::new, |xid| self.session.ids.cut(xid));
         let aborted = match xid {
             None => Ok(()),
             Some(xid) => {
-                let Session { backend, inserter, ids, .. } = &mut *self.session;
-                let own = ids.cut(xid);
+                let Session { backend, inserter, .. } = &mut *self.session;
                 let (storage, transactions) = (&shared.storage, &shared.transactions);
                 let children = &own[1..];
                 Ending { storage, transactions, backend, inserter, xid, children }
@@ -116,9 +120,10 @@ impl Transaction<'_, '_> {
         for Claimed { name, before } in self.claimed.drain(claimed..).rev() {
             shared.catalog.restore(&name, session, before);
         }
-        self.dropped.drain(dropped..).for_each(|table| table.undo_drop());
-        made.iter().for_each(|table| table.never_was());
-        self.used.drain(used..).for_each(|table| table.end_use());
+        self.dropped.truncate(dropped);
+        made.iter().for_each(|table| table.set_gone());
+        let since = self.session.locks.cut(locks);
+        self.session.release(own.into_iter().map(own_lock).chain(since));
         self.set_current();
         self.has_failed = aborted.is_err();
         self.is_in_command = false;
@@ -139,19 +144,26 @@ impl Transaction<'_, '_> {
     /// Gives ids to the transaction and to all savepoints, the innermost last, whose id it returns.
     #[cold]
     pub(super) fn assign_missing(&mut self) -> Result<Xid, Error> {
-        let Session { shared, backend, inserter, ids, .. } = &mut *self.session;
+        let shared = self.session.shared;
         let (storage, transactions) = (&shared.storage, &shared.transactions);
-        let top = match ids.top {
+        let top = match self.session.ids.top {
             Some(top) => top,
-            None => *ids.top.insert(xids::assign(storage, transactions, backend, inserter)?),
+            None => {
+                let Session { backend, inserter, ids, .. } = &mut *self.session;
+                let xid = *ids.top.insert(xids::assign(storage, transactions, backend, inserter)?);
+                self.session.lock_own(xid)?;
+                xid
+            }
         };
         let mut innermost = top;
         for level in &mut self.levels {
             if level.xid.is_none() {
+                let Session { backend, inserter, ids, .. } = &mut *self.session;
                 let parent = innermost;
                 let xid = xids::assign_child(storage, transactions, backend, inserter, parent)?;
                 level.xid = Some(xid);
                 ids.children.push(xid);
+                self.session.lock_own(xid)?;
                 self.unreported.push(xid.xid());
             }
             innermost = level.xid.unwrap_or(innermost);
@@ -164,11 +176,25 @@ impl Transaction<'_, '_> {
                     let xid = innermost.xid();
                     let record =
                         NewRecord { xid, main: &[&main], ..NewRecord::new(XACT, ASSIGNMENT) };
-                    storage.log.log().insert(inserter, &record)?;
+                    storage.log.log().insert(&mut self.session.inserter, &record)?;
                 }
             }
         }
-        ids.current = Some(innermost);
+        self.session.ids.current = Some(innermost);
         Ok(innermost.xid())
+    }
+}
+
+/// The lock of an id that a transaction holds as long as it runs under it.
+pub(super) fn own_lock(xid: FullXid) -> (LockTag, TableLockMode) {
+    (LockTag::Transaction(xid.xid()), TableLockMode::Exclusive)
+}
+
+impl Session<'_> {
+    /// Takes the lock of an id that was just given out: nobody knows of it yet.
+    fn lock_own(&self, xid: FullXid) -> Result<(), Error> {
+        let (tag, mode) = own_lock(xid);
+        let locks = &self.shared.transactions.locks;
+        locks.acquire(self.number(), tag, mode, WaitPolicy::Wait, &self.interrupts()).map(drop)
     }
 }

@@ -10,8 +10,9 @@ use wal::write::NewRecord;
 use super::Transaction;
 use super::savepoint::Claimed;
 use crate::Error;
-use crate::catalog::{Column, Definition, TableEntry, store};
+use crate::catalog::{Claiming, Column, Definition, TableEntry, store};
 use crate::db::Shared;
+use crate::lock::{LockTag, TableLockMode, WaitPolicy};
 use crate::table::Table;
 
 const XLOG: u8 = 0;
@@ -22,23 +23,44 @@ const LONGEST_NAME: usize = 63;
 const MOST_COLUMNS: usize = 1600;
 
 impl Transaction<'_, '_> {
-    /// A table.
+    /// A table, to be read (`ACCESS SHARE`); what else is done with it locks it for that.
     ///
     /// # Errors
-    /// Where there is none of this name, or another transaction drops it.
+    /// As [`Transaction::open_table`].
     pub fn table(&mut self, name: &str) -> Result<Table, Error> {
+        self.open_table(name, TableLockMode::AccessShare, WaitPolicy::Wait)
+    }
+
+    /// A table, locked. Another transaction that drops it is waited for.
+    ///
+    /// # Errors
+    /// [`Error::NoTable`] where there is none of this name; as [`Transaction::lock_table`].
+    pub fn open_table(
+        &mut self,
+        name: &str,
+        mode: TableLockMode,
+        policy: WaitPolicy,
+    ) -> Result<Table, Error> {
         self.check()?;
-        let found = self.session.shared.catalog.find(name, self.session.number());
-        let entry = found.ok_or_else(|| Error::NoTable(name.to_owned()))?;
-        self.use_table(&entry)?;
-        Ok(Table::new(entry))
+        loop {
+            let found = self.session.shared.catalog.find(name, self.session.number());
+            let entry = found.ok_or_else(|| Error::NoTable(name.to_owned()))?;
+            match self.lock_entry(&entry, mode, policy) {
+                Ok(()) => return Ok(Table::new(entry)),
+                // There may be another one of that name by now.
+                Err(Error::NoTable(_)) => {
+                    self.session.unlock(LockTag::Relation(entry.oid), mode);
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Makes a table. Others see it when the transaction has committed.
     ///
     /// # Errors
-    /// Where there is one of this name, or another transaction makes or drops one; where names or columns cannot be
-    /// had; and as the disk says.
+    /// Where there is one of this name, and no transaction that runs drops it; where names or columns cannot be had; and as
+    /// the disk says.
     pub fn create_table(&mut self, name: &str, columns: &[Column]) -> Result<Table, Error> {
         self.create_defined_table(name, columns, None)
     }
@@ -74,7 +96,7 @@ impl Transaction<'_, '_> {
     ) -> Result<Arc<TableEntry>, Error> {
         let shared = self.session.shared;
         let session = self.session.number();
-        if shared.catalog.find(name, session).is_some() {
+        if shared.catalog.find(name, session).is_some() && !shared.catalog.is_claimed(name) {
             return Err(Error::TableExists(name.to_owned()));
         }
         self.assign_xid()?;
@@ -98,53 +120,47 @@ impl Transaction<'_, '_> {
         let entry = Arc::new(entry);
         self.made.push(Arc::clone(&entry));
         store::log_create(&shared.storage, &mut self.session.inserter, &entry)?;
-        let before = shared.catalog.claim(name, session, Some(Arc::clone(&entry)))?;
-        self.claimed.push(Claimed { name: name.to_owned(), before });
-        self.use_table(&entry)?;
+        self.claim(name, Some(&entry))?;
+        self.use_table(&entry, TableLockMode::AccessExclusive)?;
         store::insert(self, &shared.catalog, &entry)?;
         self.next_command();
         Ok(entry)
     }
 
-    /// Drops a table. Others see that when the transaction has committed.
+    /// Claims a name; another transaction that has claimed it is waited for.
+    fn claim(&mut self, name: &str, table: Option<&Arc<TableEntry>>) -> Result<(), Error> {
+        let (catalog, session) = (&self.session.shared.catalog, self.session.number());
+        let xid = self.assign_xid()?;
+        loop {
+            match catalog.claim(name, session, xid, table.map(Arc::clone))? {
+                Claiming::Claimed(before) => {
+                    self.claimed.push(Claimed { name: name.to_owned(), before });
+                    return Ok(());
+                }
+                Claiming::HeldBy(other) => self.session.wait_for(other, WaitPolicy::Wait)?,
+            };
+        }
+    }
+
+    /// Drops a table, when nobody else uses it any more. Others see that when the transaction has committed.
     ///
     /// # Errors
-    /// Where there is none of this name, or another transaction uses it.
+    /// As [`Transaction::open_table`]; where it is the engine's own.
     pub fn drop_table(&mut self, name: &str) -> Result<(), Error> {
-        let table = self.table(name)?;
+        let table = self.open_table(name, TableLockMode::AccessExclusive, WaitPolicy::Wait)?;
         let entry = Arc::clone(table.entry());
         let shared = self.session.shared;
         if shared.catalog.own().iter().any(|own| own.oid == entry.oid) {
             let reason = "it is the engine's own and cannot be dropped".to_owned();
             return Err(Error::TableDefinition { table: name.to_owned(), reason });
         }
-        entry.begin_drop()?;
-        match shared.catalog.claim(name, self.session.number(), None) {
-            Ok(before) => self.claimed.push(Claimed { name: name.to_owned(), before }),
-            Err(error) => {
-                entry.undo_drop();
-                return Err(error);
-            }
-        }
+        self.claim(name, None)?;
         self.dropped.push(Arc::clone(&entry));
         self.all_or_nothing(|transaction| {
             store::delete(transaction, &shared.catalog, entry.oid)?;
             transaction.next_command();
             Ok(())
         })
-    }
-
-    /// Has others wait with dropping the table until this transaction ends.
-    pub(crate) fn use_table(&mut self, entry: &Arc<TableEntry>) -> Result<(), Error> {
-        if self.used.iter().any(|used| Arc::ptr_eq(used, entry)) {
-            if self.dropped.iter().any(|dropped| Arc::ptr_eq(dropped, entry)) {
-                return Err(Error::NoTable(entry.name.clone()));
-            }
-            return Ok(());
-        }
-        entry.begin_use()?;
-        self.used.push(Arc::clone(entry));
-        Ok(())
     }
 }
 

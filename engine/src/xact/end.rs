@@ -131,7 +131,6 @@ impl Ending<'_> {
         self.transactions.time.abort(self.xid, self.children);
         let all: Vec<FullXid> = [self.xid].iter().chain(self.children).copied().collect();
         self.backend.abort_subtransactions(&all);
-        self.transactions.waits.ended(&all);
         logged.map(drop)
     }
 
@@ -179,10 +178,6 @@ impl Ending<'_> {
         self.transactions.time.release(self.backend);
         self.backend.end_transaction();
         self.transactions.writers.fetch_sub(1, Relaxed);
-        self.transactions.waits.ended(&[self.xid]);
-        if !self.children.is_empty() {
-            self.transactions.waits.ended(self.children);
-        }
     }
 }
 

@@ -7,13 +7,13 @@
 //! | [`own_ids`] | which ids are a session's own |
 //! | [`xids`] | gives ids out, to transactions and to subtransactions, and makes room for them in the logs of transactions |
 //! | [`end`] | commits and aborts |
-//! | [`waits`] | waits for others' ends, and finds deadlocks |
+//! | [`wait`] | waits for others' ends |
 //!
 //! # The order of a commit
 //!
 //! ```text
 //! commit gate entered ─► timestamp drawn ─► commit record inserted ─► flushed ─► pg_xact ─► pg_commit_ts
-//!     ─► gate left ─► timestamp published ─► out of the process array ─► who waits is woken
+//!     ─► gate left ─► timestamp published ─► out of the process array ─► locks given back
 //! ```
 //!
 //! Invariants: nobody sees a commit that is not durable, asynchronous ones aside; whoever finds a transaction not running
@@ -23,7 +23,7 @@ pub(crate) mod end;
 pub(crate) mod mode;
 pub(crate) mod own_ids;
 pub(crate) mod status;
-pub(crate) mod waits;
+pub(crate) mod wait;
 pub(crate) mod xids;
 
 use std::fmt;
@@ -34,17 +34,17 @@ use base::{TimestampTz, Xid};
 use procarray::{ClogGroup, Config, GroupClear, ProcArray};
 
 use crate::Error;
+use crate::lock::LockManager;
 use crate::storage::{Running, RunningTransactions, Storage};
 use mode::Time;
 pub use mode::{Clock, SnapshotMode};
-use waits::Waits;
 
 /// All transactions of an engine.
 pub(crate) struct Transactions {
     pub(crate) array: Arc<ProcArray>,
     pub(crate) clog_group: ClogGroup,
     pub(crate) time: Time,
-    pub(crate) waits: Waits,
+    pub(crate) locks: LockManager,
     /// How many have an id, for the commit delay.
     pub(crate) writers: AtomicU32,
 }
@@ -75,7 +75,7 @@ impl Transactions {
         Ok(Transactions {
             clog_group: ClogGroup::new(&array),
             time: Time::start(storage, mode, clock, last, sessions, next_xid)?,
-            waits: Waits::new(sessions as usize),
+            locks: LockManager::new(sessions as usize),
             writers: AtomicU32::new(0),
             array,
         })

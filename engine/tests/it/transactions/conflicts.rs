@@ -1,5 +1,6 @@
 //! Two transactions and one row: who waits, who goes on, who is refused.
 
+use super::locks::FOREVER;
 use super::*;
 use base::sync::thread;
 use engine::Error;
@@ -189,6 +190,8 @@ fn of_two_who_wait_for_each_other_one_is_refused() {
         let [one, other] = &mut sessions;
         let mut one = one.begin(Isolation::ReadCommitted).expect("begun");
         let mut other = other.begin(Isolation::ReadCommitted).expect("begun");
+        // The other one looks for the ring.
+        one.set_deadlock_timeout(FOREVER);
         add(&table, &mut one, tids[0], 1).expect("free");
         add(&table, &mut other, tids[1], 1).expect("free");
         thread::scope(|scope| {

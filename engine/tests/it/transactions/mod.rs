@@ -4,12 +4,14 @@ mod bank;
 mod conflicts;
 mod dumped;
 mod failures;
+mod locks;
 mod recovered;
 mod rows;
 mod savepoints;
 mod tools;
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use base::Tid;
 use base::disk::Disk;
@@ -28,7 +30,15 @@ const MODES: [SnapshotMode; 3] =
 /// A small engine.
 fn options(mode: SnapshotMode) -> EngineOptions {
     let log = LogOptions { buffer_pages: 64, ..LogOptions::default() };
-    EngineOptions { mode, sessions: 20, buffers: 128, slru_buffers: 8, log, ..Default::default() }
+    EngineOptions {
+        mode,
+        sessions: 20,
+        buffers: 128,
+        slru_buffers: 8,
+        log,
+        deadlock_timeout: Duration::from_millis(10),
+        ..Default::default()
+    }
 }
 
 /// An engine in a new data directory on a disk in memory.

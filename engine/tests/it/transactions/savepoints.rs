@@ -1,6 +1,7 @@
 //! Savepoints: what is rolled back was never there, what is released is the transaction's, at any depth, in every mode,
 //! for the transaction itself, for others, and after a crash.
 
+use super::locks::FOREVER;
 use super::recovered::{quiet, reopen};
 use super::*;
 use base::sync::thread;
@@ -147,6 +148,7 @@ fn a_ring_of_subtransactions_is_found() {
     let [one, other] = &mut sessions;
     let mut one = one.begin(Isolation::ReadCommitted).expect("begun");
     let mut other = other.begin(Isolation::ReadCommitted).expect("begun");
+    one.set_deadlock_timeout(FOREVER);
     one.savepoint().expect("begun");
     table.update(&mut one, tids[0], &account(0, 1)).expect("free");
     let savepoint = other.savepoint().expect("begun");
