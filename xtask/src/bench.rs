@@ -5,6 +5,7 @@ mod ext;
 mod ext_report;
 mod log;
 mod log_peer;
+mod log_recovery;
 mod log_report;
 mod machine;
 mod measure;
@@ -28,7 +29,8 @@ pub(crate) struct Arguments {
 enum Subject {
     /// Reading a log of more than 1.5 GB: `strata waldump` against pg_waldump.
     Wal(wal::Arguments),
-    /// Writing the log: insertion against memcpy, durable commits against fdatasync and PostgreSQL.
+    /// Writing the log and recovering from it: insertion against memcpy, durable commits against fdatasync and PostgreSQL,
+    /// recovery against PostgreSQL.
     Log(log::Arguments),
     /// Taking and asking snapshots, ending transactions: against PostgreSQL's GetSnapshotData.
     Snapshot(snapshot::Arguments),

@@ -122,6 +122,33 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Makes a cluster from a copy of a data directory that nobody has open, which need not be a server's own: what
+    /// configures it is made anew.
+    pub(crate) fn over_copy_of(
+        installation: Installation,
+        data: &Path,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
+        let cluster = Self::empty(installation)?;
+        let copy = cluster.data_dir();
+        let mut cp = process::command("cp");
+        process::run(cp.args(["--recursive", "--preserve=mode"]).arg(data).arg(&copy))?;
+        fs::write(copy.join("postgresql.conf"), "")?;
+        fs::write(copy.join("pg_hba.conf"), "local all all trust\n")?;
+        fs::write(copy.join("pg_ident.conf"), "")?;
+        if let Some(user) = identity::server_user() {
+            let owner = format!("{}:{}", user.uid, user.gid);
+            process::run(process::command("chown").args(["--recursive", &owner]).arg(&copy))?;
+        }
+        cluster.configure(&SETTINGS)?;
+        cluster.configure(&[(
+            "unix_socket_directories",
+            &cluster.socket_directory().display().to_string(),
+        )])?;
+        cluster.configure(settings)?;
+        Ok(cluster)
+    }
+
     /// The temporary directory and its watchdog, with no data directory.
     fn empty(installation: Installation) -> Result<Self> {
         let base = make_base_directory()?;

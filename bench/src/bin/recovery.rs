@@ -7,6 +7,8 @@
 //!
 //! `recovery DIRECTORY redo BUFFERS THREADS` recovers, whoever wrote the log: the engine, or a PostgreSQL 15 without
 //! changes of indexes since its last checkpoint.
+//!
+//! `recovery DIRECTORY forget` has the kernel forget the files in it.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -34,11 +36,13 @@ fn main() {
             number(megabytes) as u64 * 1_000_000,
             number(sessions) as u32,
         ),
+        [directory, "forget"] => return forget(Path::new(directory)),
         [directory, "redo", buffers, threads] => {
             redo(Path::new(directory), number(buffers), number(threads))
         }
         _ => panic!(
-            "usage: recovery DIRECTORY load SCALE MEGABYTES SESSIONS | recovery DIRECTORY redo BUFFERS THREADS"
+            "usage: recovery DIRECTORY load SCALE MEGABYTES SESSIONS | recovery DIRECTORY redo BUFFERS THREADS | \
+             recovery DIRECTORY forget"
         ),
     };
     println!("{}", serde_json::to_string(&done).expect("plain numbers"));
@@ -93,6 +97,19 @@ fn load(directory: &Path, scale: usize, bytes: u64, sessions: u32) -> Done {
     // Nothing is closed: what follows is a recovery.
     std::mem::forget(engine);
     done
+}
+
+fn forget(directory: &Path) {
+    for entry in std::fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            forget(&path);
+        } else if let Ok(file) = std::fs::File::open(&path) {
+            file.sync_all().expect("syncs");
+            let advice = rustix::fs::Advice::DontNeed;
+            rustix::fs::fadvise(&file, 0, None, advice).expect("takes advice");
+        }
+    }
 }
 
 fn redo(directory: &Path, buffers: usize, threads: usize) -> Done {

@@ -1,5 +1,5 @@
-//! `cargo xtask bench log`: the log alone. Inserting records without a sync, against memcpy; durable commits, against
-//! the disk's own rate of fdatasync and against PostgreSQL 15, which commits inside its server.
+//! `cargo xtask bench log`: inserting records without a sync, against memcpy; durable commits, against the disk's own rate
+//! of fdatasync and against PostgreSQL 15, which commits inside its server; recovery, against PostgreSQL 15's.
 //!
 //! The program `log` of the crate `bench` measures and prints a line of JSON for each figure. Its rounds of commits and
 //! the server's take turns, on the same file system.
@@ -12,7 +12,8 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::bench::log_peer::Peer;
-use crate::bench::log_report::{self, Commits, Insertion};
+use crate::bench::log_recovery;
+use crate::bench::log_report::{self, Commits, Figures, Insertion};
 use crate::bench::machine::Machine;
 use crate::setup::{self, Needs};
 use crate::{process, workspace};
@@ -27,6 +28,22 @@ pub(crate) struct Arguments {
     /// The directory whose disk is measured; the server's data directory is a temporary one (TMPDIR).
     #[arg(long, value_name = "DIR", default_value = "target/bench-log")]
     directory: PathBuf,
+
+    /// Measure this part alone, print it, and leave the report as it is.
+    #[arg(long, value_enum)]
+    part: Option<Part>,
+
+    /// Megabytes of log that are recovered.
+    #[arg(long, value_name = "N", default_value = "1000")]
+    recovery_megabytes: u64,
+}
+
+/// What can be measured alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    Insertion,
+    Commits,
+    Recovery,
 }
 
 /// Lengths of the records that are inserted.
@@ -52,17 +69,46 @@ enum Measured {
 pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     setup::ensure_installed(&Needs::SERVER_WITH_HEADERS)?;
     let machine = Machine::before_measuring();
-    let build = ["build", "--release", "--package", "pgstrata-bench", "--bin", "log"];
+    let build =
+        ["build", "--release", "--package", "pgstrata-bench", "--bin", "log", "--bin", "recovery"];
     process::run_shown(workspace::cargo().args(build))?;
     let directory = workspace::directory().join(&arguments.directory);
     fs::create_dir_all(&directory)?;
+    let wants = |part| arguments.part.is_none_or(|only| only == part);
+    let mut figures = Figures::default();
+    if wants(Part::Insertion) {
+        figures.insertions = measure_insertions(&directory)?;
+    }
+    if wants(Part::Commits) {
+        figures.commits = measure_commits(&directory)?;
+    }
+    if wants(Part::Recovery) {
+        figures.recoveries = log_recovery::measure(&directory, arguments.recovery_megabytes)?;
+    }
+    let output = workspace::directory().join(&arguments.output);
+    let before = fs::read_to_string(&output).unwrap_or_default();
+    let report = log_report::report(&machine, &figures, &before)?;
+    print!("{report}");
+    if arguments.part.is_some() {
+        println!("xtask: only a part was measured; the report is as it was");
+        return Ok(());
+    }
+    if let Some(parent) = output.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::write(&output, report)?;
+    println!("xtask: wrote {}", output.display());
+    Ok(())
+}
+
+fn measure_insertions(directory: &Path) -> Result<Vec<Insertion>> {
     println!("xtask: inserting, about a minute");
     let mut insertions = Vec::new();
     for (length, threads) in
         LENGTHS.iter().flat_map(|length| THREADS.map(|threads| (length, threads)))
     {
         let arguments = ["insertion", &length.to_string(), &threads.to_string()];
-        for measured in run_program(&directory, &arguments)? {
+        for measured in run_program(directory, &arguments)? {
             if let Measured::Insertion { length, threads, memcpy_ns, memory_ns, files_ns } =
                 measured
             {
@@ -70,16 +116,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
             }
         }
     }
-    let commits = measure_commits(&directory)?;
-    let report = log_report::report(&machine, &insertions, &commits)?;
-    print!("{report}");
-    let output = workspace::directory().join(&arguments.output);
-    if let Some(parent) = output.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    fs::write(&output, report)?;
-    println!("xtask: wrote {}", output.display());
-    Ok(())
+    Ok(insertions)
 }
 
 fn measure_commits(directory: &Path) -> Result<Vec<Commits>> {
