@@ -110,6 +110,28 @@ pub struct Tid {
     pub offset: OffsetNumber,
 }
 
+impl Tid {
+    /// Bytes on the disk.
+    pub const SIZE: usize = 6;
+
+    /// From its bytes: the block's upper half, its lower half, the line pointer, each little-endian.
+    #[inline]
+    pub const fn from_bytes(bytes: [u8; Tid::SIZE]) -> Tid {
+        let [h0, h1, l0, l1, o0, o1] = bytes;
+        let (high, low) = (u16::from_le_bytes([h0, h1]), u16::from_le_bytes([l0, l1]));
+        Tid { block: (high as u32) << 16 | low as u32, offset: u16::from_le_bytes([o0, o1]) }
+    }
+
+    /// Its bytes.
+    #[inline]
+    pub const fn to_bytes(self) -> [u8; Tid::SIZE] {
+        let [h0, h1] = ((self.block >> 16) as u16).to_le_bytes();
+        let [l0, l1] = (self.block as u16).to_le_bytes();
+        let [o0, o1] = self.offset.to_le_bytes();
+        [h0, h1, l0, l1, o0, o1]
+    }
+}
+
 /// `(block,offset)`.
 impl fmt::Display for Tid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

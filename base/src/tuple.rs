@@ -257,11 +257,7 @@ impl HeapTupleHeader {
             xmin: Xid(u32::from_le_bytes([b[0], b[1], b[2], b[3]])),
             xmax: Xid(u32::from_le_bytes([b[4], b[5], b[6], b[7]])),
             field3: u32::from_le_bytes([b[8], b[9], b[10], b[11]]),
-            ctid: Tid {
-                block: (u16::from_le_bytes([b[12], b[13]]) as u32) << 16
-                    | u16::from_le_bytes([b[14], b[15]]) as u32,
-                offset: u16::from_le_bytes([b[16], b[17]]),
-            },
+            ctid: Tid::from_bytes([b[12], b[13], b[14], b[15], b[16], b[17]]),
             infomask2: Infomask2::from_bits_retain(u16::from_le_bytes([b[18], b[19]])),
             infomask: Infomask::from_bits_retain(u16::from_le_bytes([b[20], b[21]])),
             hoff: b[22],
@@ -274,9 +270,7 @@ impl HeapTupleHeader {
         bytes[0..4].copy_from_slice(&self.xmin.0.to_le_bytes());
         bytes[4..8].copy_from_slice(&self.xmax.0.to_le_bytes());
         bytes[8..12].copy_from_slice(&self.field3.to_le_bytes());
-        bytes[12..14].copy_from_slice(&((self.ctid.block >> 16) as u16).to_le_bytes());
-        bytes[14..16].copy_from_slice(&(self.ctid.block as u16).to_le_bytes());
-        bytes[16..18].copy_from_slice(&self.ctid.offset.to_le_bytes());
+        bytes[12..18].copy_from_slice(&self.ctid.to_bytes());
         bytes[18..20].copy_from_slice(&self.infomask2.bits().to_le_bytes());
         bytes[20..22].copy_from_slice(&self.infomask.bits().to_le_bytes());
         bytes[22] = self.hoff;

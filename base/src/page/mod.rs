@@ -25,6 +25,7 @@
 mod add;
 mod compact;
 mod header;
+mod index_items;
 mod line_pointer;
 #[cfg(test)]
 mod tests;

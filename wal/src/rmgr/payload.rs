@@ -272,11 +272,10 @@ impl Element for RelFileLocator {
 }
 
 impl Element for Tid {
-    const SIZE: usize = 6;
+    const SIZE: usize = Tid::SIZE;
     #[inline]
     fn read(bytes: &[u8]) -> Tid {
-        let half = |at| u32::from(u16::read(&bytes[at..]));
-        Tid { block: half(0) << 16 | half(2), offset: u16::read(&bytes[4..]) }
+        bytes.first_chunk().map_or(Tid::default(), |chunk| Tid::from_bytes(*chunk))
     }
 }
 

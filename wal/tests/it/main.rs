@@ -2,12 +2,12 @@
 
 mod control_files;
 mod corpus;
+mod encode;
 mod exercise;
 mod flips;
 mod flips_repaired;
 mod flips_targets;
 mod flips_waldump;
-mod heap_encode;
 mod image;
 mod inspect;
 mod reader;

@@ -86,6 +86,21 @@ impl<'a> PostingUpdates<'a> {
         Ok(PostingUpdates { offsets, updates })
     }
 
+    /// Over line pointers and, for each, the bytes of its `xl_btree_update`.
+    ///
+    /// # Errors
+    /// Where the updates are fewer than the line pointers.
+    pub fn new(
+        offsets: Array<'a, OffsetNumber>,
+        updates: &'a [u8],
+    ) -> Result<PostingUpdates<'a>, PayloadError> {
+        PostingUpdates::read(offsets, &mut Cursor::new("xl_btree_update", updates))
+    }
+
+    pub(super) fn raw(&self) -> (&'a [u8], &'a [u8]) {
+        (self.offsets.raw(), self.updates)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.offsets.len()

@@ -9,12 +9,14 @@
 
 pub mod deletion;
 mod describe;
+mod encode;
 
 use base::ids::OffsetNumber;
 use base::{BlockNumber, FullXid, RelFileLocator};
 use serde::Serialize;
 
 pub use deletion::{Delete, DeletedItems, PostingUpdate, PostingUpdates, Vacuum};
+pub use encode::BlockData;
 
 use super::heap::block_data;
 use super::{Array, Cursor, Element, Payload, PayloadError};

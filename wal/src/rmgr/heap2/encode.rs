@@ -141,9 +141,7 @@ impl NewCid {
         for oid in [self.locator.tablespace, self.locator.database, self.locator.relation] {
             main.u32(oid);
         }
-        main.u16((self.tid.block >> 16) as u16);
-        main.u16(self.tid.block as u16);
-        main.u16(self.tid.offset);
+        main.extend_from_slice(&self.tid.to_bytes());
     }
 }
 

@@ -1,7 +1,8 @@
-//! Every Heap and Heap2 payload of the corpus, decoded and encoded again: the same bytes.
+//! Every Heap, Heap2 and Btree payload of the corpus, decoded and encoded again: the same bytes.
 //!
 //! Where PostgreSQL leaves padding to chance, the bytes there are not compared: byte 1 of a multi-insert, between
-//! the parts of an in-place update, of a truncation and of a rewrite mapping, behind the count of freeze plans.
+//! the parts of an in-place update, of a truncation, of a rewrite mapping, of what deletes pages of a btree, behind
+//! the count of freeze plans, behind a metapage's contents.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use base::sync::Arc;
 use wal::Record;
 use wal::read::RecordReader;
 use wal::rmgr::Payload;
+use wal::rmgr::btree::Btree;
 use wal::rmgr::heap::Heap;
 use wal::rmgr::heap2::Heap2;
 use wal::source::{Log, Options, Segments};
@@ -25,22 +27,31 @@ fn padding(payload: &Payload<'_>) -> &'static [usize] {
         }
         Payload::Heap2(Heap2::MultiInsert(_)) => &[1],
         Payload::Heap2(Heap2::Rewrite(_)) => &[12, 13, 14, 15, 28, 29, 30, 31],
+        Payload::Btree(Btree::UnlinkPage(_)) => &[12, 13, 14, 15],
+        Payload::Btree(Btree::MarkPageHalfdead(_)) => &[2, 3],
         _ => &[],
     }
 }
 
+/// Length of `xl_btree_metadata`, of which the last three bytes are padding.
+const METADATA: usize = 28;
+
 /// The operation, where the record is one of Heap or Heap2.
 fn compare(corpus: &Corpus, record: &Record<'_>) -> Option<(&'static str, u8)> {
     let payload = record.payload().ok()?;
-    let (mut main, mut block) = (Vec::new(), Vec::new());
-    let name = match &payload {
+    let (mut main, mut blocks) = (Vec::new(), <[Vec<u8>; 5]>::default());
+    let (name, operation) = match &payload {
         Payload::Heap(heap) => {
-            heap.encode(&mut main, &mut block);
-            "heap"
+            heap.encode(&mut main, &mut blocks[0]);
+            ("heap", 0x70)
         }
         Payload::Heap2(heap2) => {
-            heap2.encode(&mut main, &mut block);
-            "heap2"
+            heap2.encode(&mut main, &mut blocks[0]);
+            ("heap2", 0x70)
+        }
+        Payload::Btree(btree) => {
+            btree.encode(&mut main, &mut blocks);
+            ("btree", 0xF0)
         }
         _ => return None,
     };
@@ -50,13 +61,18 @@ fn compare(corpus: &Corpus, record: &Record<'_>) -> Option<(&'static str, u8)> {
     }
     let place = format!("{} at {}", corpus.name(), record.start());
     assert_eq!(main, expected, "{place}");
-    let data = record.block(0).map_or(&[][..], |block| record.block_data(block));
     let has_plans = matches!(payload, Payload::Heap2(Heap2::PruneFreeze(_)));
-    let is_padding = |at| has_plans && (at == 2 || at == 3);
-    let is_alike = block.len() == data.len()
-        && (0..data.len()).all(|at| block[at] == data[at] || is_padding(at));
-    assert!(is_alike, "{place}: {block:?} and {data:?}");
-    Some((name, record.info() & 0x70))
+    for (id, block) in (0..).zip(&blocks) {
+        let data = record.block(id).map_or(&[][..], |block| record.block_data(block));
+        let is_cleanup = matches!(payload, Payload::Btree(Btree::MetaCleanup(_)));
+        let is_metapage = name == "btree" && (id == 2 || id == 4 || is_cleanup);
+        let is_padding =
+            |at| has_plans && (at == 2 || at == 3) || is_metapage && at >= METADATA - 3;
+        let is_alike = block.len() == data.len()
+            && (0..data.len()).all(|at| block[at] == data[at] || is_padding(at));
+        assert!(is_alike, "{place}: block {id}: {block:?} and {data:?}");
+    }
+    Some((name, record.info() & operation))
 }
 
 #[test]
@@ -77,5 +93,6 @@ fn what_is_encoded_is_what_the_server_wrote() {
     }
     println!("{seen:?}");
     let kinds = |name| seen.keys().filter(|(seen, _)| *seen == name).count();
-    assert_eq!((kinds("heap"), kinds("heap2")), (8, 8), "the corpus has every type: {seen:?}");
+    let kinds = (kinds("heap"), kinds("heap2"), kinds("btree"));
+    assert_eq!(kinds, (8, 8, 15), "the corpus has every type: {seen:?}");
 }
