@@ -2,7 +2,7 @@
 //!
 //! `data_directory` is what `strata init` makes and what keeps a second process out; `slru` is the logs of what became
 //! of transactions. [`buffer`] keeps pages in memory; `heap` is rows in pages: forming them, changing pages, the log
-//! records of those changes. `redo` redoes every record that the engine writes; `recovery` brings a directory to where
+//! records of those changes. `btree` is indexes in pages. `redo` redoes every record that the engine writes; `recovery` brings a directory to where
 //! its log ends; `checkpoint` says from where it will begin, and `background_writer` goes before it. `storage` holds these
 //! together, for who runs transactions, for checkpoints and for recovery. `xact`, `catalog` and `table` are transactions,
 //! tables and rows; `db` opens and closes it all, `session` is who works with it, and `transaction` what it does. `workload` is loads
@@ -69,6 +69,8 @@
 
 #[cfg(not(any(loom, shuttle)))]
 pub mod background_writer;
+#[cfg(not(any(loom, shuttle)))]
+pub mod btree;
 pub mod buffer;
 #[cfg(not(any(loom, shuttle)))]
 mod catalog;

@@ -1,4 +1,4 @@
-//! `cargo xtask heap`: the engine's pages, tuples and redo judged by a PostgreSQL 15 server.
+//! `cargo xtask heap`: the engine's pages, tuples, index entries and redo judged by a PostgreSQL 15 server.
 //!
 //! ```text
 //! server            made rows of every type and every kind of change, logged with images to compare with
@@ -8,6 +8,8 @@
 //! ```
 //!
 //! A server that was stopped cleanly is read and written; files are told apart by the tables' names.
+
+mod indexes;
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +22,7 @@ use crate::setup::{self, Needs};
 use crate::{process, workspace};
 
 const SETTINGS: [(&str, &str); 8] = [
-    ("wal_consistency_checking", "heap,heap2"),
+    ("wal_consistency_checking", "heap,heap2,btree"),
     ("full_page_writes", "on"),
     ("autovacuum", "off"),
     ("checkpoint_timeout", "1h"),
@@ -60,6 +62,7 @@ pub(crate) fn heap() -> Result<()> {
     let start = cluster.query_value("SELECT pg_current_wal_insert_lsn()")?;
     work(&cluster, &evidence)?;
     write_evidence(&cluster, &evidence)?;
+    indexes::write_evidence(&cluster, &evidence)?;
     let xid = cluster.query_value("SELECT pg_current_xact_id()::xid")?;
     let paths = WRITTEN
         .iter()
@@ -105,6 +108,7 @@ pub(crate) fn heap() -> Result<()> {
 /// Changes of every kind, by one session and by several at once.
 fn work(cluster: &Cluster, directory: &Path) -> Result<()> {
     cluster.psql(WORKLOAD)?;
+    cluster.psql(indexes::WORKLOAD)?;
     let script = directory.join("clients.sql");
     fs::write(&script, CLIENTS)?;
     let mut clients = cluster.client("pgbench")?;

@@ -157,23 +157,8 @@ pub fn form_tuple(
         if has_null {
             tuple[TUPLE_HEADER_SIZE + index / 8] |= 1 << (index % 8);
         }
-        match value {
-            Value::Text(text) | Value::Bpchar(text) => {
-                if let Some(at) = text.bytes().position(|byte| byte == 0) {
-                    return Err(FormError::ZeroByte { column: index + 1, at });
-                }
-                push_varlena(tuple, text.as_bytes())?;
-                infomask |= Infomask::HASVARWIDTH;
-            }
-            Value::Bytea(bytes) | Value::Numeric(bytes) => {
-                push_varlena(tuple, bytes)?;
-                infomask |= Infomask::HASVARWIDTH;
-            }
-            fixed => {
-                // The data begins at a multiple of 8, so that offsets within the tuple are aligned alike.
-                tuple.resize(tuple.len().next_multiple_of(column.alignment()), 0);
-                push_fixed(tuple, fixed);
-            }
+        if push_value(tuple, *column, index, value)? {
+            infomask |= Infomask::HASVARWIDTH;
         }
     }
     if tuple.len() > MAX_HEAP_TUPLE_SIZE {
@@ -187,6 +172,31 @@ pub fn form_tuple(
     };
     tuple[..TUPLE_HEADER_SIZE].copy_from_slice(&header.to_bytes());
     Ok(())
+}
+
+/// Appends a value of a column, counted from 0, that is not null; `tuple` has begun at a multiple of 8. Whether it is of
+/// variable width.
+pub(crate) fn push_value(
+    tuple: &mut Vec<u8>,
+    column: ColumnType,
+    index: usize,
+    value: &Value<'_>,
+) -> Result<bool, FormError> {
+    match value {
+        Value::Text(text) | Value::Bpchar(text) => {
+            if let Some(at) = text.bytes().position(|byte| byte == 0) {
+                return Err(FormError::ZeroByte { column: index + 1, at });
+            }
+            push_varlena(tuple, text.as_bytes())?;
+        }
+        Value::Bytea(bytes) | Value::Numeric(bytes) => push_varlena(tuple, bytes)?,
+        fixed => {
+            // The data begins at a multiple of 8, so that offsets within the tuple are aligned alike.
+            tuple.resize(tuple.len().next_multiple_of(column.alignment()), 0);
+            push_fixed(tuple, fixed);
+        }
+    }
+    Ok(column.length().is_none())
 }
 
 fn push_varlena(tuple: &mut Vec<u8>, bytes: &[u8]) -> Result<(), FormError> {
@@ -248,6 +258,28 @@ impl<'a> TupleValues<'a> {
         })
     }
 
+    /// Of a tuple of another kind, an index's: where its columns begin is known, and how many it has.
+    pub(crate) fn of_parts(
+        columns: &'a [ColumnType],
+        tuple: &'a [u8],
+        null_bitmap: &'a [u8],
+        data_start: usize,
+        stored: usize,
+    ) -> TupleValues<'a> {
+        TupleValues { tuple, null_bitmap, columns, stored, next: 0, at: data_start }
+    }
+
+    /// The next value's bytes, a varlena's without its header; `None` of a null.
+    pub(crate) fn next_raw(&mut self) -> Option<Result<Option<&'a [u8]>, FormError>> {
+        let index = self.next;
+        let column = *self.columns.get(index)?;
+        self.next += 1;
+        if self.is_null(index) {
+            return Some(Ok(None));
+        }
+        Some(self.raw(column).map(Some))
+    }
+
     fn is_null(&self, index: usize) -> bool {
         let bit = self.null_bitmap.get(index / 8).map(|byte| byte >> (index % 8) & 1);
         index >= self.stored || bit == Some(0)
@@ -293,34 +325,49 @@ impl<'a> TupleValues<'a> {
         }
     }
 
-    fn read(&mut self, column: ColumnType) -> Result<Value<'a>, FormError> {
-        if column.length().is_some() {
-            self.at = self.at.next_multiple_of(column.alignment());
-        }
-        let at = self.at;
-        Ok(match column {
-            ColumnType::Bool => match self.array::<1>()? {
-                [byte @ (0 | 1)] => Value::Bool(byte == 1),
-                [byte] => return Err(FormError::NotBoolean { column: self.next, at, byte }),
-            },
-            ColumnType::Int2 => Value::Int2(i16::from_le_bytes(self.array()?)),
-            ColumnType::Int4 => Value::Int4(i32::from_le_bytes(self.array()?)),
-            ColumnType::Int8 => Value::Int8(i64::from_le_bytes(self.array()?)),
-            ColumnType::Float8 => Value::Float8(f64::from_le_bytes(self.array()?)),
-            ColumnType::TimestampTz => {
-                Value::TimestampTz(TimestampTz(i64::from_le_bytes(self.array()?)))
+    /// The bytes of a value that is not null.
+    fn raw(&mut self, column: ColumnType) -> Result<&'a [u8], FormError> {
+        match column.length() {
+            Some(length) => {
+                self.at = self.at.next_multiple_of(column.alignment());
+                self.take(length)
             }
-            ColumnType::Uuid => Value::Uuid(self.array()?),
-            ColumnType::Date => Value::Date(i32::from_le_bytes(self.array()?)),
-            ColumnType::Bytea => Value::Bytea(self.varlena()?),
-            ColumnType::Numeric => Value::Numeric(self.varlena()?),
-            ColumnType::Text => Value::Text(self.text()?),
-            ColumnType::Bpchar => Value::Bpchar(self.text()?),
+            None => self.varlena(),
+        }
+    }
+
+    fn array_of<const N: usize>(&mut self, column: ColumnType) -> Result<[u8; N], FormError> {
+        let mut bytes = [0; N];
+        bytes.copy_from_slice(self.raw(column)?);
+        Ok(bytes)
+    }
+
+    fn read(&mut self, column: ColumnType) -> Result<Value<'a>, FormError> {
+        Ok(match column {
+            ColumnType::Bool => match self.array_of::<1>(column)? {
+                [byte @ (0 | 1)] => Value::Bool(byte == 1),
+                [byte] => {
+                    return Err(FormError::NotBoolean { column: self.next, at: self.at - 1, byte });
+                }
+            },
+            ColumnType::Int2 => Value::Int2(i16::from_le_bytes(self.array_of(column)?)),
+            ColumnType::Int4 => Value::Int4(i32::from_le_bytes(self.array_of(column)?)),
+            ColumnType::Int8 => Value::Int8(i64::from_le_bytes(self.array_of(column)?)),
+            ColumnType::Float8 => Value::Float8(f64::from_le_bytes(self.array_of(column)?)),
+            ColumnType::TimestampTz => {
+                Value::TimestampTz(TimestampTz(i64::from_le_bytes(self.array_of(column)?)))
+            }
+            ColumnType::Uuid => Value::Uuid(self.array_of(column)?),
+            ColumnType::Date => Value::Date(i32::from_le_bytes(self.array_of(column)?)),
+            ColumnType::Bytea => Value::Bytea(self.raw(column)?),
+            ColumnType::Numeric => Value::Numeric(self.raw(column)?),
+            ColumnType::Text => Value::Text(self.text(column)?),
+            ColumnType::Bpchar => Value::Bpchar(self.text(column)?),
         })
     }
 
-    fn text(&mut self) -> Result<&'a str, FormError> {
-        let bytes = self.varlena()?;
+    fn text(&mut self, column: ColumnType) -> Result<&'a str, FormError> {
+        let bytes = self.raw(column)?;
         let start = self.at - bytes.len();
         std::str::from_utf8(bytes).map_err(|error| FormError::NotUtf8 {
             column: self.next,

@@ -77,6 +77,15 @@ pub enum RedoCause {
         #[source]
         error: crate::heap::redo::RedoError,
     },
+    /// The record does not fit the page of an index that it changes.
+    #[error("{page}: {error} (the log or the page is damaged; restore a backup)")]
+    Btree {
+        /// The page.
+        page: PageName,
+        /// What does not fit.
+        #[source]
+        error: crate::btree::redo::RedoError,
+    },
     /// The page that is to be changed is none.
     #[error("{page}: {error} (restore a backup)")]
     Page {

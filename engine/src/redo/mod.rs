@@ -15,6 +15,7 @@
 //! | `smgr` | relation files made and cut |
 //! | `clog`, `commit_ts`, `multixact` | pages of these logs made and cut off, sets of lockers |
 //! | `heap` | heap and heap2, by [`crate::heap::redo`]; the visibility map's bits |
+//! | `btree` | btrees, by [`crate::btree::redo`] |
 //!
 //! Where page changes and the rest meet, the pages come first: before a relation's files are cut or removed, before a
 //! manager that the engine does not know redoes a record, and at the end, all changes are [made](Redo::settle).
@@ -30,6 +31,7 @@
 //!
 //! Source: the `_redo` functions of PostgreSQL 15, `xlogutils.c`.
 
+mod btree;
 mod clog;
 mod commit_ts;
 mod crew;
@@ -277,6 +279,7 @@ impl<'s> Redo<'s> {
             Payload::Xact(payload) => xact::redo(self, record, &payload),
             Payload::Xlog(payload) => xlog::redo(self, record, &payload),
             Payload::Smgr(payload) => smgr::redo(self, record, &payload),
+            Payload::Btree(payload) => btree::redo(self, record, &payload),
             Payload::Clog(payload) => clog::redo(self, &payload),
             Payload::CommitTs(payload) => commit_ts::redo(self, &payload),
             Payload::Multixact(payload) => multixact::redo(self, record, &payload),
@@ -288,7 +291,6 @@ impl<'s> Redo<'s> {
             Payload::Dbase(_)
             | Payload::Tblspc(_)
             | Payload::Relmap(_)
-            | Payload::Btree(_)
             | Payload::Hash(_)
             | Payload::Gin(_)
             | Payload::Gist(_)

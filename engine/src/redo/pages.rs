@@ -17,6 +17,7 @@ use super::missing_pages::{Missing, MissingPages};
 use super::round::{PageChange, Round};
 use super::{Redo, RedoCause, RedoError, visibility_map};
 use crate::Error;
+use crate::btree::redo as btree_page;
 use crate::buffer::{BufferError, PageName, PinnedWrite, RelationFiles};
 use crate::heap::redo as heap_page;
 use crate::slru::FlushLog;
@@ -272,6 +273,19 @@ fn make(
                 };
                 page.and_then(|mut page| heap_page::redo_on(record, id, &mut page, scratch))
                     .map_err(|error| RedoCause::Heap { page: name, error })
+            })?;
+        }
+        PageChange::Btree(id) => {
+            let block = block(id)?;
+            if block.applies_image() {
+                page.restore(tally, record, block)?;
+                return Ok(());
+            }
+            let is_new = btree_page::makes_page(record, id);
+            let wanted = if is_new { Wanted::New } else { Wanted::Existing };
+            page.change(tally, place, wanted, |held| {
+                btree_page::redo(record, id, held.bytes_mut())
+                    .map_err(|error| RedoCause::Btree { page: name, error })
             })?;
         }
         PageChange::ClearMap { heap_block, bits } => {

@@ -32,6 +32,8 @@ const NONE: u32 = u32::MAX;
 pub(super) enum PageChange {
     /// What a heap record does to the page of this block reference.
     Heap(u8),
+    /// What a btree's record does to the page of this block reference.
+    Btree(u8),
     /// Its image replaces the page, and that is all.
     Image(u8),
     /// Bits of a heap block are cleared in the visibility map.

@@ -1,5 +1,6 @@
 //! Tests of the engine from outside; PostgreSQL 15's own programs judge what it writes.
 
+mod btree;
 mod control;
 mod crash;
 mod heap_redo;

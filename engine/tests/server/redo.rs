@@ -1,4 +1,4 @@
-//! The server's log, redone: after each record of Heap and Heap2, each page that it is about is what the image says that
+//! The server's log, redone: after each record of Heap, Heap2 and Btree, each page that it is about is what the image says that
 //! the server took of it for comparison (`wal_consistency_checking`), once both are masked.
 
 use std::collections::BTreeMap;
@@ -7,17 +7,47 @@ use base::disk::RealDisk;
 use base::page::PageBytes;
 use base::sync::Arc;
 use base::{ForkNumber, Lsn, PAGE_SIZE, PageMut, RelFileLocator};
-use engine::heap::{mask, redo};
+use engine::{btree, heap};
 use wal::image;
 use wal::read::RecordReader;
-use wal::rmgr::push_record_type;
+use wal::record::Record;
+use wal::rmgr::{push_name, push_record_type};
 use wal::source::{Log, Options};
 use wal::text::Text;
 
 use crate::evidence::{place, text};
 
-/// Heap2 and Heap.
-const HEAPS: [u8; 2] = [9, 10];
+/// What redoes records of one kind of relation, and what hides in its pages what redo need not restore.
+struct Redoer {
+    makes_page: fn(&Record<'_>, u8) -> bool,
+    redo: fn(&Record<'_>, u8, &mut PageBytes) -> Result<(), String>,
+    mask: fn(&mut PageBytes, u32) -> Result<(), String>,
+}
+
+const HEAP: Redoer = Redoer {
+    makes_page: heap::redo::makes_page,
+    redo: |record, id, page| heap::redo::redo(record, id, page).map_err(|error| error.to_string()),
+    mask: |page, block| {
+        let mut page = PageMut::validate(page).map_err(|error| error.to_string())?;
+        heap::mask::mask(&mut page, block);
+        Ok(())
+    },
+};
+
+const BTREE: Redoer = Redoer {
+    makes_page: btree::redo::makes_page,
+    redo: |record, id, page| btree::redo::redo(record, id, page).map_err(|error| error.to_string()),
+    mask: |page, _| btree::mask::mask(page).map_err(|error| error.to_string()),
+};
+
+/// By the resource manager's number.
+fn redoer(rmid: u8) -> Option<&'static Redoer> {
+    match rmid {
+        9 | 10 => Some(&HEAP),
+        btree::redo::RM_BTREE => Some(&BTREE),
+        _ => None,
+    }
+}
 
 #[test]
 fn redo_makes_the_servers_pages() {
@@ -29,8 +59,10 @@ fn redo_makes_the_servers_pages() {
     let mut pages: BTreeMap<(RelFileLocator, u32), Box<PageBytes>> = BTreeMap::new();
     let (mut redone, mut compared) = (BTreeMap::<String, u64>::new(), 0u64);
     while let Ok(record) = reader.next_record() {
-        let is_heap = HEAPS.contains(&record.rmid());
+        let redoer = redoer(record.rmid());
         let mut name = Text::default();
+        push_name(record.rmid(), &mut name);
+        name.str("/");
         push_record_type(record.version(), record.rmid(), record.info(), &mut name);
         let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
         for block in record.blocks().iter().filter(|block| block.fork == ForkNumber::Main) {
@@ -45,24 +77,24 @@ fn redo_makes_the_servers_pages() {
                 pages.insert(key, restored);
                 continue;
             }
-            if !is_heap {
+            let Some(redoer) = redoer else {
                 // Another resource manager's page, or none that is known from here on.
                 pages.remove(&key);
                 continue;
-            }
-            if redo::makes_page(&record, block.id) {
+            };
+            if (redoer.makes_page)(&record, block.id) {
                 pages.insert(key, Box::new([0xA5; PAGE_SIZE]));
             }
             let Some(page) = pages.get_mut(&key) else { continue };
-            redo::redo(&record, block.id, page).unwrap_or_else(|error| panic!("{what}: {error}"));
+            (redoer.redo)(&record, block.id, page)
+                .unwrap_or_else(|error| panic!("{what}: {error}"));
             PageMut::assume_valid(page).set_lsn(record.end());
             *redone.entry(name.clone()).or_default() += 1;
             if block.has_image() {
                 let mut ours = page.clone();
                 for bytes in [&mut ours, &mut restored] {
-                    let mut page =
-                        PageMut::validate(bytes).unwrap_or_else(|error| panic!("{what}: {error}"));
-                    mask::mask(&mut page, block.block);
+                    (redoer.mask)(bytes, block.block)
+                        .unwrap_or_else(|error| panic!("{what}: {error}"));
                 }
                 let differs = (0..PAGE_SIZE).find(|at| ours[*at] != restored[*at]);
                 assert_eq!(differs, None, "{what}: the first byte that differs");
@@ -73,21 +105,35 @@ fn redo_makes_the_servers_pages() {
     println!("{compared} pages compared, {redone:?}");
     assert!(compared > 20_000, "only {compared} pages compared");
     for kind in [
-        "INSERT",
-        "INSERT+INIT",
-        "DELETE",
-        "UPDATE",
-        "UPDATE+INIT",
-        "HOT_UPDATE",
-        "HEAP_CONFIRM",
-        "LOCK",
-        "INPLACE",
-        "PRUNE",
-        "VACUUM",
-        "FREEZE_PAGE",
-        "VISIBLE",
-        "MULTI_INSERT",
-        "MULTI_INSERT+INIT",
+        "Heap/INSERT",
+        "Heap/INSERT+INIT",
+        "Heap/DELETE",
+        "Heap/UPDATE",
+        "Heap/UPDATE+INIT",
+        "Heap/HOT_UPDATE",
+        "Heap/HEAP_CONFIRM",
+        "Heap/LOCK",
+        "Heap/INPLACE",
+        "Heap2/PRUNE",
+        "Heap2/VACUUM",
+        "Heap2/FREEZE_PAGE",
+        "Heap2/VISIBLE",
+        "Heap2/MULTI_INSERT",
+        "Heap2/MULTI_INSERT+INIT",
+        "Btree/INSERT_LEAF",
+        "Btree/INSERT_UPPER",
+        "Btree/INSERT_META",
+        "Btree/SPLIT_L",
+        "Btree/SPLIT_R",
+        "Btree/INSERT_POST",
+        "Btree/DEDUP",
+        "Btree/DELETE",
+        "Btree/VACUUM",
+        "Btree/MARK_PAGE_HALFDEAD",
+        "Btree/UNLINK_PAGE",
+        "Btree/UNLINK_PAGE_META",
+        "Btree/NEWROOT",
+        "Btree/META_CLEANUP",
     ] {
         assert!(redone.contains_key(kind), "no {kind} was redone");
     }

@@ -1,5 +1,5 @@
-//! The log of a PostgreSQL 15 that was killed, redone by the server and by the engine: the same pages, once masked, the
-//! same transaction logs. Records of resource managers that the engine does not have leave their images.
+//! The log of a PostgreSQL 15 that was killed, redone by the server and by the engine: the same pages of heaps and btrees,
+//! once masked, the same transaction logs. Records of resource managers that the engine does not have leave their images.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,10 +14,10 @@ use base::sync::Arc;
 use base::{PAGE_SIZE, PageMut, RawPage};
 use engine::checkpoint::{CheckpointKind, CheckpointOptions, Checkpoints, NobodyRuns};
 use engine::data_directory::{DataDirectory, SystemProcesses};
-use engine::heap::mask;
 use engine::recovery::{RecoveryOptions, recover, start};
 use engine::redo::{Redo, RedoCause, RedoManager, RedoManagers, Wanted};
 use engine::storage::{Storage, StorageOptions};
+use engine::{btree, heap};
 use wal::record::Record;
 use wal::write::LogOptions;
 
@@ -46,6 +46,13 @@ CREATE TABLE wide (k int, b text)
 INSERT INTO wide SELECT g, (SELECT string_agg(md5((g * i)::text), '') FROM generate_series(1, 200) i) FROM generate_series(1, 60) g
 DELETE FROM wide WHERE k > 30
 VACUUM wide
+CREATE TABLE keys (k int, t text)
+CREATE INDEX ON keys (k)
+CREATE UNIQUE INDEX ON keys (t) INCLUDE (k)
+INSERT INTO keys SELECT g % 40, md5(g::text) FROM generate_series(1, 4000) g
+DELETE FROM keys WHERE k BETWEEN 5 AND 30
+VACUUM (INDEX_CLEANUP on) keys
+INSERT INTO keys SELECT g % 40, md5(g::text) FROM generate_series(4001, 6000) g
 CREATE TABLE gone AS SELECT g FROM generate_series(1, 3000) g
 DROP TABLE gone
 CREATE TABLE emptied AS SELECT g FROM generate_series(1, 3000) g
@@ -76,8 +83,14 @@ fn server(data: &Path) -> std::process::Command {
     server
 }
 
-/// Runs the workload and kills the server. Gives the paths of the heaps.
-fn killed(data: &Path) -> Vec<PathBuf> {
+/// Paths of the server's relations. All its indexes are btrees.
+struct Relations {
+    heaps: Vec<PathBuf>,
+    btrees: Vec<PathBuf>,
+}
+
+/// Runs the workload and kills the server.
+fn killed(data: &Path) -> Relations {
     let mut child = server(data).spawn().expect("postgres runs");
     let mut input = child.stdin.take().expect("a pipe");
     let mut output = BufReader::new(child.stdout.take().expect("a pipe")).lines();
@@ -96,21 +109,25 @@ fn killed(data: &Path) -> Vec<PathBuf> {
         panic!("the server ended: {lines:?}");
     };
     answers(&mut input, WORKLOAD);
-    let heaps = answers(
-        &mut input,
-        "SELECT pg_relation_filepath(oid) AS path FROM pg_class WHERE relkind IN ('r', 't', 'm')\n",
-    );
+    let mut paths = |input: &mut std::process::ChildStdin, kinds: &str| {
+        let query = format!(
+            "SELECT pg_relation_filepath(oid) AS path FROM pg_class WHERE relkind IN ({kinds})\n"
+        );
+        let path = |line: &String| {
+            let (_, rest) = line.split_once("path = \"")?;
+            rest.split_once('"').map(|(path, _)| PathBuf::from(path))
+        };
+        answers(input, &query).iter().filter_map(path).collect()
+    };
+    let relations =
+        Relations { heaps: paths(&mut input, "'r', 't', 'm'"), btrees: paths(&mut input, "'i'") };
     // Unfinished when it is killed; a switch flushes the log.
     let unfinished = "BEGIN; INSERT INTO rows VALUES (-1, 0, 'never'); CREATE TABLE never (k int); \
                       SELECT pg_switch_wal()\n";
     answers(&mut input, unfinished);
     child.kill().expect("killed");
     child.wait().expect("ended");
-    let path = |line: &String| {
-        let (_, rest) = line.split_once("path = \"")?;
-        rest.split_once('"').map(|(path, _)| PathBuf::from(path))
-    };
-    heaps.iter().filter_map(path).collect()
+    relations
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -147,7 +164,7 @@ fn recovered(data: &Path, threads: usize) -> engine::recovery::Recovered {
     let sizes = StorageOptions { buffers: 400, slru_buffers: 8, committers: 1 };
     let storage = Storage::new(directory.expect("a data directory"), sizes);
     let mut managers = RedoManagers::new();
-    for id in [4, 5, 7, 11, 12, 13, 14, 15, 16, 17, 19, 20] {
+    for id in [4, 5, 7, 12, 13, 14, 15, 16, 17, 19, 20] {
         managers.insert(id, Box::new(ImagesAlone));
     }
     let options = RecoveryOptions { managers, threads, ..RecoveryOptions::default() };
@@ -162,7 +179,7 @@ fn recovered(data: &Path, threads: usize) -> engine::recovery::Recovered {
 }
 
 /// A relation's pages, masked; those that were never initialised are not there to be compared.
-fn pages(path: &Path) -> Vec<Option<Box<PageBytes>>> {
+fn pages(path: &Path, mask: fn(&mut PageBytes, u32)) -> Vec<Option<Box<PageBytes>>> {
     let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let (chunks, rest) = bytes.as_chunks::<PAGE_SIZE>();
     assert!(rest.is_empty(), "{}: whole pages", path.display());
@@ -171,11 +188,34 @@ fn pages(path: &Path) -> Vec<Option<Box<PageBytes>>> {
         if RawPage::new(&page).header().upper == 0 {
             return None;
         }
-        let mut valid = PageMut::validate(&mut page).expect("a page");
-        mask::mask(&mut valid, block);
+        mask(&mut page, block);
         Some(page)
     };
     (0..).zip(chunks).map(masked).collect()
+}
+
+/// How many pages of a relation are alike, which all are that are there at either side.
+fn compare(path: &Path, [server, engine]: [&Path; 2], mask: fn(&mut PageBytes, u32)) -> u64 {
+    let (server, engine) = (pages(&server.join(path), mask), pages(&engine.join(path), mask));
+    // Pages behind the last one that is used may be there or not.
+    let blocks = server.len().max(engine.len());
+    for block in 0..blocks {
+        let (one, other) = (server.get(block), engine.get(block));
+        let (one, other) = (one.unwrap_or(&None), other.unwrap_or(&None));
+        let differs = match (one, other) {
+            (Some(one), Some(other)) => (0..PAGE_SIZE).find(|at| one[*at] != other[*at]),
+            (None, None) => None,
+            _ => Some(0),
+        };
+        assert_eq!(differs, None, "block {block} of {}", path.display());
+    }
+    blocks as u64
+}
+
+/// Recovered by one thread and by several, a relation's file is the same.
+fn same_files(path: &Path, [one, other]: [&Path; 2]) {
+    let bytes = |data: &Path| fs::read(data.join(path)).expect("a file");
+    assert!(bytes(one) == bytes(other), "{}: threads make a difference", path.display());
 }
 
 fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -197,8 +237,9 @@ fn a_killed_servers_log_is_redone_as_the_server_redoes_it() {
             .args(["--no-sync", "--no-instructions", "--auth=trust", "--data-checksums", "-D"])
             .arg(&data),
     );
-    let heaps = killed(&data);
-    assert!(heaps.len() > 60, "{heaps:?}");
+    let relations = killed(&data);
+    let counts = (relations.heaps.len(), relations.btrees.len());
+    assert!(counts.0 > 60 && counts.1 > 100, "{counts:?}");
     let ours = place.path().join("ours");
     copy(&data, &ours);
     let again = place.path().join("again");
@@ -221,22 +262,12 @@ fn a_killed_servers_log_is_redone_as_the_server_redoes_it() {
     assert!(!recovered.removed.is_empty(), "the table of nobody");
 
     let mut compared = 0;
-    for path in &heaps {
-        let bytes = |data: &Path| fs::read(data.join(path)).expect("a file");
-        assert!(bytes(&ours) == bytes(&again), "{}: threads make a difference", path.display());
-        let (server, engine) = (pages(&data.join(path)), pages(&ours.join(path)));
-        // Pages behind the last one that is used may be there or not.
-        for block in 0..server.len().max(engine.len()) {
-            let (one, other) = (server.get(block), engine.get(block));
-            let (one, other) = (one.unwrap_or(&None), other.unwrap_or(&None));
-            let differs = match (one, other) {
-                (Some(one), Some(other)) => (0..PAGE_SIZE).find(|at| one[*at] != other[*at]),
-                (None, None) => None,
-                _ => Some(0),
-            };
-            assert_eq!(differs, None, "block {block} of {}", path.display());
-            compared += 1;
-        }
+    for path in &relations.heaps {
+        same_files(path, [&ours, &again]);
+        compared += compare(path, [&data, &ours], |bytes, block| {
+            let mut page = PageMut::validate(bytes).expect("a page");
+            heap::mask::mask(&mut page, block);
+        });
         let map = |data: &Path| {
             let path = data.join(format!("{}_vm", path.display()));
             let mut bytes = fs::read(path).unwrap_or_default();
@@ -249,6 +280,14 @@ fn a_killed_servers_log_is_redone_as_the_server_redoes_it() {
         assert_eq!(map(&data), map(&ours), "the visibility map of {}", path.display());
     }
     assert!(compared > 500, "only {compared} pages");
+    let mut compared = 0;
+    for path in &relations.btrees {
+        same_files(path, [&ours, &again]);
+        compared += compare(path, [&data, &ours], |bytes, _| {
+            btree::mask::mask(bytes).expect("a page of a btree");
+        });
+    }
+    assert!(compared > 400, "only {compared} pages of indexes");
     for log in ["pg_xact", "pg_commit_ts", "pg_multixact/members"] {
         assert_eq!(files(&data.join(log)), files(&ours.join(log)), "{log}");
     }

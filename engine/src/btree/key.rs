@@ -1,0 +1,400 @@
+//! What an index is ordered by: its columns, rows made entries, entries compared, and pivots cut to what tells two
+//! apart.
+//!
+//! | type | order |
+//! |---|---|
+//! | `bool`, integers, `timestamptz`, `date` | by number |
+//! | `float8` | by number; NaN is equal to itself and greater than all others, -0 equal to 0 |
+//! | `text`, in the collation C; `bytea`, `uuid` | by bytes |
+//!
+//! Entries that are equal in all key columns are ordered by the tid of their row. Nulls are equal, and come last or first;
+//! a descending column turns values round, and not that. Included columns are carried along and order nothing.
+//!
+//! Source: `_bt_compare`, `_bt_truncate`, `_bt_keep_natts` of PostgreSQL 15, `nbtcompare.c`. Invariants: a pivot has no
+//! included column; one cut between two entries is greater than the left one and not greater than the right one, or,
+//! with the left one's tid, equal to it.
+
+use std::cmp::Ordering;
+
+use base::{Tid, max_align};
+
+use super::tuple::{
+    self, HAS_NULLS, HAS_VARIABLE, HEADER_SIZE, IndexTuple, MAX_COLUMNS, MAX_ITEM_SIZE,
+    NULL_BITMAP_SIZE, SIZE,
+};
+use crate::heap::tuple::push_value;
+use crate::heap::{ColumnType, FormError, TupleValues, Value};
+
+/// A column that an index is ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyColumn {
+    /// Its type.
+    pub column: ColumnType,
+    /// `DESC`
+    pub descending: bool,
+    /// `NULLS FIRST`
+    pub nulls_first: bool,
+}
+
+impl KeyColumn {
+    /// `ASC NULLS LAST`
+    pub const fn ascending(column: ColumnType) -> KeyColumn {
+        KeyColumn { column, descending: false, nulls_first: false }
+    }
+
+    /// `DESC NULLS FIRST`
+    pub const fn descending(column: ColumnType) -> KeyColumn {
+        KeyColumn { column, descending: true, nulls_first: true }
+    }
+}
+
+/// Why there can be no such index, or no such entry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// No column, or too many.
+    #[error(
+        "an index has 1 to {MAX_COLUMNS} columns, {key} of them its key; {columns} are asked for"
+    )]
+    Columns {
+        /// Key columns.
+        key: usize,
+        /// Columns in all.
+        columns: usize,
+    },
+    /// A type that has no order here.
+    #[error("the engine does not order values of type {name}; include the column, or leave it out")]
+    Order {
+        /// The type.
+        name: &'static str,
+    },
+    /// More values than columns.
+    #[error("{values} values for {columns} columns of an index")]
+    Values {
+        /// Values given.
+        values: usize,
+        /// Columns there.
+        columns: usize,
+    },
+    /// A value does not fit its column, or an entry is damaged.
+    #[error(transparent)]
+    Form(#[from] FormError),
+    /// An entry is longer than a third of a page.
+    #[error(
+        "index row size {length} exceeds btree version 4 maximum {MAX_ITEM_SIZE}; values larger than 1/3 of a \
+         buffer page cannot be indexed, consider an index on a hash of the value"
+    )]
+    TooBig {
+        /// Bytes of the entry.
+        length: usize,
+    },
+}
+
+/// An index's columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    columns: Vec<ColumnType>,
+    key: Vec<KeyColumn>,
+}
+
+/// Whether the engine orders values of the type; whether equal ones have the same bytes then.
+fn order_of(column: ColumnType) -> Option<bool> {
+    match column {
+        ColumnType::Bool
+        | ColumnType::Int2
+        | ColumnType::Int4
+        | ColumnType::Int8
+        | ColumnType::TimestampTz
+        | ColumnType::Date
+        | ColumnType::Uuid
+        | ColumnType::Text
+        | ColumnType::Bytea => Some(true),
+        ColumnType::Float8 => Some(false),
+        ColumnType::Numeric | ColumnType::Bpchar => None,
+    }
+}
+
+impl Shape {
+    /// Ordered by these columns, with those included.
+    ///
+    /// # Errors
+    /// [`KeyError::Columns`], [`KeyError::Order`].
+    pub fn new(key: &[KeyColumn], included: &[ColumnType]) -> Result<Shape, KeyError> {
+        let columns = key.len() + included.len();
+        if key.is_empty() || columns > MAX_COLUMNS {
+            return Err(KeyError::Columns { key: key.len(), columns });
+        }
+        if let Some(key) = key.iter().find(|key| order_of(key.column).is_none()) {
+            return Err(KeyError::Order { name: key.column.name() });
+        }
+        let columns = key.iter().map(|key| key.column).chain(included.iter().copied()).collect();
+        Ok(Shape { columns, key: key.to_vec() })
+    }
+
+    /// Its key's columns.
+    pub fn key(&self) -> &[KeyColumn] {
+        &self.key
+    }
+
+    /// All its columns.
+    pub fn columns(&self) -> &[ColumnType] {
+        &self.columns
+    }
+
+    /// Whether equal keys have the same bytes, so that entries can share them (`_bt_allequalimage`). An index with
+    /// included columns has none to share.
+    pub fn all_equal_image(&self) -> bool {
+        self.columns.len() == self.key.len()
+            && self.key.iter().all(|key| order_of(key.column) == Some(true))
+    }
+
+    /// A plain entry with the first columns' values, for this row (`index_form_tuple`). For a leaf they are all columns;
+    /// for a search, a prefix of the key.
+    ///
+    /// # Errors
+    /// [`KeyError::Values`], [`KeyError::Form`]; [`KeyError::TooBig`], of more than a leaf may hold.
+    pub fn form(&self, values: &[Value<'_>], tid: Tid) -> Result<Vec<u8>, KeyError> {
+        if values.len() > self.columns.len() {
+            let (values, columns) = (values.len(), self.columns.len());
+            return Err(KeyError::Values { values, columns });
+        }
+        let has_nulls = values.contains(&Value::Null);
+        let mut tuple = vec![0; if has_nulls { HEADER_SIZE + 8 } else { HEADER_SIZE }];
+        let mut bits = if has_nulls { HAS_NULLS } else { 0 };
+        for (index, (column, value)) in self.columns.iter().zip(values).enumerate() {
+            let Some(got) = value.column_type() else { continue };
+            if got != *column {
+                let (wanted, got) = (column.name(), got.name());
+                return Err(FormError::Type { column: index + 1, wanted, got }.into());
+            }
+            if has_nulls {
+                tuple[HEADER_SIZE + index / 8] |= 1 << (index % 8);
+            }
+            if push_value(&mut tuple, *column, index, value)? {
+                bits |= HAS_VARIABLE;
+            }
+        }
+        let length = max_align(tuple.len() as u64) as usize;
+        if length > MAX_ITEM_SIZE {
+            return Err(KeyError::TooBig { length });
+        }
+        tuple.resize(length, 0);
+        tuple[6..8].copy_from_slice(&(bits | length as u16).to_le_bytes());
+        tuple::set_plain_tid(&mut tuple, tid);
+        Ok(tuple)
+    }
+
+    /// How many columns an entry has.
+    fn stored(&self, tuple: IndexTuple<'_>) -> usize {
+        tuple.pivot_columns().unwrap_or(self.columns.len())
+    }
+
+    /// The columns of an entry; those that a pivot lacks are not there.
+    pub fn values<'a>(&'a self, tuple: IndexTuple<'a>) -> TupleValues<'a> {
+        let stored = self.stored(tuple).min(self.columns.len());
+        let (bytes, nulls) = (tuple.key_part(), tuple.null_bitmap());
+        TupleValues::of_parts(&self.columns[..stored], bytes, nulls, tuple.data_start(), stored)
+    }
+
+    /// What an entry is searched by: so many of its key columns, and its tid if all are and it has one.
+    ///
+    /// # Errors
+    /// Where the entry is damaged.
+    pub fn search_key<'a>(
+        &'a self,
+        tuple: IndexTuple<'a>,
+        columns: usize,
+    ) -> Result<SearchKey<'a>, KeyError> {
+        let count = self.stored(tuple).min(columns).min(self.key.len());
+        let mut values = self.values(tuple);
+        let mut key = Vec::with_capacity(count);
+        for _ in 0..count {
+            key.push(values.next_raw().transpose()?.flatten());
+        }
+        let tid = tuple.heap_tid().filter(|_| count == self.key.len());
+        Ok(SearchKey { values: key, tid, next_key: false, is_pivot: false })
+    }
+
+    /// Where a search key stands to an entry (`_bt_compare`, the first entry above the leaves aside).
+    ///
+    /// # Errors
+    /// Where the entry is damaged.
+    pub fn compare(
+        &self,
+        key: &SearchKey<'_>,
+        tuple: IndexTuple<'_>,
+    ) -> Result<Ordering, KeyError> {
+        let stored = self.stored(tuple);
+        let mut values = self.values(tuple);
+        for (column, one) in self.key.iter().zip(&key.values).take(stored) {
+            let Some(other) = values.next_raw().transpose()? else { break };
+            let order = column.compare(*one, other);
+            if order.is_ne() {
+                return Ok(order);
+            }
+        }
+        // What a pivot lacks is minus infinity.
+        if key.values.len() > stored {
+            return Ok(Ordering::Greater);
+        }
+        let least = tuple.heap_tid();
+        let (Some(tid), Some(least)) = (key.tid, least) else {
+            let is_behind = least.is_none()
+                && (key.tid.is_some() || !key.is_pivot && key.values.len() == stored);
+            return Ok(if is_behind { Ordering::Greater } else { Ordering::Equal });
+        };
+        // Within a posting list is equal.
+        let greatest = tuple.max_heap_tid().unwrap_or(least);
+        Ok(if tid < least {
+            Ordering::Less
+        } else if tid > greatest {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        })
+    }
+
+    /// How many key columns it takes to tell two entries apart, the first that differs included: one more than there
+    /// are if only tids do (`_bt_keep_natts`).
+    ///
+    /// # Errors
+    /// Where one is damaged.
+    pub fn columns_to_keep(
+        &self,
+        left: IndexTuple<'_>,
+        right: IndexTuple<'_>,
+    ) -> Result<usize, KeyError> {
+        let (mut lefts, mut rights) = (self.values(left), self.values(right));
+        for (index, column) in self.key.iter().enumerate() {
+            let left = lefts.next_raw().transpose()?.flatten();
+            let right = rights.next_raw().transpose()?.flatten();
+            if column.compare(left, right).is_ne() {
+                return Ok(index + 1);
+            }
+        }
+        Ok(self.key.len() + 1)
+    }
+
+    /// The high key between two neighbours on a leaf: as few of the right one's columns as tell them apart, and where
+    /// none does, all of them and the left one's tid (`_bt_truncate`).
+    ///
+    /// # Errors
+    /// Where one is damaged.
+    pub fn truncate(
+        &self,
+        left: IndexTuple<'_>,
+        right: IndexTuple<'_>,
+    ) -> Result<Vec<u8>, KeyError> {
+        let keep = self.columns_to_keep(left, right)?;
+        let columns = keep.min(self.key.len());
+        let mut pivot = if columns < self.columns.len() {
+            self.cut(right, columns)?
+        } else {
+            let mut whole = right.key_part().to_vec();
+            let bits = u16::from_le_bytes([whole[6], whole[7]]) & (HAS_NULLS | HAS_VARIABLE);
+            let size = whole.len() as u16;
+            whole[6..8].copy_from_slice(&(bits | size).to_le_bytes());
+            whole
+        };
+        let has_tid = keep > self.key.len();
+        if has_tid {
+            let tid = left.max_heap_tid().unwrap_or_default();
+            let size = pivot.len() + 8;
+            pivot.resize(size, 0);
+            pivot[size - Tid::SIZE..].copy_from_slice(&tid.to_bytes());
+            let bits = u16::from_le_bytes([pivot[6], pivot[7]]) & !SIZE;
+            pivot[6..8].copy_from_slice(&(bits | size as u16).to_le_bytes());
+        }
+        tuple::set_pivot(&mut pivot, columns, has_tid);
+        Ok(pivot)
+    }
+
+    /// An entry's first columns, with its tid in front (`index_truncate_tuple`).
+    fn cut(&self, from: IndexTuple<'_>, columns: usize) -> Result<Vec<u8>, KeyError> {
+        let mut read = self.values(from);
+        let mut values = Vec::with_capacity(columns);
+        for _ in 0..columns {
+            values.push(read.next_raw().transpose()?.flatten());
+        }
+        let has_nulls = values.iter().any(Option::is_none);
+        let mut tuple = vec![0; if has_nulls { HEADER_SIZE + 8 } else { HEADER_SIZE }];
+        let mut bits = if has_nulls { HAS_NULLS } else { 0 };
+        for (index, (column, value)) in self.columns.iter().zip(&values).enumerate() {
+            let Some(raw) = value else { continue };
+            if has_nulls {
+                tuple[HEADER_SIZE..HEADER_SIZE + NULL_BITMAP_SIZE][index / 8] |= 1 << (index % 8);
+            }
+            let is_variable = match column.length() {
+                Some(_) => {
+                    tuple.resize(tuple.len().next_multiple_of(column.alignment()), 0);
+                    tuple.extend_from_slice(raw);
+                    false
+                }
+                None => push_value(&mut tuple, *column, index, &Value::Bytea(raw))?,
+            };
+            if is_variable {
+                bits |= HAS_VARIABLE;
+            }
+        }
+        let length = max_align(tuple.len() as u64) as usize;
+        tuple.resize(length, 0);
+        tuple[6..8].copy_from_slice(&(bits | length as u16).to_le_bytes());
+        tuple[..Tid::SIZE].copy_from_slice(&from.bytes()[..Tid::SIZE]);
+        Ok(tuple)
+    }
+}
+
+impl KeyColumn {
+    /// Where a value stands to another, `None` being null.
+    fn compare(&self, one: Option<&[u8]>, other: Option<&[u8]>) -> Ordering {
+        let null_is = if self.nulls_first { Ordering::Less } else { Ordering::Greater };
+        match (one, other) {
+            (None, None) => Ordering::Equal,
+            (None, Some(_)) => null_is,
+            (Some(_), None) => null_is.reverse(),
+            (Some(one), Some(other)) => {
+                let order = compare_values(self.column, one, other);
+                if self.descending { order.reverse() } else { order }
+            }
+        }
+    }
+}
+
+/// Where a value's bytes stand to another's of the same type; those of variable width without their headers.
+fn compare_values(column: ColumnType, one: &[u8], other: &[u8]) -> Ordering {
+    fn number<const N: usize>(bytes: &[u8]) -> [u8; N] {
+        bytes.first_chunk().copied().unwrap_or([0; N])
+    }
+    match column {
+        ColumnType::Int2 => i16::from_le_bytes(number(one)).cmp(&i16::from_le_bytes(number(other))),
+        ColumnType::Int4 | ColumnType::Date => {
+            i32::from_le_bytes(number(one)).cmp(&i32::from_le_bytes(number(other)))
+        }
+        ColumnType::Int8 | ColumnType::TimestampTz => {
+            i64::from_le_bytes(number(one)).cmp(&i64::from_le_bytes(number(other)))
+        }
+        ColumnType::Float8 => {
+            let (one, other) = (f64::from_le_bytes(number(one)), f64::from_le_bytes(number(other)));
+            let of_nan = one.is_nan().cmp(&other.is_nan());
+            one.partial_cmp(&other).unwrap_or(of_nan)
+        }
+        ColumnType::Bool
+        | ColumnType::Uuid
+        | ColumnType::Text
+        | ColumnType::Bytea
+        | ColumnType::Numeric
+        | ColumnType::Bpchar => one.cmp(other),
+    }
+}
+
+/// What is searched for (`BTScanInsert`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchKey<'a> {
+    /// Values of the first key columns, `None` of nulls.
+    pub values: Vec<Option<&'a [u8]>>,
+    /// The row's tid, where one entry is meant among equal ones.
+    pub tid: Option<Tid>,
+    /// Whether the first entry behind equal ones is looked for, and not the first of them.
+    pub next_key: bool,
+    /// Whether pages that end in an equal pivot are looked for, too (`pivotsearch`).
+    pub is_pivot: bool,
+}
