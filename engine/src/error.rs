@@ -159,6 +159,12 @@ pub enum Error {
     /// The table is locked, and it was not to be waited for.
     #[error("could not obtain lock on relation \"{0}\"")]
     LockNotAvailable(String),
+    /// A row is held by another transaction, and it was not to be waited for.
+    #[error("could not obtain lock on row in relation \"{table}\"")]
+    RowLockNotAvailable {
+        /// The table.
+        table: String,
+    },
     /// No table can be made like this.
     #[error("table \"{table}\": {reason}")]
     TableDefinition {
@@ -222,6 +228,17 @@ pub enum Error {
         next: base::FullXid,
         /// The oldest that rows may have.
         oldest: Xid,
+    },
+    /// No set of transactions can be given an id.
+    #[error(
+        "no multixact id can be given out after {next}: rows locked by multixact {oldest} would look newer than it \
+         (freeze old rows with PostgreSQL 15's VACUUM)"
+    )]
+    MultiXactsExhausted {
+        /// The next one.
+        next: base::MultiXactId,
+        /// The oldest that rows may have.
+        oldest: base::MultiXactId,
     },
     /// The table of commit timestamps is full of transactions that a snapshot in use may ask for.
     #[error("{0} (end the oldest transaction)")]
@@ -298,10 +315,14 @@ impl Error {
             Error::Deadlock { .. } => "40P01",
             Error::Serialization { .. } => "40001",
             Error::Cancelled | Error::StatementTimeout => "57014",
-            Error::LockTimeout | Error::LockNotAvailable(_) => "55P03",
+            Error::LockTimeout | Error::LockNotAvailable(_) | Error::RowLockNotAvailable { .. } => {
+                "55P03"
+            }
             Error::TransactionFailed => "25P02",
             Error::NoSavepoint => "3B001",
-            Error::XidsExhausted { .. } | Error::CommitTimestampWindow(_) => "54000",
+            Error::XidsExhausted { .. }
+            | Error::MultiXactsExhausted { .. }
+            | Error::CommitTimestampWindow(_) => "54000",
             Error::Sessions(_) => "53300",
             Error::NoCommitTimestamps => "55000",
             Error::Stopped(_) | Error::ThreadEnded(_) => "57P02",

@@ -116,11 +116,13 @@ pub use db::{Engine, EngineOptions};
 #[cfg(not(any(loom, shuttle)))]
 pub use error::{At, Error};
 #[cfg(not(any(loom, shuttle)))]
+pub use heap::RowLock;
+#[cfg(not(any(loom, shuttle)))]
 pub use lock::{AdvisoryKey, DeadlockLink, LockTag, TableLockMode, WaitPolicy};
 #[cfg(not(any(loom, shuttle)))]
 pub use session::{Cancel, Durability, Isolation, Session};
 #[cfg(not(any(loom, shuttle)))]
-pub use table::{PageScan, Row, Scan, Table, VersionChange};
+pub use table::{DirtyRow, PageScan, Row, RowLocked, Scan, Table, VersionChange};
 #[cfg(not(any(loom, shuttle)))]
 pub use transaction::{AdvisoryMode, SavepointId, Transaction};
 #[cfg(not(any(loom, shuttle)))]

@@ -26,6 +26,7 @@ use crate::lock::{HeldLocks, Interrupts};
 use crate::transaction::Transaction;
 pub use crate::xact::end::Durability;
 use crate::xact::mode::{ModeHorizon, ModeSnapshot};
+use crate::xact::multixact::MadeSets;
 use crate::xact::own_ids::OwnIds;
 use crate::xact::status::{ComboIds, LogStatus, SessionStatus};
 
@@ -49,6 +50,7 @@ pub struct Session<'e> {
     pub(crate) combos: ComboIds,
     /// The running transaction's.
     pub(crate) ids: OwnIds,
+    pub(crate) made_sets: MadeSets,
     pub(crate) snapshot: Option<ModeSnapshot<'e>>,
     cancelled: Arc<AtomicBool>,
     pub(crate) locks: HeldLocks,
@@ -120,6 +122,7 @@ impl<'e> Session<'e> {
             inserter: shared.storage.log.log().inserter(),
             combos: ComboIds::default(),
             ids: OwnIds::default(),
+            made_sets: MadeSets::default(),
             snapshot: None,
             cancelled: Arc::new(AtomicBool::new(false)),
             locks: HeldLocks::default(),

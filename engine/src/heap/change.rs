@@ -56,17 +56,25 @@ pub struct NewXmax {
     pub bits: InfoBits,
 }
 
-/// How strongly a tuple is locked (`LockTupleMode`).
+/// How strongly a row is locked (`LockTupleMode`), the weakest first.
+///
+/// ```text
+///              key share  share  no key update  update
+/// key share        .        .          .           x
+/// share            .        .          x           x
+/// no key update    .        x          x           x
+/// update           x        x          x           x
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LockStrength {
+pub enum RowLock {
     /// `FOR KEY SHARE`
     KeyShare,
     /// `FOR SHARE`
     Share,
     /// `FOR NO KEY UPDATE`, and updates that leave key columns alone
-    NoKeyExclusive,
+    NoKeyUpdate,
     /// `FOR UPDATE`, deletions, and other updates
-    Exclusive,
+    Update,
 }
 
 impl NewXmax {
@@ -81,12 +89,12 @@ impl NewXmax {
     }
 
     /// Of a lock.
-    pub const fn locks(xid: Xid, strength: LockStrength) -> NewXmax {
+    pub const fn locks(xid: Xid, strength: RowLock) -> NewXmax {
         let bits = match strength {
-            LockStrength::KeyShare => InfoBits::KEYSHR_LOCK,
-            LockStrength::Share => InfoBits::KEYSHR_LOCK.union(InfoBits::EXCL_LOCK),
-            LockStrength::NoKeyExclusive => InfoBits::EXCL_LOCK,
-            LockStrength::Exclusive => InfoBits::EXCL_LOCK.union(InfoBits::KEYS_UPDATED),
+            RowLock::KeyShare => InfoBits::KEYSHR_LOCK,
+            RowLock::Share => InfoBits::KEYSHR_LOCK.union(InfoBits::EXCL_LOCK),
+            RowLock::NoKeyUpdate => InfoBits::EXCL_LOCK,
+            RowLock::Update => InfoBits::EXCL_LOCK.union(InfoBits::KEYS_UPDATED),
         };
         NewXmax { xmax: xid, bits: bits.union(InfoBits::LOCK_ONLY) }
     }

@@ -23,6 +23,6 @@ pub mod update;
 pub mod vacuum;
 pub mod value;
 
-pub use change::{Change, CommandStamp, HeapError, NewXmax};
+pub use change::{Change, CommandStamp, HeapError, NewXmax, RowLock};
 pub use tuple::{FormError, TupleValues, form_tuple};
 pub use value::{ColumnType, Value};

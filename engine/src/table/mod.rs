@@ -12,9 +12,12 @@
 //! under way, which waits for no page. A change goes ahead only if the version is, under the lock, what the caller was
 //! shown.
 
+mod dirty;
 mod insert;
+mod lock;
 mod modify;
 pub(crate) mod page;
+mod row_xmax;
 mod scan;
 
 use base::Tid;
@@ -22,9 +25,11 @@ use base::sync::Arc;
 
 use crate::Error;
 use crate::catalog::{Column, Definition, TableEntry};
-use crate::heap::{ColumnType, TupleValues, Value};
-use crate::lock::TableLockMode;
+use crate::heap::{ColumnType, RowLock, TupleValues, Value};
+use crate::lock::{TableLockMode, WaitPolicy};
 use crate::transaction::Transaction;
+pub use dirty::DirtyRow;
+pub use lock::RowLocked;
 use modify::NewRow;
 pub use scan::{PageScan, Scan};
 
@@ -216,7 +221,7 @@ impl Table {
         let mut tuple = Vec::new();
         self.0.form(values, &mut tuple)?;
         self.change_version(transaction, tid, |into| {
-            std::mem::swap(into, &mut tuple);
+            into.clone_from(&tuple);
             NewRow::Update
         })
     }
@@ -268,13 +273,14 @@ impl Table {
         let mut tuple = Vec::new();
         self.0.form(values, &mut tuple)?;
         self.modify(transaction, tid, |_, into| {
-            std::mem::swap(into, &mut tuple);
+            into.clone_from(&tuple);
             Ok(NewRow::Update)
         })
     }
 
     /// Gives a row values that depend on those that it has: `change` is shown the newest version, and gives the new
-    /// values or `None` to leave the row alone. It may be asked again if somebody else changes the row meanwhile. Gives the
+    /// values or `None` to leave the row alone. While somebody else changes the row it may be asked several times, of older
+    /// versions too, and what it says of the newest counts. Gives the
     /// row's root, as [`Table::update`] does, or `None` if the row is gone or was left alone.
     ///
     /// # Errors
@@ -319,6 +325,40 @@ impl Table {
             .all_or_nothing(|transaction| transaction.delete_row(&self.0, tid, condition))?;
         transaction.next_command();
         Ok(deleted)
+    }
+
+    /// Locks a row until the transaction ends, or is rolled back to a savepoint before.
+    ///
+    /// # Errors
+    /// [`Error::RowLockNotAvailable`] if somebody holds it and it was not to be waited for; [`Error::Serialization`] under
+    /// repeatable read where another transaction has changed the row; [`Error::Deadlock`], [`Error::Cancelled`] and its like
+    /// while it waits; where the log is stopped. The transaction can then only be rolled back.
+    pub fn lock_row(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        tid: Tid,
+        strength: RowLock,
+        policy: WaitPolicy,
+    ) -> Result<RowLocked, Error> {
+        transaction.begin_statement()?;
+        transaction.use_table(&self.0, TableLockMode::RowShare)?;
+        let locked = transaction
+            .all_or_nothing(|transaction| transaction.lock_row(&self.0, tid, strength, policy))?;
+        transaction.next_command();
+        Ok(locked)
+    }
+
+    /// All rows that are there if everybody who still runs commits, with who is at work on them (`SnapshotDirty`).
+    ///
+    /// # Errors
+    /// Where a page or a transaction's fate cannot be read.
+    pub fn scan_dirty(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+    ) -> Result<Vec<DirtyRow>, Error> {
+        transaction.check()?;
+        transaction.use_table(&self.0, TableLockMode::AccessShare)?;
+        transaction.session.scan_dirty(&self.0)
     }
 
     fn modify(

@@ -1,13 +1,15 @@
 //! Changing and deleting rows that others may be changing at the same moment.
 //!
 //! ```text
-//! look     under the shared lock: may this command change the version?
-//!            someone who runs holds it ─► wait for his end, look again
-//!            someone has updated it    ─► repeatable read: error; read committed: on to his version
-//!            someone has deleted it    ─► repeatable read: error; read committed: it is gone
-//! decide   the caller says what becomes of the version; no page is locked
+//! look     what is the version, and who holds it?
+//! decide   the caller says what becomes of it, and so how strongly it is to be locked; no page is locked
+//! wait     someone's hold excludes that ─► stand in the version's queue, wait for his end, look again
+//!          someone has updated it       ─► repeatable read: error; read committed: lock his version, look at that
+//!          someone has deleted it       ─► repeatable read: error; read committed: it is gone
 //! change   under the exclusive lock: if the version is still as it was looked at, change it; else look again
 //! ```
+//!
+//! An update that leaves key columns alone goes together with key-share locks, which the new version takes over.
 //!
 //! PostgreSQL marks the version as locked before it looks for room elsewhere; here nothing is promised to anybody between
 //! looking and changing, so that the loser of a race goes round again. Source: `heap_update`, `heap_delete`,
@@ -16,25 +18,26 @@
 //! Invariant: no page is locked while another transaction is waited for.
 
 use base::page::LinePointer;
-use base::{
-    ForkNumber, HeapTupleHeader, Infomask, Infomask2, OffsetNumber, Page, Tid, Xid, max_align,
-};
-use snapshot::satisfies::{UpdateVerdict, satisfies_update};
-use snapshot::{CommandIdPair, TransactionStatus, TupleStamp};
+use base::sync::Arc;
+use base::{ForkNumber, HeapTupleHeader, Infomask, Infomask2, Page, Tid, Xid, max_align};
+use snapshot::satisfies::{MvccSnapshot, Outcome, UpdateVerdict, satisfies_update};
+use snapshot::{CommandIdPair, MultiXactMember, TransactionStatus, TupleStamp};
 
 use super::Row;
+use super::lock::{Newest, Queued, Version, VersionLocked, has_same_xmax};
 use super::page::{
-    PinnedPage, heap_error, log_change, needs_image, page_of, page_to_fill, try_prune,
+    PinnedPage, heap_error, log_change, needs_image, page_of, page_to_fill, read_header, try_prune,
 };
+use super::row_xmax::{holders, is_only_locked, set_conflict, updater};
 use crate::Error;
 use crate::buffer::{PageName, PageWrite};
 use crate::catalog::TableEntry;
 use crate::heap::update::{Updating, update, update_to_other_page};
-use crate::heap::{Change, CommandStamp, HeapError, NewXmax, Value, delete};
+use crate::heap::{Change, CommandStamp, NewXmax, RowLock, TupleValues, Value, delete};
 use crate::lock::WaitPolicy;
 use crate::session::{Isolation, Session};
 use crate::transaction::Transaction;
-use base::sync::Arc;
+use crate::xact::multixact::named_by;
 
 /// What becomes of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,22 +48,6 @@ pub(crate) enum NewRow {
     Update,
     /// It goes.
     Delete,
-}
-
-/// What looking at a version finds.
-enum Looked {
-    /// It may be changed.
-    Ready(HeapTupleHeader, Row),
-    /// There is none that this command could change.
-    Gone,
-    /// Somebody who runs holds it.
-    HeldBy(Xid),
-    /// Somebody has updated it: there is its successor.
-    Updated {
-        next: Tid,
-        by: Xid,
-    },
-    Deleted,
 }
 
 /// What trying to change it came to.
@@ -86,63 +73,211 @@ impl Transaction<'_, '_> {
         Ok(self.modify_row(table, tid, decide)?.is_some())
     }
 
-    /// Changes a row; `decide` is shown its newest version, and writes down the tuple that it is to become. Gives the
-    /// root of what was changed or made, if `tid` was one; `None` if nothing was.
+    /// Changes a row; `decide` is shown its newest version, and writes down the tuple that it is to become. While somebody
+    /// changes that, it may be shown versions before it, too: what it says of them counts for nothing but the strength of
+    /// the lock. Gives the root of what was changed or made, if `tid` was one; `None` if nothing was.
     pub(crate) fn modify_row(
         &mut self,
         table: &Arc<TableEntry>,
         tid: Tid,
+        decide: impl FnMut(&Row, &mut Vec<u8>) -> Result<NewRow, Error>,
+    ) -> Result<Option<Tid>, Error> {
+        let mut queued = Queued::default();
+        let modified = self.modify_in_queue(table, tid, decide, &mut queued);
+        self.session.leave_queue(&mut queued);
+        modified
+    }
+
+    fn modify_in_queue(
+        &mut self,
+        table: &Arc<TableEntry>,
+        tid: Tid,
         mut decide: impl FnMut(&Row, &mut Vec<u8>) -> Result<NewRow, Error>,
+        queued: &mut Queued,
     ) -> Result<Option<Tid>, Error> {
         if tid.block >= table.blocks(self.session.shared)? {
             return Ok(None);
         }
         let xid = self.assign_xid()?;
-        let mut place = Place { tid, expected_xmin: None };
+        let mut place = self.first_version(table, tid)?;
         let mut root = tid;
         if self.isolation == Isolation::RepeatableRead {
             // The versions before the one that the snapshot sees were changed before it was taken: no conflict.
             match self.get_row(table, tid)? {
-                Some(row) => place.tid = row.tid(),
+                Some(row) => place = row.tid(),
                 None => return Ok(None),
             }
         }
         let mut tuple = Vec::new();
+        // What was waited for, if it is to be looked at once more before all else.
+        let mut waited: Option<HeapTupleHeader> = None;
+        // Who must have made the version, where it was come to from its predecessor.
+        let mut expected_xmin = None;
         loop {
             self.session.check_cancelled()?;
-            let name = table.page_name(place.tid.block);
-            let pinned = self.session.shared.storage.pool.get(name)?;
-            let (header, row) = match self.look_at(table, &pinned, &mut place)? {
-                Looked::Ready(header, row) => (header, row),
-                Looked::Gone => return Ok(None),
-                Looked::HeldBy(holder) => {
-                    drop(pinned);
-                    self.session.wait_for(holder, WaitPolicy::Wait)?;
-                    continue;
+            let Some(Version { header, row }) = self.session.version(table, place)? else {
+                return Ok(None);
+            };
+            if expected_xmin.is_some_and(|xmin| xmin != header.xmin) {
+                // The place has been given to another row.
+                return Ok(None);
+            }
+            let (verdict, members) = {
+                let status = self.session.status();
+                let stamp = TupleStamp::new(&header, place);
+                let judged = satisfies_update(&stamp, self.command, &status)?;
+                (judged.verdict, holders(&header, &status)?)
+            };
+            let has_waited = waited.take().is_some_and(|waited| has_same_xmax(&waited, &header));
+            if matches!(verdict, UpdateVerdict::Invisible | UpdateVerdict::SelfModified) {
+                return Ok(None);
+            }
+            let decision = decide(&row, &mut tuple)?;
+            let strength = match decision {
+                NewRow::Delete => RowLock::Update,
+                NewRow::Update if table.changes_key(row.tuple(), &tuple)? => RowLock::Update,
+                NewRow::Update | NewRow::Keep => RowLock::NoKeyUpdate,
+            };
+            let stand = match verdict {
+                UpdateVerdict::Ok => Stand::Free(None),
+                UpdateVerdict::BeingModified => {
+                    self.stand(&header, &members, strength, has_waited)?
                 }
-                Looked::Updated { next, by } => {
-                    self.refuse_if_repeatable(table, place.tid, "update")?;
-                    if next.block != place.tid.block {
-                        root = next;
+                _ => Stand::Ended,
+            };
+            let carried = match stand {
+                Stand::Free(carried) => carried,
+                Stand::Wait { in_queue } => {
+                    let session = &mut *self.session;
+                    if in_queue {
+                        session.enter_queue(queued, table, place, strength, WaitPolicy::Wait)?;
                     }
-                    place = Place { tid: next, expected_xmin: Some(by) };
+                    session.wait_for_members(&members, strength, WaitPolicy::Wait)?;
+                    waited = Some(header);
                     continue;
                 }
-                Looked::Deleted => {
-                    self.refuse_if_repeatable(table, place.tid, "delete")?;
+                Stand::Ended if header.ctid == place => {
+                    self.refuse_if_repeatable(table, place, "delete")?;
                     return Ok(None);
                 }
+                Stand::Ended => {
+                    self.refuse_if_repeatable(table, place, "update")?;
+                    self.session.leave_queue(queued);
+                    let by = updater(&header, &self.session.status())?;
+                    if self.sees(by)? {
+                        // Done before the statement began: the caller's place is an old one, and nobody is in conflict.
+                        if header.ctid.block != root.block {
+                            root = header.ctid;
+                        }
+                        (place, expected_xmin) = (header.ctid, Some(by));
+                        continue;
+                    }
+                    let Some(newest) = self.lock_newest(table, header.ctid, by, strength)? else {
+                        return Ok(None);
+                    };
+                    if newest.block != root.block {
+                        root = newest;
+                    }
+                    (place, expected_xmin) = (newest, None);
+                    continue;
+                }
             };
-            let decision = decide(&row, &mut tuple)?;
+            if decision == NewRow::Keep {
+                return Ok(None);
+            }
+            let mut seen = header;
+            if verdict == UpdateVerdict::Ok {
+                seen.infomask |= Infomask::XMAX_INVALID;
+            }
+            let old_xmax = self.session.new_xmax(&seen, xid, strength, true)?;
+            let pinned = self.session.shared.storage.pool.get(table.page_name(place.block))?;
             let tried = match decision {
-                NewRow::Keep => return Ok(None),
-                NewRow::Delete => self.try_delete(&pinned, place.tid, &header, xid)?,
-                NewRow::Update => {
-                    self.try_update(table, &pinned, place.tid, &header, xid, &mut tuple)?
+                NewRow::Delete => self.try_delete(&pinned, place, &header, xid, old_xmax)?,
+                _ => {
+                    let xmaxes = (old_xmax, carried);
+                    self.try_update(table, &pinned, place, &header, xid, xmaxes, &mut tuple)?
                 }
             };
             if let Tried::Changed(new) = tried {
                 return Ok(Some(if new.block == root.block { root } else { new }));
+            }
+        }
+    }
+
+    /// Whether the statement's snapshot sees what a transaction has done.
+    fn sees(&self, xid: Xid) -> Result<bool, Error> {
+        let Some(snapshot) = &self.session.snapshot else { return Ok(false) };
+        Ok(snapshot.outcome(xid, false, &self.session.status())? == Outcome::Committed)
+    }
+
+    /// Where the version lies that a line pointer leads to.
+    fn first_version(&self, table: &TableEntry, tid: Tid) -> Result<Tid, Error> {
+        let name = table.page_name(tid.block);
+        let pinned = self.session.shared.storage.pool.get(name)?;
+        let guard = pinned.read();
+        let Some(page) = page_of(name, &guard)? else { return Ok(tid) };
+        let target = page.line_pointer(tid.offset).and_then(LinePointer::target);
+        Ok(Tid { offset: target.unwrap_or(tid.offset), ..tid })
+    }
+
+    /// How a version that somebody holds stands to a change of it.
+    fn stand(
+        &self,
+        header: &HeapTupleHeader,
+        members: &[MultiXactMember],
+        strength: RowLock,
+        has_waited: bool,
+    ) -> Result<Stand, Error> {
+        let status = self.session.status();
+        let bits = header.infomask;
+        if bits.contains(Infomask::XMAX_IS_MULTI) {
+            let conflict = set_conflict(members, strength, &status)?;
+            if conflict.excludes && !has_waited {
+                return Ok(Stand::Wait { in_queue: !conflict.is_member });
+            }
+            if !is_only_locked(header, &status)? {
+                return Ok(Stand::Ended);
+            }
+            let mut remains = false;
+            for member in members {
+                remains |= status.is_in_progress(member.xid)?;
+            }
+            return Ok(Stand::Free(remains.then(|| named_by(header.xmax.0, members))));
+        }
+        let goes_together = strength == RowLock::NoKeyUpdate
+            && bits.xmax_locked_only()
+            && bits.intersection(Infomask::LOCK_MASK) == Infomask::XMAX_KEYSHR_LOCK;
+        if status.own(header.xmax) || goes_together {
+            return Ok(Stand::Free(Some(NewXmax::locks(header.xmax, RowLock::KeyShare))));
+        }
+        Ok(Stand::Wait { in_queue: true })
+    }
+
+    /// Locks the newest version of a row that was updated. `None` if the row is gone.
+    fn lock_newest(
+        &mut self,
+        table: &Arc<TableEntry>,
+        next: Tid,
+        by: Xid,
+        strength: RowLock,
+    ) -> Result<Option<Tid>, Error> {
+        let (mut next, mut by) = (next, by);
+        loop {
+            let Newest::At(tid) = self.newest(table, next, by, WaitPolicy::Wait)? else {
+                return Ok(None);
+            };
+            let mut queued = Queued::default();
+            let wait = WaitPolicy::Wait;
+            let locked = self.lock_version(table, tid, strength, wait, false, &mut queued);
+            self.session.leave_queue(&mut queued);
+            match locked? {
+                VersionLocked::Locked(_) => return Ok(Some(tid)),
+                VersionLocked::Updated { next: later, by: updater } => {
+                    (next, by) = (later, updater);
+                }
+                VersionLocked::Deleted | VersionLocked::NotThere | VersionLocked::WouldBlock => {
+                    return Ok(None);
+                }
             }
         }
     }
@@ -159,69 +294,6 @@ impl Transaction<'_, '_> {
                 Err(Error::Serialization { table: table.name.clone(), tid, how })
             }
         }
-    }
-
-    /// Looks at a version under the shared lock.
-    fn look_at(
-        &self,
-        table: &Arc<TableEntry>,
-        pinned: &PinnedPage<'_>,
-        place: &mut Place,
-    ) -> Result<Looked, Error> {
-        let name = pinned.name();
-        let guard = pinned.read();
-        let Some(page) = page_of(name, &guard)? else { return Ok(Looked::Gone) };
-        let pointer = page.line_pointer(place.tid.offset);
-        if place.expected_xmin.is_none()
-            && let Some(target) = pointer.and_then(LinePointer::target)
-        {
-            place.tid.offset = target;
-        }
-        let Some(tuple) = page.item(place.tid.offset) else { return Ok(Looked::Gone) };
-        let header = read_header(name, place.tid.offset, tuple)?;
-        if place.expected_xmin.is_some_and(|xmin| xmin != header.xmin) {
-            // The place has been given to another row.
-            return Ok(Looked::Gone);
-        }
-        let status = self.session.status();
-        let stamp = TupleStamp::new(&header, place.tid);
-        let judged = satisfies_update(&stamp, self.command, &status)?;
-        Ok(match judged.verdict {
-            UpdateVerdict::Ok => Looked::Ready(header, Row::new(place.tid, tuple, table)),
-            UpdateVerdict::Invisible | UpdateVerdict::SelfModified => Looked::Gone,
-            UpdateVerdict::Updated => {
-                Looked::Updated { next: header.ctid, by: updater(&header, &status)? }
-            }
-            UpdateVerdict::Deleted => Looked::Deleted,
-            UpdateVerdict::BeingModified => match holder(&header, &status)? {
-                Some(holder) => Looked::HeldBy(holder),
-                // Whoever held it has just gone.
-                None => return self.look_again(table, &page, place),
-            },
-        })
-    }
-
-    /// Looks once more at a version whose holder ended between two questions.
-    fn look_again(
-        &self,
-        table: &Arc<TableEntry>,
-        page: &Page<'_>,
-        place: &Place,
-    ) -> Result<Looked, Error> {
-        let Some(tuple) = page.item(place.tid.offset) else { return Ok(Looked::Gone) };
-        let header = HeapTupleHeader::read(tuple).map(|(header, _)| header);
-        let Ok(header) = header else { return Ok(Looked::Gone) };
-        let status = self.session.status();
-        let stamp = TupleStamp::new(&header, place.tid);
-        Ok(match satisfies_update(&stamp, self.command, &status)?.verdict {
-            UpdateVerdict::Ok => Looked::Ready(header, Row::new(place.tid, tuple, table)),
-            UpdateVerdict::Updated => {
-                Looked::Updated { next: header.ctid, by: updater(&header, &status)? }
-            }
-            UpdateVerdict::Deleted => Looked::Deleted,
-            UpdateVerdict::Invisible | UpdateVerdict::SelfModified => Looked::Gone,
-            UpdateVerdict::BeingModified => Looked::HeldBy(header.xmax),
-        })
     }
 
     /// The stamp of this command as what ends a version: with a number that stands for two commands, if this transaction
@@ -246,6 +318,7 @@ impl Transaction<'_, '_> {
         tid: Tid,
         seen: &HeapTupleHeader,
         xid: Xid,
+        new: NewXmax,
     ) -> Result<Tried, Error> {
         let name = pinned.name();
         let mut guard = pinned.write();
@@ -256,12 +329,12 @@ impl Transaction<'_, '_> {
         let session = &mut *self.session;
         let (inserter, change) = (&mut session.inserter, &mut session.change);
         let mut page = page_to_fill(name, &mut guard)?;
-        delete::delete(&mut page, tid, xid, NewXmax::ends(xid), stamp, change)
-            .map_err(heap_error(name))?;
+        delete::delete(&mut page, tid, xid, new, stamp, change).map_err(heap_error(name))?;
         log_change(session.shared, inserter, xid, change, &mut [(name, &mut guard)])?;
         Ok(Tried::Changed(tid))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what one change is made of")]
     fn try_update(
         &mut self,
         table: &TableEntry,
@@ -269,6 +342,7 @@ impl Transaction<'_, '_> {
         tid: Tid,
         seen: &HeapTupleHeader,
         xid: Xid,
+        (old_xmax, new_xmax): (NewXmax, Option<NewXmax>),
         tuple: &mut [u8],
     ) -> Result<Tried, Error> {
         let ending = self.ending_stamp(seen)?;
@@ -277,8 +351,8 @@ impl Transaction<'_, '_> {
             xid,
             command: self.command,
             ending,
-            old_xmax: NewXmax::updates(xid),
-            new_xmax: None,
+            old_xmax,
+            new_xmax,
             is_hot: true,
             may_share: false,
         };
@@ -295,12 +369,30 @@ impl Transaction<'_, '_> {
     }
 }
 
-/// Where a version is looked for.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    tid: Tid,
-    /// Who must have made it, if it was come to from its predecessor.
-    expected_xmin: Option<Xid>,
+/// How a version stands to a change of it.
+enum Stand {
+    /// It may be changed; whoever goes on locking the row is to lock the new version with this.
+    Free(Option<NewXmax>),
+    /// Somebody is to be waited for, in the version's queue if nobody is to come before.
+    Wait { in_queue: bool },
+    /// Somebody has ended it.
+    Ended,
+}
+
+impl TableEntry {
+    /// Whether two tuples differ in a key column (`HeapDetermineColumnsInfo`).
+    fn changes_key(&self, old: &[u8], new: &[u8]) -> Result<bool, Error> {
+        let Some(definition) = &self.definition else { return Ok(false) };
+        if definition.key_columns.is_empty() {
+            return Ok(false);
+        }
+        let values = |tuple| {
+            let values = TupleValues::of(&self.types, tuple).and_then(Iterator::collect);
+            values.map_err(|error| Error::Row { table: self.name.clone(), error })
+        };
+        let (old, new): (Vec<Value<'_>>, Vec<Value<'_>>) = (values(old)?, values(new)?);
+        Ok(definition.key_columns.iter().any(|column| old.get(*column) != new.get(*column)))
+    }
 }
 
 impl Session<'_> {
@@ -393,19 +485,6 @@ fn room(name: PageName, guard: &mut PageWrite<'_>) -> Result<usize, Error> {
     Ok(page_to_fill(name, guard)?.as_page().heap_free_space())
 }
 
-fn read_header(
-    name: PageName,
-    offset: OffsetNumber,
-    tuple: &[u8],
-) -> Result<HeapTupleHeader, Error> {
-    let damaged = || {
-        let hoff = tuple.get(22).copied().unwrap_or(0);
-        HeapError::DamagedTuple { offset, length: tuple.len(), hoff }
-    };
-    let read = HeapTupleHeader::read(tuple);
-    read.map(|(header, _)| header).map_err(|_| Error::Heap { name, error: damaged() })
-}
-
 /// Hints come and go without the version becoming another.
 const HINTS: Infomask = Infomask::XMIN_COMMITTED
     .union(Infomask::XMIN_INVALID)
@@ -413,7 +492,7 @@ const HINTS: Infomask = Infomask::XMIN_COMMITTED
     .union(Infomask::XMAX_INVALID);
 
 /// Whether the version is what was looked at, hints aside.
-fn is_as_seen(
+pub(super) fn is_as_seen(
     name: PageName,
     guard: &PageWrite<'_>,
     tid: Tid,
@@ -429,32 +508,4 @@ fn is_as_seen(
         (header.xmin, header.xmax, header.field3, header.ctid, bits, bits2)
     };
     Ok(essence(&now) == essence(seen))
-}
-
-/// Who ended a version.
-fn updater(
-    header: &HeapTupleHeader,
-    status: &impl TransactionStatus<Error = Error>,
-) -> Result<Xid, Error> {
-    if header.infomask.contains(Infomask::XMAX_IS_MULTI) {
-        return status.updater(header.xmax.0);
-    }
-    Ok(header.xmax)
-}
-
-/// Somebody who holds a version and runs.
-fn holder(
-    header: &HeapTupleHeader,
-    status: &impl TransactionStatus<Error = Error>,
-) -> Result<Option<Xid>, Error> {
-    if !header.infomask.contains(Infomask::XMAX_IS_MULTI) {
-        return Ok(Some(header.xmax));
-    }
-    let only_locks = header.infomask.xmax_locked_only();
-    for member in status.members(header.xmax.0, only_locks)?.iter() {
-        if !status.own(member.xid) && status.running(member.xid)? {
-            return Ok(Some(member.xid));
-        }
-    }
-    Ok(None)
 }

@@ -52,6 +52,20 @@ pub(crate) fn page_to_fill<'p>(
     guard.page_mut().map_err(|error| Error::Page { name, error })
 }
 
+/// The header of a tuple of a page.
+pub(super) fn read_header(
+    name: PageName,
+    offset: OffsetNumber,
+    tuple: &[u8],
+) -> Result<HeapTupleHeader, Error> {
+    let damaged = || {
+        let hoff = tuple.get(22).copied().unwrap_or(0);
+        HeapError::DamagedTuple { offset, length: tuple.len(), hoff }
+    };
+    let read = HeapTupleHeader::read(tuple);
+    read.map(|(header, _)| header).map_err(|_| Error::Heap { name, error: damaged() })
+}
+
 /// What a heap's change could not do, of this page.
 pub(crate) fn heap_error(name: PageName) -> impl Fn(HeapError) -> Error {
     move |error| Error::Heap { name, error }

@@ -6,16 +6,18 @@
 use std::collections::BTreeMap;
 
 use base::sync::Arc;
-use base::{BlockNumber, HeapTupleHeader, Infomask2, OffsetNumber, Tid};
+use base::{BlockNumber, HeapTupleHeader, Infomask2, OffsetNumber, Tid, Xid};
 use snapshot::TupleStamp;
 use snapshot::satisfies::satisfies_mvcc;
 
 use super::Row;
-use super::page::{NewHint, PinnedPage, is_worth_pruning, page_of, set_hints, try_prune};
+use super::page::{
+    NewHint, PinnedPage, is_worth_pruning, page_of, read_header, set_hints, try_prune,
+};
+use super::row_xmax::updater;
 use crate::Error;
 use crate::buffer::Ring;
 use crate::catalog::TableEntry;
-use crate::heap::HeapError;
 use crate::session::Session;
 use crate::transaction::Transaction;
 
@@ -86,7 +88,7 @@ impl<'s, 'e> Transaction<'s, 'e> {
                 break None;
             }
             steps -= 1;
-            (offset, expected_xmin) = (header.ctid.offset, Some(header.xmax));
+            (offset, expected_xmin) = (header.ctid.offset, Some(version.updater));
         };
         let hints = looked.hints;
         set_hints(session, &pinned, &hints)?;
@@ -100,6 +102,8 @@ impl<'s, 'e> Transaction<'s, 'e> {
 struct Version {
     offset: OffsetNumber,
     header: HeapTupleHeader,
+    /// Who made the next version on the page, if there is one.
+    updater: Xid,
     is_visible: bool,
     /// Empty where it is not visible.
     tuple: Vec<u8>,
@@ -138,7 +142,7 @@ impl Looked {
             let (mut offset, mut expected_xmin) = (first, None);
             while let Ok(at) = self.versions.binary_search_by_key(&offset, |version| version.offset)
             {
-                let Version { header, .. } = &self.versions[at];
+                let Version { header, updater, .. } = &self.versions[at];
                 if expected_xmin.is_some_and(|xmin| xmin != header.xmin) {
                     break;
                 }
@@ -147,7 +151,7 @@ impl Looked {
                 if !is_new || !header.infomask2.contains(Infomask2::HOT_UPDATED) {
                     break;
                 }
-                (offset, expected_xmin) = (header.ctid.offset, Some(header.xmax));
+                (offset, expected_xmin) = (header.ctid.offset, Some(*updater));
             }
         }
         roots
@@ -184,18 +188,18 @@ impl Session<'_> {
                 looked.redirects.push((offset, target));
             }
             let Some(tuple) = page.item(offset) else { continue };
-            let (header, _) = HeapTupleHeader::read(tuple).map_err(|_| {
-                let hoff = tuple.get(22).copied().unwrap_or(0);
-                let error = HeapError::DamagedTuple { offset, length: tuple.len(), hoff };
-                Error::Heap { name, error }
-            })?;
+            let header = read_header(name, offset, tuple)?;
             let stamp = TupleStamp::new(&header, Tid { block: name.block, offset });
             let judged = satisfies_mvcc(&stamp, snapshot, &status)?;
             let hint = NewHint::of(offset, header, &stamp, judged.hints, lsn, &status);
             looked.hints.extend(hint);
             let is_visible = judged.verdict;
             let tuple = if is_visible { tuple.to_vec() } else { Vec::new() };
-            looked.versions.push(Version { offset, header, is_visible, tuple });
+            let updater = match header.infomask2.contains(Infomask2::HOT_UPDATED) {
+                true => updater(&header, &status)?,
+                false => Xid::INVALID,
+            };
+            looked.versions.push(Version { offset, header, updater, is_visible, tuple });
         }
         Ok(looked)
     }

@@ -82,6 +82,7 @@ impl Transaction<'_, '_> {
         let taken = session.locks.cut(0);
         session.release(own.into_iter().chain(taken));
         session.combos.clear();
+        session.made_sets.clear();
         ended
     }
 }

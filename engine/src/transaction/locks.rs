@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use base::Xid;
 use base::sync::Arc;
 
 use super::Transaction;
@@ -213,6 +214,18 @@ impl Transaction<'_, '_> {
     /// As [`Session::set_deadlock_timeout`].
     pub fn set_deadlock_timeout(&mut self, timeout: Duration) {
         self.session.set_deadlock_timeout(timeout);
+    }
+
+    /// Waits until another transaction or subtransaction has ended: one that [`Table::scan_dirty`] told of.
+    ///
+    /// # Errors
+    /// [`Error::Deadlock`], [`Error::LockTimeout`], [`Error::StatementTimeout`], [`Error::Cancelled`] while it waits.
+    pub fn wait_for_end(&mut self, xid: Xid) -> Result<(), Error> {
+        self.check()?;
+        if self.session.ids.contains(xid) {
+            return Ok(());
+        }
+        self.session.wait_for(xid, WaitPolicy::Wait).map(drop)
     }
 
     /// Sleeps (`pg_sleep`), until it is cancelled or the statement's time is over.

@@ -5,6 +5,7 @@
 //! | [`mode`] | takes snapshots, by list, by commit timestamp or both; says whose end lies before all of them |
 //! | [`status`] | answers what became of a transaction, for the rules of the `snapshot` crate |
 //! | [`own_ids`] | which ids are a session's own |
+//! | [`multixact`] | sets of transactions that hold a row together |
 //! | [`xids`] | gives ids out, to transactions and to subtransactions, and makes room for them in the logs of transactions |
 //! | [`end`] | commits and aborts |
 //! | [`wait`] | waits for others' ends |
@@ -21,6 +22,7 @@
 
 pub(crate) mod end;
 pub(crate) mod mode;
+pub(crate) mod multixact;
 pub(crate) mod own_ids;
 pub(crate) mod status;
 pub(crate) mod wait;
@@ -28,8 +30,8 @@ pub(crate) mod xids;
 
 use std::fmt;
 
-use base::sync::Arc;
 use base::sync::atomic::AtomicU32;
+use base::sync::{Arc, Mutex};
 use base::{TimestampTz, Xid};
 use procarray::{ClogGroup, Config, GroupClear, ProcArray};
 
@@ -45,6 +47,8 @@ pub(crate) struct Transactions {
     pub(crate) clog_group: ClogGroup,
     pub(crate) time: Time,
     pub(crate) locks: LockManager,
+    /// Held while a set of transactions gets its id.
+    pub(crate) multixact_generator: Mutex<()>,
     /// How many have an id, for the commit delay.
     pub(crate) writers: AtomicU32,
 }
@@ -76,6 +80,7 @@ impl Transactions {
             clog_group: ClogGroup::new(&array),
             time: Time::start(storage, mode, clock, last, sessions, next_xid)?,
             locks: LockManager::new(sessions as usize),
+            multixact_generator: Mutex::new(()),
             writers: AtomicU32::new(0),
             array,
         })

@@ -143,21 +143,28 @@ impl TransactionStatus for LogStatus<'_> {
         self.storage.subtrans.parent(xid)
     }
 
-    /// Sets of lockers come only from another's data directory: this engine makes none.
+    /// A set is in the log before a row names it, but the one after it, which says where it ends, may be on its way.
     fn members(
         &self,
         multi: MultiXactId,
         only_lockers: bool,
     ) -> Result<Cow<'_, [MultiXactMember]>, Error> {
-        let (oldest, next, position) = {
-            let ids = self.storage.ids.lock();
-            (ids.oldest_multi, ids.next_multi, ids.next_multi_offset)
-        };
         let is_before = |one: MultiXactId, other: MultiXactId| (one.wrapping_sub(other) as i32) < 0;
-        if only_lockers && is_before(multi, oldest) || !is_before(multi, next) {
-            return Ok(Cow::Borrowed(&[]));
-        }
-        let members = self.storage.multixact.members(multi, next, position)?.unwrap_or_default();
+        let members = loop {
+            let (oldest, next, position) = {
+                let ids = self.storage.ids.lock();
+                (ids.oldest_multi, ids.next_multi, ids.next_multi_offset)
+            };
+            if only_lockers && is_before(multi, oldest) || !is_before(multi, next) {
+                return Ok(Cow::Borrowed(&[]));
+            }
+            if let Some(members) = self.storage.multixact.members(multi, next, position)? {
+                break members;
+            }
+            self.check_interrupts()?;
+            self.storage.log.log().check()?;
+            base::sync::thread::yield_now();
+        };
         let known = members.into_iter().filter_map(|member| {
             let status = MultiXactStatus::from_number(member.status)?;
             Some(MultiXactMember { xid: member.xid, status })

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use base::page::{Page, PageBytes};
 use base::{HeapTupleHeader, Infomask, Infomask2, PAGE_SIZE, PageMut, Tid, Xid};
-use engine::heap::change::LockStrength;
+use engine::heap::change::RowLock;
 use engine::heap::insert::{Insertion, insert, multi_insert};
 use engine::heap::prune::{Fate, Fates, prune};
 use engine::heap::update::{Updating, update, update_to_other_page};
@@ -255,12 +255,9 @@ impl World {
             }
             9 => {
                 let Some(tid) = victim else { return };
-                let strength = [
-                    LockStrength::KeyShare,
-                    LockStrength::Share,
-                    LockStrength::NoKeyExclusive,
-                    LockStrength::Exclusive,
-                ][self.random.usize(..4)];
+                let strength =
+                    [RowLock::KeyShare, RowLock::Share, RowLock::NoKeyUpdate, RowLock::Update]
+                        [self.random.usize(..4)];
                 let new = NewXmax::locks(xid, strength);
                 if self.random.usize(..3) == 0 {
                     lock::lock_updated(&mut page, tid, new, false, change).expect("a tuple");

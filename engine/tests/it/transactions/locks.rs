@@ -11,15 +11,15 @@ use WaitPolicy::{NoWait, Wait};
 
 pub(super) const FOREVER: Duration = Duration::from_secs(1 << 20);
 
-fn begin<'s, 'e>(session: &'s mut Session<'e>) -> Transaction<'s, 'e> {
+pub(super) fn begin<'s, 'e>(session: &'s mut Session<'e>) -> Transaction<'s, 'e> {
     session.begin(Isolation::ReadCommitted).expect("begun")
 }
 
-fn sessions<const COUNT: usize>(engine: &Engine) -> [Session<'_>; COUNT] {
+pub(super) fn sessions<const COUNT: usize>(engine: &Engine) -> [Session<'_>; COUNT] {
     [(); COUNT].map(|()| engine.session().expect("a session"))
 }
 
-fn until_waiting(engine: &Engine, count: usize) {
+pub(super) fn until_waiting(engine: &Engine, count: usize) {
     while engine.waiting() < count {
         thread::yield_now();
     }

@@ -6,6 +6,8 @@ mod dumped;
 mod failures;
 mod locks;
 mod recovered;
+mod references;
+mod row_locks;
 mod rows;
 mod savepoints;
 mod tools;

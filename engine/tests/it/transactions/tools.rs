@@ -101,6 +101,7 @@ fn what_the_engine_leaves_is_sound() {
         let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
         transaction.drop_table("gone").expect("dropped");
         transaction.commit().expect("committed");
+        share_and_update(&engine, &table);
         drop(session);
         let before = committed(&engine);
         engine.close().expect("closed");
@@ -121,6 +122,9 @@ fn what_the_engine_leaves_is_sound() {
             "DELETE",
             "rels: base/5/",
             "ASSIGNMENT",
+            "CREATE_ID",
+            "LOCK_UPDATED",
+            "IS_MULTI",
             "subxacts:",
         ] {
             assert!(log.contains(wanted), "no {wanted} among {} records", log.lines().count());
@@ -131,6 +135,28 @@ fn what_the_engine_leaves_is_sound() {
         assert_eq!(engine.table_names(), ["account"]);
         engine.close().expect("closed");
         judge(&data);
+    }
+}
+
+/// Two share a row's key while a third updates it, and one of them comes later than that.
+fn share_and_update(engine: &Engine, table: &Table) {
+    let [mut one, mut two, mut three] = super::locks::sessions(engine);
+    let [one, two, three] = [&mut one, &mut two, &mut three].map(super::locks::begin);
+    let mut sharers = [one, two];
+    let first = table.scan(&mut sharers[0]).expect("a scan").next().expect("rows");
+    let tid = first.expect("a row").tid();
+    let mut updater = three;
+    let share = |sharer: &mut Transaction<'_, '_>| {
+        let (strength, policy) = (engine::RowLock::KeyShare, engine::WaitPolicy::Wait);
+        table.lock_row(sharer, tid, strength, policy).expect("locked");
+    };
+    share(&mut sharers[0]);
+    let changed = table.update_with(&mut updater, tid, |values| Some(values.to_vec()));
+    changed.expect("beside it").expect("there");
+    share(&mut sharers[1]);
+    updater.commit().expect("committed");
+    for sharer in sharers {
+        sharer.commit().expect("committed");
     }
 }
 
