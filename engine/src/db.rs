@@ -126,10 +126,13 @@ impl Shared {
         Ok(self.storage.log.log().check()?)
     }
 
-    /// Has every later call fail: what is on the disk is for recovery to find out.
+    /// Has every later call fail, and nothing be written any more: what is on the disk is for recovery to find out.
     pub(crate) fn stop(&self, why: &Error) {
         // Only the first counts.
-        let _ = self.stopped.set(why.to_string());
+        let why = self.stopped.get_or_init(|| why.to_string());
+        if let Some(log) = self.storage.log.get() {
+            log.stop(why);
+        }
     }
 }
 
@@ -146,6 +149,7 @@ impl Checkpointed for Shared {
     /// up for.
     fn failed(&self, error: &Error) -> bool {
         let goes_on = match error {
+            _ if self.storage.directory.control().has_failed() => false,
             Error::Buffer(error) => matches!(error, BufferError::Write { .. }),
             Error::Io { action, .. } => *action != "sync",
             _ => false,

@@ -19,6 +19,10 @@ pub(crate) struct Arguments {
     /// The power fails in every call of every workload that changes the disk, not in some of them.
     #[arg(long)]
     boundaries: bool,
+
+    /// Every call site of a disk fails in every workload that reaches it, not in two.
+    #[arg(long)]
+    call_sites: bool,
 }
 
 const ROUNDS: u32 = 200;
@@ -26,13 +30,16 @@ const ROUNDS: u32 = 200;
 /// Runs what was asked for, one after the other.
 pub(crate) fn crash(arguments: &Arguments) -> Result<()> {
     setup::ensure_installed(&Needs::SERVER)?;
-    let Arguments { rounds, boundaries } = *arguments;
+    let Arguments { rounds, boundaries, call_sites } = *arguments;
     if boundaries {
         engine("crash::boundaries::", &[("PGSTRATA_CRASH_BOUNDARIES", "all".to_owned())])?;
     }
+    if call_sites {
+        engine("crash::failing::", &[("PGSTRATA_CRASH_CALL_SITES", "all".to_owned())])?;
+    }
     match rounds {
         Some(rounds) => kill(rounds),
-        None if boundaries => Ok(()),
+        None if boundaries || call_sites => Ok(()),
         None => kill(ROUNDS),
     }
 }

@@ -429,7 +429,7 @@ impl Disk for FaultyDisk {
 
     fn remove_directory(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.begin_whole(Site::new(Operation::Remove, path))?;
+        state.begin_whole(Site::new(Operation::RemoveDirectory, path))?;
         let node = state.find_directory(path)?;
         if state.names.list(node).next().is_some() {
             return Err(io::ErrorKind::DirectoryNotEmpty.into());

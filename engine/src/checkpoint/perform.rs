@@ -271,6 +271,8 @@ impl Checkpoints {
                 storage.subtrans.truncate(oldest)?;
             }
         }
+        // A sync that failed is more than housekeeping.
+        log.check()?;
         report.total = started.elapsed();
         Ok(Outcome::Made(Box::new(report)))
     }

@@ -59,6 +59,11 @@ impl Control {
         Ok(Control { file, path, data: *checked.data(), has_failed: false })
     }
 
+    /// Whether an update failed, so that nobody knows what the file holds.
+    pub fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
     /// What it says.
     pub fn data(&self) -> &ControlData {
         &self.data

@@ -207,7 +207,7 @@ impl Slru {
         buffers.sync_failed = true;
         for segment in std::mem::take(&mut buffers.unsynced) {
             let path = self.path(segment);
-            let file = self.disk.open_for_writing(&path, Opening::EXISTING).at("open", &path)?;
+            let file = self.disk.open_for_writing(&path, Opening::EXISTING).at("sync", &path)?;
             file.sync_data().at("sync", &path)?;
         }
         if std::mem::take(&mut buffers.names_changed) {

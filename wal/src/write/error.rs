@@ -15,6 +15,9 @@ use base::sync::{Mutex, PoisonError};
 
 use super::builder::BuildError;
 
+/// What is being done where a sync fails.
+pub(super) const SYNC: &str = "sync";
+
 /// Why something was not logged or not flushed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LogError {
@@ -42,6 +45,9 @@ pub enum LogError {
         /// What the operating system said.
         error: Arc<io::Error>,
     },
+    /// Who works with the log has failed, and has stopped it.
+    #[error("the log is stopped after another failure: {0}")]
+    StoppedFor(String),
     /// A flush was asked for beyond what was inserted: the position does not come from this log.
     #[error(
         "cannot flush up to {up_to}: the log ends at {end}; the position comes from somewhere else, such as a damaged page"
@@ -75,10 +81,10 @@ impl LogError {
         LogError::Stopped { doing, path: path.to_owned(), error: Arc::new(error) }
     }
 
-    /// The same error of a call that the log can do without.
+    /// The same error of a call that the log can do without; a sync that failed it cannot get over.
     pub(super) fn goes_on(self) -> LogError {
         match self {
-            LogError::Stopped { doing, path, error } => {
+            LogError::Stopped { doing, path, error } if doing != SYNC => {
                 LogError::Housekeeping { doing, path, error }
             }
             other => other,

@@ -378,7 +378,7 @@ impl Log {
                 None => Ok(()),
             },
         );
-        removal.map_err(LogError::goes_on)
+        removal.map_err(|error| self.core.housekeeping_failed(error))
     }
 
     /// Archives the full segments and history files that are not archived yet, on this thread; how many. For a log whose
@@ -406,6 +406,11 @@ impl Log {
             writes: self.core.calls.writes.load(Relaxed),
             syncs: self.core.calls.syncs.load(Relaxed),
         }
+    }
+
+    /// Stops the log for a failure elsewhere: every later call gives an error, and nothing is written any more.
+    pub fn stop(&self, why: &str) {
+        self.core.buffers.stop(LogError::StoppedFor(why.to_owned()));
     }
 
     /// # Errors
@@ -489,7 +494,15 @@ impl Core {
     pub(super) fn prepare_next_segment(&self) -> Result<bool, LogError> {
         self.buffers.check()?;
         let next = self.files.size().number_of(self.buffers.end()) + 1;
-        self.files.make(next).map_err(LogError::goes_on)
+        self.files.make(next).map_err(|error| self.housekeeping_failed(error))
+    }
+
+    /// What the log can do without has failed: it goes on, unless that was a sync.
+    fn housekeeping_failed(&self, error: LogError) -> LogError {
+        match error.goes_on() {
+            stops @ LogError::Stopped { .. } => self.buffers.stop(stops),
+            goes_on => goes_on,
+        }
     }
 }
 

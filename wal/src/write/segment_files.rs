@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use base::disk::{Disk, Opening, WritableFile};
 use base::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::error::LogError;
+use super::error::{LogError, SYNC};
 use super::sync_method::SyncMethod;
 use crate::segment::{SegmentNumber, SegmentSize, Timeline};
 
@@ -114,21 +114,23 @@ impl SegmentFiles {
         }
         *placing += 1;
         let temporary = self.directory.join(format!("{TEMPORARY}{placing}"));
-        let made = self.fill(&temporary);
-        made.map_err(|error| {
+        let file = self.fill(&temporary).map_err(|error| {
             // Of a full disk, what was written of it would only fill it more.
             let _ = self.disk.remove_file(&temporary);
             LogError::stopped("create", &temporary, error)
         })?;
+        if self.method != SyncMethod::None {
+            file.sync_all().map_err(|error| LogError::stopped(SYNC, &temporary, error))?;
+        }
         self.place(&temporary, &path)?;
         Ok(true)
     }
 
-    fn fill(&self, temporary: &Path) -> io::Result<()> {
+    fn fill(&self, temporary: &Path) -> io::Result<Box<dyn WritableFile>> {
         let file = self.disk.open_for_writing(temporary, Opening::CREATE_NEW)?;
         // Zeros, not only room: a sync after writing into reserved room also writes the file system's own data.
         file.write_zeros(0, self.size.bytes())?;
-        if self.method == SyncMethod::None { Ok(()) } else { file.sync_all() }
+        Ok(file)
     }
 
     fn place(&self, from: &Path, to: &Path) -> Result<(), LogError> {
@@ -139,7 +141,7 @@ impl SegmentFiles {
         }
         self.disk
             .sync_directory(&self.directory)
-            .map_err(|error| LogError::stopped("sync", &self.directory, error))
+            .map_err(|error| LogError::stopped(SYNC, &self.directory, error))
     }
 
     /// Removes what a crash left of files that were being made.
@@ -198,7 +200,7 @@ impl SegmentFiles {
         if removal.removed > 0 && self.method != SyncMethod::None {
             self.disk
                 .sync_directory(&self.directory)
-                .map_err(|error| LogError::stopped("sync", &self.directory, error))?;
+                .map_err(|error| LogError::stopped(SYNC, &self.directory, error))?;
         }
         Ok(removal)
     }

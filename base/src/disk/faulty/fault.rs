@@ -21,8 +21,10 @@ pub enum Operation {
     Lock,
     /// [`Disk::rename`](crate::disk::Disk::rename); its place is the new name's.
     Rename,
-    /// [`Disk::remove_file`](crate::disk::Disk::remove_file) and `remove_directory`.
+    /// [`Disk::remove_file`](crate::disk::Disk::remove_file).
     Remove,
+    /// [`Disk::remove_directory`](crate::disk::Disk::remove_directory).
+    RemoveDirectory,
     /// [`Disk::create_directory`](crate::disk::Disk::create_directory).
     CreateDirectory,
     /// [`Disk::sync_directory`](crate::disk::Disk::sync_directory).
@@ -71,7 +73,7 @@ pub enum FaultKind {
 pub const TABLE: [(FaultKind, &[Operation]); 5] = {
     use Operation::{
         Allocate, CreateDirectory, Length, List, Lock, Open, OpenForWriting, Owner, Read, Remove,
-        Rename, SetLength, SyncAll, SyncData, SyncDirectory, Write,
+        RemoveDirectory, Rename, SetLength, SyncAll, SyncData, SyncDirectory, Write,
     };
     [
         (
@@ -84,6 +86,7 @@ pub const TABLE: [(FaultKind, &[Operation]); 5] = {
                 Lock,
                 Rename,
                 Remove,
+                RemoveDirectory,
                 CreateDirectory,
                 Read,
                 Length,

@@ -187,7 +187,8 @@ fn perform(disk: &FaultyDisk, file: &dyn WritableFile, operation: Operation) -> 
         Operation::Owner => disk.belongs_to_us(&path("d")).map(usize::from),
         Operation::Lock => file.try_lock().map(usize::from),
         Operation::Rename => disk.rename(&path("f"), &path("f")).map(|()| 0),
-        Operation::Remove => disk.remove_directory(&path("e")).map(|()| 0),
+        Operation::Remove => disk.remove_file(&path("g")).map(|()| 0),
+        Operation::RemoveDirectory => disk.remove_directory(&path("e")).map(|()| 0),
         Operation::CreateDirectory => disk.create_directory(&path("n")).map(|()| 0),
         Operation::SyncDirectory => disk.sync_directory(&path("d")).map(|()| 0),
         Operation::Read => file.read_at(&mut buffer, 0),
@@ -205,7 +206,8 @@ fn site_of(operation: Operation) -> Site {
         operation,
         &path(match operation {
             Operation::List | Operation::Look | Operation::Owner | Operation::SyncDirectory => "d",
-            Operation::Remove => "e",
+            Operation::Remove => "g",
+            Operation::RemoveDirectory => "e",
             Operation::CreateDirectory => "n",
             _ => "f",
         }),
@@ -220,6 +222,7 @@ fn each_fault_of_the_table_happens_where_and_as_long_as_it_is_told_to() -> io::R
                 let (disk, file) = three_sectors()?;
                 disk.create_directory(&path("d"))?;
                 disk.create_directory(&path("e"))?;
+                drop(create(&disk, "g")?);
                 let site = site_of(operation);
                 let before = disk.sites().get(&site).copied().unwrap_or(0);
                 disk.inject(Fault { site: site.clone(), at: before + 1, lasting, kind });

@@ -11,7 +11,7 @@ use super::judge::{Demands, judge, left};
 use super::workloads::{self, Workload};
 
 /// Calls of a workload that `cargo test` has the power fail in, at most.
-const AT_MOST: u64 = 60;
+const AT_MOST: u64 = 40;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,4 +122,9 @@ each_workload! {
     background_rounds
     killed_again_and_again
     new_timeline
+    subtransactions
+    new_log_files
+    recovery_of_a_crash
+    by_fsync
+    by_open_datasync
 }

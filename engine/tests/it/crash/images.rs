@@ -11,8 +11,10 @@ use wal::write::ArchiveTo;
 
 use super::oracle::State;
 use super::run::{Run, options};
-use super::workloads::ARCHIVE;
-use crate::{content, initialized};
+use crate::{DATA, content, initialized};
+
+/// Where full segments are archived.
+pub(super) const ARCHIVE: &str = "archive";
 
 /// A data directory that was shut down, and the rows in it.
 #[derive(Debug, Clone)]
@@ -64,25 +66,71 @@ pub(super) fn with_rows() -> Image {
 /// The next transaction ids are the last of a page of `pg_xact` and of `pg_subtrans`; a page of `pg_commit_ts` ends a few
 /// ids before that.
 pub(super) fn at_the_end_of_pages() -> Image {
-    /// Ids on a page of `pg_xact`.
-    const PAGE: u64 = 32_768;
     static IMAGE: OnceLock<Image> = OnceLock::new();
-    let made = || {
-        Image::made_by(|run| {
-            let mut session = run.engine().session()?;
-            run.transact(&mut session, |work| work.create("one"))?;
-            loop {
-                let mut work = run.begin(&mut session, Isolation::ReadCommitted)?;
-                work.insert("one", 0, 0, 1)?;
-                let xid = work.xid().expect("it has changed something");
-                work.rollback()?;
-                if xid.0 >= PAGE - 14 {
-                    return Ok(());
-                }
+    IMAGE.get_or_init(|| with_xids_up_to(32_768 - 14)).clone()
+}
+
+/// The next transaction ids are the last of a file of `pg_commit_ts`.
+pub(super) fn at_the_end_of_a_file() -> Image {
+    static IMAGE: OnceLock<Image> = OnceLock::new();
+    IMAGE.get_or_init(|| with_xids_up_to(32 * 819 - 5)).clone()
+}
+
+fn with_xids_up_to(last: u64) -> Image {
+    Image::made_by(|run| {
+        let mut session = run.engine().session()?;
+        run.transact(&mut session, |work| work.create("one"))?;
+        loop {
+            let mut work = run.begin(&mut session, Isolation::ReadCommitted)?;
+            work.insert("one", 0, 0, 1)?;
+            let xid = work.xid().expect("it has changed something");
+            work.rollback()?;
+            if xid.0 >= last {
+                return Ok(());
             }
-        })
+        }
+    })
+}
+
+/// What a power failure left of a directory in use: its lock file, a segment that was being made, and pages of the log behind
+/// the place where it ends, since those before them were lost.
+pub(super) fn crashed() -> Image {
+    static IMAGE: OnceLock<Image> = OnceLock::new();
+    let make = || -> Result<Image, Error> {
+        let image = with_rows();
+        let disk = image.disk();
+        // No page has to make room, which would have the log flushed.
+        let options = EngineOptions { buffers: 256, ..options(SnapshotMode::Classic) };
+        let mut run = Run::new(disk.clone(), options, image.state);
+        run.open()?;
+        let mut session = run.engine().session()?;
+        run.transact(&mut session, |work| work.update("one", 1, 1, 60))?;
+        let (durable, state) = (run.engine().log_end(), run.oracle().state());
+        // More than the log's buffers hold: their pages are written, and not synced.
+        let mut work = run.begin(&mut session, Isolation::ReadCommitted)?;
+        (0..80).try_for_each(|id| work.insert("one", 1000 + id, 1, 4000))?;
+        let made =
+            disk.open_for_writing(&Path::new(DATA).join("pg_wal/xlogtemp.7"), Opening::CREATE);
+        made.expect("room").write_at(&[7; 100], 0).expect("room");
+        disk.crash();
+        drop(work);
+        // The page that the log ends on stays, the next is lost, and those behind that stay.
+        let left = disk.after_crash(1);
+        let segment = Path::new(DATA).join("pg_wal/000000010000000000000001");
+        let file = left.open_for_writing(&segment, Opening::EXISTING).expect("there");
+        let next_page = (durable.0 % (1 << 20)).next_multiple_of(8192);
+        file.write_zeros(next_page, 8192).expect("room");
+        Ok(Image { disk: left.after_crash(1), state })
     };
-    IMAGE.get_or_init(made).clone()
+    IMAGE.get_or_init(|| make().expect("there is room")).clone()
+}
+
+/// [`with_archive`], without the directory of the archiver's marks.
+pub(super) fn without_marks() -> Image {
+    let image = with_archive();
+    let disk = image.disk();
+    disk.remove_directory(&Path::new(DATA).join("pg_wal/archive_status")).expect("empty");
+    Image { disk: disk.after_crash(1), ..image }
 }
 
 /// [`with_rows`], and an empty archive beside it.
@@ -141,6 +189,11 @@ fn log_archived() -> &'static (Image, Target) {
 /// See [`recovery_to_target`].
 pub(super) fn with_archived_log() -> Image {
     log_archived().0.clone()
+}
+
+/// The options with a recovery that begins a timeline at the end of the log.
+pub(super) fn recovery_to_a_timeline(options: EngineOptions) -> EngineOptions {
+    EngineOptions { archive_recovery: Some(ArchiveRecovery::default()), ..options }
 }
 
 /// The options with recovery from the archive of [`with_archived_log`], to a transaction in the midst of it.

@@ -15,11 +15,17 @@
 //! | `images` | data directories that workloads begin with |
 //! | `judge` | what is demanded of a disk that a crash left |
 //! | `boundaries` | a crash in each call that changes the disk |
+//! | `call_sites` | where the sources call a disk, and where calls are seen to come from |
+//! | `failing` | each of these failing, once and for ever |
+//! | `exercises` | what reaches those that no workload does |
 //!
 //! Nothing here runs by itself: an engine without background threads, with a clock that stands, so that a workload makes the
 //! same calls in every run.
 
 mod boundaries;
+mod call_sites;
+mod exercises;
+mod failing;
 mod images;
 mod judge;
 mod oracle;

@@ -17,8 +17,8 @@ use base::{FullXid, TimestampTz};
 use engine::heap::{ColumnType, Value};
 use engine::recovery::RecoveryProgress;
 use engine::{
-    Clock, Column, Durability, Engine, EngineOptions, Error, Isolation, Session, SnapshotMode,
-    Table, Transaction,
+    Clock, Column, Durability, Engine, EngineOptions, Error, Isolation, SavepointId, Session,
+    SnapshotMode, Table, Transaction,
 };
 use snapshot::commit_ts::clock::TestClock;
 use wal::write::LogOptions;
@@ -76,7 +76,17 @@ pub(super) struct Run {
 impl Run {
     /// Over a data directory that nobody has open, and that holds this.
     pub(super) fn new(disk: FaultyDisk, options: EngineOptions, base: State) -> Run {
-        Run { disk, options, engine: None, oracle: RefCell::new(Oracle::new(base)) }
+        Run::over(disk, options, Oracle::new(base))
+    }
+
+    /// The same, where this much must be there.
+    pub(super) fn over(disk: FaultyDisk, options: EngineOptions, oracle: Oracle) -> Run {
+        Run { disk, options, engine: None, oracle: RefCell::new(oracle) }
+    }
+
+    /// Whether the engine is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.engine.is_some()
     }
 
     /// The engine.
@@ -179,6 +189,13 @@ pub(super) struct Work<'s, 'e> {
     changes: Vec<Change>,
 }
 
+/// A savepoint, and how much had been changed then.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Savepoint {
+    id: SavepointId,
+    changes: usize,
+}
+
 impl Work<'_, '_> {
     /// Rolls back.
     pub(super) fn rollback(self) -> Result<(), Error> {
@@ -188,6 +205,18 @@ impl Work<'_, '_> {
     /// Its id, if it has changed anything.
     pub(super) fn xid(&self) -> Option<FullXid> {
         self.transaction.xid()
+    }
+
+    /// Begins a subtransaction.
+    pub(super) fn savepoint(&mut self) -> Result<Savepoint, Error> {
+        Ok(Savepoint { id: self.transaction.savepoint()?, changes: self.changes.len() })
+    }
+
+    /// Undoes what was done since then.
+    pub(super) fn rollback_to(&mut self, savepoint: Savepoint) -> Result<(), Error> {
+        self.transaction.rollback_to(savepoint.id)?;
+        self.changes.truncate(savepoint.changes);
+        Ok(())
     }
 
     /// Makes a table `id int4 not null, value int8 not null, text text`.
