@@ -12,10 +12,16 @@
 //! difference that only one of those who are not covered wakes up.
 //!
 //! **Gathering.** Of sessions that commit again and again half would sleep while the other half is flushed, and each
-//! flush would serve half of them. So who leads for a commit first waits until as many are there as committed
-//! around the flush before, those that it served and those that came too late for it. It waits no longer than half of what a flush takes. Where that was in vain the next flushes do without, one,
+//! flush would serve half of them. So who leads for a commit first waits until as many have come as committed
+//! around the flush before, those that it served and those that came too late for it. It waits no longer than half of what
+//! a flush takes. Where that was in vain the next flushes do without, one,
 //! three, seven and up to 63, so that sessions which do not come back lose next to nothing. A lone session never waits.
 //! (PostgreSQL's `commit_delay` is a fixed time for the same purpose, to be set by hand.)
+//!
+//! **Staying awake.** To fall asleep and be woken takes a thread longer than to commit, and who wakes many is late for the
+//! next flush. So who comes for a commit while another leads first looks at the flushed position again and again, giving its
+//! processor to whoever wants it, for as long as two flushes take; then it goes into the queue. That only puts off what it
+//! would do anyway. Where a flush takes more than half a millisecond nobody does.
 //!
 //! Invariants: who is told that it is done finds the position flushed; who is in the queue is told something by
 //! whoever leads, since both happen under the lock; the flushed position never goes back, whoever
@@ -26,7 +32,7 @@ use std::time::{Duration, Instant};
 use base::Lsn;
 use base::ordering;
 use base::sync::atomic::Ordering::Relaxed;
-use base::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
+use base::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use base::sync::{Arc, Mutex, MutexGuard, PoisonError, Semaphore, thread};
 use crossbeam_utils::CachePadded;
 
@@ -38,8 +44,12 @@ const LEAD: u32 = 2;
 #[derive(Debug)]
 pub struct FlushGroup {
     flushed: CachePadded<AtomicU64>,
-    /// How many wait, for a leader that gathers; written under the lock.
-    waiting: AtomicUsize,
+    /// How many commits have come, ever; and how many of them when the last flush began, which serves them.
+    arrived: CachePadded<AtomicU64>,
+    served: AtomicU64,
+    /// How long they do, in nanoseconds, and whether there is a leader: written under the lock.
+    stay_awake: AtomicU64,
+    has_leader: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -54,7 +64,7 @@ struct State {
 #[derive(Debug, Default)]
 struct Gathering {
     /// How many committed around the last flush.
-    expected: usize,
+    expected: u64,
     /// How many flushes are to do without.
     pausing: u32,
     /// How many did after the last time that it was in vain.
@@ -62,6 +72,12 @@ struct Gathering {
     /// Mean time of a flush, of the last few.
     takes: Duration,
 }
+
+/// Nobody stays awake where a flush takes longer than this.
+const SHORT_FLUSH: Duration = Duration::from_micros(500);
+
+/// What only puts something off, gathering and staying awake, is left out of models: who goes on at once is as right.
+const IS_MODEL: bool = cfg!(any(loom, shuttle));
 
 /// The most flushes that do without gathering because it was in vain.
 const LONGEST_PAUSE: u32 = 63;
@@ -80,23 +96,21 @@ struct Waiter {
 
 impl Gathering {
     /// Notes that a flush took so long, and that so many committed around it.
-    fn learn(&mut self, took: Duration, committing: usize) {
+    fn learn(&mut self, took: Duration, committing: u64) {
         self.takes = if self.takes.is_zero() { took } else { (self.takes * 7 + took) / 8 };
         self.expected = committing;
     }
 
-    /// For how many others a leader should wait that finds so many; `None` if it should not.
-    fn begin(&mut self, waiting: usize) -> Option<usize> {
-        // The leader is one of those who are expected.
-        let others = self.expected.saturating_sub(1);
-        if waiting >= others {
+    /// For how many a leader should wait, itself among them, that finds so many; `None` if it should not.
+    fn begin(&mut self, are_there: u64) -> Option<u64> {
+        if are_there >= self.expected {
             return None;
         }
         if self.pausing > 0 {
             self.pausing -= 1;
             return None;
         }
-        Some(others)
+        Some(self.expected)
     }
 
     /// The leader waits no longer.
@@ -119,7 +133,10 @@ impl FlushGroup {
     pub fn new(flushed: Lsn) -> FlushGroup {
         FlushGroup {
             flushed: CachePadded::new(AtomicU64::new(flushed.0)),
-            waiting: AtomicUsize::new(0),
+            arrived: CachePadded::new(AtomicU64::new(0)),
+            served: AtomicU64::new(0),
+            stay_awake: AtomicU64::new(0),
+            has_leader: AtomicBool::new(false),
             state: Mutex::new(State::default()),
         }
     }
@@ -166,8 +183,15 @@ impl FlushGroup {
         up_to: Lsn,
         mut flush: impl FnMut(Lsn) -> Result<Lsn, E>,
     ) -> Result<(), E> {
+        if !IS_MODEL && purpose == Purpose::Commit && self.flushed() < up_to {
+            self.arrived.fetch_add(1, Relaxed);
+        }
+        let mut patience = Patience::default();
         loop {
             if self.flushed() >= up_to {
+                return Ok(());
+            }
+            if purpose == Purpose::Commit && self.stay_awake(up_to, &mut patience) {
                 return Ok(());
             }
             let mut state = self.state();
@@ -175,6 +199,10 @@ impl FlushGroup {
                 return Ok(());
             }
             if state.is_led {
+                if patience.is_left() {
+                    // Somebody else was faster.
+                    continue;
+                }
                 if base::variant!("log.enqueue-after-unlock") {
                     drop(state);
                     state = self.state();
@@ -182,7 +210,6 @@ impl FlushGroup {
                 let semaphore = Semaphore::new();
                 let waiter = Arc::new(Waiter { told: AtomicU32::new(NOTHING), semaphore });
                 state.waiting.push(Waiting { up_to, waiter: Arc::clone(&waiter) });
-                self.waiting.store(state.waiting.len(), Relaxed);
                 drop(state);
                 waiter.semaphore.wait();
                 match waiter.told.load(Relaxed) {
@@ -191,20 +218,21 @@ impl FlushGroup {
                     _ => continue,
                 }
             } else {
-                state.is_led = true;
+                self.set_led(&mut state, true);
                 drop(state);
             }
-            let mut leader = Leader { group: self, purpose, outcome: None };
+            let mut leader = Leader { group: self, outcome: None };
             if purpose == Purpose::Commit {
                 self.gather();
             }
-            let began = Instant::now();
+            let (began, before) = (Instant::now(), self.served_by_next());
             let flushed = flush(up_to)?;
+            let (took, around) = (began.elapsed(), self.arrived_since(before));
             let publishes_late = base::variant!("log.publish-after-wake");
             if !publishes_late {
                 self.publish(flushed);
             }
-            leader.outcome = Some((flushed, began.elapsed()));
+            leader.outcome = Some((flushed, took, around));
             drop(leader);
             if publishes_late {
                 self.publish(flushed);
@@ -213,27 +241,84 @@ impl FlushGroup {
         }
     }
 
+    /// Waits, awake, for the flush that is under way and perhaps the next one, as long as others lead. Whether it is flushed
+    /// up to there. This only puts off what follows.
+    fn stay_awake(&self, up_to: Lsn, patience: &mut Patience) -> bool {
+        if IS_MODEL {
+            return false;
+        }
+        let most = Duration::from_nanos(self.stay_awake.load(Relaxed));
+        if most.is_zero() || !self.has_leader.load(Relaxed) {
+            return false;
+        }
+        let began = *patience.began.get_or_insert_with(Instant::now);
+        loop {
+            thread::yield_now();
+            if self.flushed() >= up_to {
+                return true;
+            }
+            patience.is_over = began.elapsed() >= most;
+            if patience.is_over || !self.has_leader.load(Relaxed) {
+                return false;
+            }
+        }
+    }
+
     /// Waits for those who are expected, a little. Their coming is a matter of microseconds, so the processor is given
     /// to them, not to sleep.
     fn gather(&self) {
+        if IS_MODEL {
+            return;
+        }
+        let are_there = || self.arrived_since(self.served.load(Relaxed));
         let mut state = self.state();
-        let waiting = state.waiting.len();
-        let Some(others) = state.gathering.begin(waiting) else { return };
+        let Some(expected) = state.gathering.begin(are_there()) else { return };
         let patience = state.gathering.takes / 2;
         drop(state);
         let began = Instant::now();
         loop {
             thread::yield_now();
-            let are_there = self.waiting.load(Relaxed) >= others;
-            if are_there || cfg!(loom) || began.elapsed() >= patience {
-                return self.state().gathering.end(!are_there);
+            let all_are_there = are_there() >= expected;
+            if all_are_there || began.elapsed() >= patience {
+                return self.state().gathering.end(!all_are_there);
             }
+        }
+    }
+
+    /// How many commits have come since so many had.
+    fn arrived_since(&self, before: u64) -> u64 {
+        if IS_MODEL { 0 } else { self.arrived.load(Relaxed).saturating_sub(before) }
+    }
+
+    /// A flush begins, for all that have come. Gives how many had when the one before began.
+    fn served_by_next(&self) -> u64 {
+        if IS_MODEL { 0 } else { self.served.swap(self.arrived.load(Relaxed), Relaxed) }
+    }
+
+    fn set_led(&self, state: &mut State, is_led: bool) {
+        state.is_led = is_led;
+        if !IS_MODEL {
+            self.has_leader.store(is_led, Relaxed);
         }
     }
 
     /// No code runs under this lock that can panic.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long one has stayed awake.
+#[derive(Debug, Default)]
+struct Patience {
+    began: Option<Instant>,
+    is_over: bool,
+}
+
+impl Patience {
+    /// Whether one has, and may go on.
+    fn is_left(&self) -> bool {
+        self.began.is_some() && !self.is_over
     }
 }
 
@@ -247,9 +332,8 @@ enum Purpose {
 /// The duty to tell those who wait; done when dropped, also by an error or a panic.
 struct Leader<'g> {
     group: &'g FlushGroup,
-    purpose: Purpose,
-    /// Up to where it is flushed, and how long that took.
-    outcome: Option<(Lsn, Duration)>,
+    /// Up to where it is flushed, how long that took, and how many committed around it.
+    outcome: Option<(Lsn, Duration, u64)>,
 }
 
 impl Drop for Leader<'_> {
@@ -259,21 +343,25 @@ impl Drop for Leader<'_> {
             return;
         }
         let mut state = self.group.state();
-        let Some((flushed, took)) = self.outcome else {
+        let Some((flushed, took, around)) = self.outcome else {
             // It did not work: each finds out for itself.
-            state.is_led = false;
+            self.group.set_led(&mut state, false);
             let waiting = std::mem::take(&mut state.waiting);
             drop(state);
             waiting.iter().for_each(|waiting| waiting.waiter.tell(NOTHING));
             return;
         };
         let all = std::mem::take(&mut state.waiting);
-        state.gathering.learn(took, all.len() + usize::from(self.purpose == Purpose::Commit));
+        state.gathering.learn(took, around);
+        let takes = state.gathering.takes;
+        if !IS_MODEL {
+            let awake_for = if takes > SHORT_FLUSH { Duration::ZERO } else { takes * 2 };
+            self.group.stay_awake.store(awake_for.as_nanos() as u64, Relaxed);
+        }
         let (done, mut left): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|waiting| waiting.up_to <= flushed);
         let next = if left.is_empty() { None } else { Some(left.remove(0)) };
-        state.is_led = next.is_some();
-        self.group.waiting.store(left.len(), Relaxed);
+        self.group.set_led(&mut state, next.is_some());
         state.waiting = left;
         drop(state);
         if let Some(next) = next {
