@@ -13,6 +13,7 @@
 //! Invariants: a version is locked by its `xmax`, and for as long as that transaction runs; nobody holds its queue after he
 //! has what he waited for. No page is locked while anybody is waited for.
 
+use base::page::LinePointer;
 use base::sync::Arc;
 use base::{HeapTupleHeader, Infomask, Infomask2, Tid, Xid};
 use snapshot::satisfies::{UpdateVerdict, satisfies_dirty, satisfies_update};
@@ -20,7 +21,7 @@ use snapshot::{MultiXactMember, TransactionStatus, TupleStamp};
 
 use super::Row;
 use super::modify::is_as_seen;
-use super::page::{heap_error, log_change, page_of, page_to_fill, read_header};
+use super::page::{PinnedPage, heap_error, log_change, page_of, page_to_fill, read_header};
 use super::row_xmax::{holders, is_only_locked, set_conflict, updater};
 use crate::Error;
 use crate::catalog::TableEntry;
@@ -76,7 +77,7 @@ pub(super) struct Version {
     pub(super) row: Row,
 }
 
-impl Session<'_> {
+impl<'e> Session<'e> {
     /// Stands in the queue of a version until it is at its head. `false` if it would have to wait, and is not to.
     pub(super) fn enter_queue(
         &mut self,
@@ -104,22 +105,27 @@ impl Session<'_> {
         }
     }
 
-    /// A version that is there, whoever sees it.
+    /// A version that is there, whoever sees it, on its page. A line pointer that redirects leads to it.
     pub(super) fn version(
         &self,
         table: &Arc<TableEntry>,
         tid: Tid,
-    ) -> Result<Option<Version>, Error> {
+    ) -> Result<Option<(PinnedPage<'e>, Version)>, Error> {
         if tid.block >= table.blocks(self.shared)? {
             return Ok(None);
         }
         let name = table.page_name(tid.block);
         let pinned = self.shared.storage.pool.get(name)?;
-        let guard = pinned.read();
-        let Some(page) = page_of(name, &guard)? else { return Ok(None) };
-        let Some(tuple) = page.item(tid.offset) else { return Ok(None) };
-        let header = read_header(name, tid.offset, tuple)?;
-        Ok(Some(Version { header, row: Row::new(tid, tuple, table) }))
+        let version = {
+            let guard = pinned.read();
+            let Some(page) = page_of(name, &guard)? else { return Ok(None) };
+            let target = page.line_pointer(tid.offset).and_then(LinePointer::target);
+            let tid = Tid { offset: target.unwrap_or(tid.offset), ..tid };
+            let Some(tuple) = page.item(tid.offset) else { return Ok(None) };
+            let header = read_header(name, tid.offset, tuple)?;
+            Version { header, row: Row::new(tid, tuple, table) }
+        };
+        Ok(Some((pinned, version)))
     }
 }
 
@@ -192,7 +198,7 @@ impl Transaction<'_, '_> {
         let (mut tid, mut prior) = (next, by);
         loop {
             self.session.check_cancelled()?;
-            let Some(Version { header, .. }) = self.session.version(table, tid)? else {
+            let Some((_, Version { header, .. })) = self.session.version(table, tid)? else {
                 return Ok(Newest::Gone);
             };
             if header.xmin != prior {
@@ -240,9 +246,10 @@ impl Transaction<'_, '_> {
         let mut waited: Option<HeapTupleHeader> = None;
         loop {
             self.session.check_cancelled()?;
-            let Some(Version { header, row }) = self.session.version(table, tid)? else {
+            let Some((_, Version { header, row })) = self.session.version(table, tid)? else {
                 return Ok(VersionLocked::NotThere);
             };
+            let tid = row.tid();
             let (verdict, members) = {
                 let status = self.session.status();
                 let judged =
@@ -356,7 +363,7 @@ impl Transaction<'_, '_> {
         let (mut tid, mut prior) = (tid, by);
         loop {
             self.session.check_cancelled()?;
-            let Some(Version { header, .. }) = self.session.version(table, tid)? else {
+            let Some((_, Version { header, .. })) = self.session.version(table, tid)? else {
                 return Ok(None);
             };
             let status = self.session.status();

@@ -4,9 +4,10 @@
 //! look     what is the version, and who holds it?
 //! decide   the caller says what becomes of it, and so how strongly it is to be locked; no page is locked
 //! wait     someone's hold excludes that ─► stand in the version's queue, wait for his end, look again
-//!          someone has updated it       ─► repeatable read: error; read committed: lock his version, look at that
+//!          someone has updated it       ─► repeatable read: error; read committed: on to his version
 //!          someone has deleted it       ─► repeatable read: error; read committed: it is gone
 //! change   under the exclusive lock: if the version is still as it was looked at, change it; else look again
+//!          one that was come to so and is to be left alone is locked instead
 //! ```
 //!
 //! An update that leaves key columns alone goes together with key-share locks, which the new version takes over.
@@ -17,7 +18,6 @@
 //!
 //! Invariant: no page is locked while another transaction is waited for.
 
-use base::page::LinePointer;
 use base::sync::Arc;
 use base::{ForkNumber, HeapTupleHeader, Infomask, Infomask2, Page, Tid, Xid, max_align};
 use snapshot::satisfies::{MvccSnapshot, Outcome, UpdateVerdict, satisfies_update};
@@ -26,7 +26,7 @@ use snapshot::{CommandIdPair, MultiXactMember, TransactionStatus, TupleStamp};
 use super::Row;
 use super::lock::{Newest, Queued, Version, VersionLocked, has_same_xmax};
 use super::page::{
-    PinnedPage, heap_error, log_change, needs_image, page_of, page_to_fill, read_header, try_prune,
+    PinnedPage, heap_error, log_change, needs_image, page_to_fill, read_header, try_prune,
 };
 use super::row_xmax::{holders, is_only_locked, set_conflict, updater};
 use crate::Error;
@@ -99,8 +99,7 @@ impl Transaction<'_, '_> {
             return Ok(None);
         }
         let xid = self.assign_xid()?;
-        let mut place = self.first_version(table, tid)?;
-        let mut root = tid;
+        let (mut place, mut root) = (tid, tid);
         if self.isolation == Isolation::RepeatableRead {
             // The versions before the one that the snapshot sees were changed before it was taken: no conflict.
             match self.get_row(table, tid)? {
@@ -113,11 +112,15 @@ impl Transaction<'_, '_> {
         let mut waited: Option<HeapTupleHeader> = None;
         // Who must have made the version, where it was come to from its predecessor.
         let mut expected_xmin = None;
+        // How strongly it was to be locked when somebody turned out to have updated it meanwhile.
+        let mut contested = None;
         loop {
             self.session.check_cancelled()?;
-            let Some(Version { header, row }) = self.session.version(table, place)? else {
+            let Some((pinned, Version { header, row })) = self.session.version(table, place)?
+            else {
                 return Ok(None);
             };
+            place = row.tid();
             if expected_xmin.is_some_and(|xmin| xmin != header.xmin) {
                 // The place has been given to another row.
                 return Ok(None);
@@ -136,7 +139,8 @@ impl Transaction<'_, '_> {
             let strength = match decision {
                 NewRow::Delete => RowLock::Update,
                 NewRow::Update if table.changes_key(row.tuple(), &tuple)? => RowLock::Update,
-                NewRow::Update | NewRow::Keep => RowLock::NoKeyUpdate,
+                NewRow::Update => RowLock::NoKeyUpdate,
+                NewRow::Keep => contested.unwrap_or(RowLock::NoKeyUpdate),
             };
             let stand = match verdict {
                 UpdateVerdict::Ok => Stand::Free(None),
@@ -148,6 +152,7 @@ impl Transaction<'_, '_> {
             let carried = match stand {
                 Stand::Free(carried) => carried,
                 Stand::Wait { in_queue } => {
+                    drop(pinned);
                     let session = &mut *self.session;
                     if in_queue {
                         session.enter_queue(queued, table, place, strength, WaitPolicy::Wait)?;
@@ -172,16 +177,27 @@ impl Transaction<'_, '_> {
                         (place, expected_xmin) = (header.ctid, Some(by));
                         continue;
                     }
-                    let Some(newest) = self.lock_newest(table, header.ctid, by, strength)? else {
+                    drop(pinned);
+                    let Newest::At(newest) =
+                        self.newest(table, header.ctid, by, WaitPolicy::Wait)?
+                    else {
                         return Ok(None);
                     };
                     if newest.block != root.block {
                         root = newest;
                     }
-                    (place, expected_xmin) = (newest, None);
+                    (place, expected_xmin, contested) = (newest, None, Some(strength));
                     continue;
                 }
             };
+            if decision == NewRow::Keep && contested.is_some() {
+                drop(pinned);
+                let wait = WaitPolicy::Wait;
+                match self.lock_version(table, place, strength, wait, false, queued)? {
+                    VersionLocked::Updated { .. } | VersionLocked::Deleted => continue,
+                    _ => return Ok(None),
+                }
+            }
             if decision == NewRow::Keep {
                 return Ok(None);
             }
@@ -190,7 +206,6 @@ impl Transaction<'_, '_> {
                 seen.infomask |= Infomask::XMAX_INVALID;
             }
             let old_xmax = self.session.new_xmax(&seen, xid, strength, true)?;
-            let pinned = self.session.shared.storage.pool.get(table.page_name(place.block))?;
             let tried = match decision {
                 NewRow::Delete => self.try_delete(&pinned, place, &header, xid, old_xmax)?,
                 _ => {
@@ -208,16 +223,6 @@ impl Transaction<'_, '_> {
     fn sees(&self, xid: Xid) -> Result<bool, Error> {
         let Some(snapshot) = &self.session.snapshot else { return Ok(false) };
         Ok(snapshot.outcome(xid, false, &self.session.status())? == Outcome::Committed)
-    }
-
-    /// Where the version lies that a line pointer leads to.
-    fn first_version(&self, table: &TableEntry, tid: Tid) -> Result<Tid, Error> {
-        let name = table.page_name(tid.block);
-        let pinned = self.session.shared.storage.pool.get(name)?;
-        let guard = pinned.read();
-        let Some(page) = page_of(name, &guard)? else { return Ok(tid) };
-        let target = page.line_pointer(tid.offset).and_then(LinePointer::target);
-        Ok(Tid { offset: target.unwrap_or(tid.offset), ..tid })
     }
 
     /// How a version that somebody holds stands to a change of it.
@@ -251,35 +256,6 @@ impl Transaction<'_, '_> {
             return Ok(Stand::Free(Some(NewXmax::locks(header.xmax, RowLock::KeyShare))));
         }
         Ok(Stand::Wait { in_queue: true })
-    }
-
-    /// Locks the newest version of a row that was updated. `None` if the row is gone.
-    fn lock_newest(
-        &mut self,
-        table: &Arc<TableEntry>,
-        next: Tid,
-        by: Xid,
-        strength: RowLock,
-    ) -> Result<Option<Tid>, Error> {
-        let (mut next, mut by) = (next, by);
-        loop {
-            let Newest::At(tid) = self.newest(table, next, by, WaitPolicy::Wait)? else {
-                return Ok(None);
-            };
-            let mut queued = Queued::default();
-            let wait = WaitPolicy::Wait;
-            let locked = self.lock_version(table, tid, strength, wait, false, &mut queued);
-            self.session.leave_queue(&mut queued);
-            match locked? {
-                VersionLocked::Locked(_) => return Ok(Some(tid)),
-                VersionLocked::Updated { next: later, by: updater } => {
-                    (next, by) = (later, updater);
-                }
-                VersionLocked::Deleted | VersionLocked::NotThere | VersionLocked::WouldBlock => {
-                    return Ok(None);
-                }
-            }
-        }
     }
 
     fn refuse_if_repeatable(
