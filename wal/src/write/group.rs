@@ -248,7 +248,10 @@ impl FlushGroup {
             return false;
         }
         let most = Duration::from_nanos(self.stay_awake.load(Relaxed));
-        if most.is_zero() || !self.has_leader.load(Relaxed) {
+        if most.is_zero() {
+            patience.is_over = true;
+        }
+        if patience.is_over || !self.has_leader.load(Relaxed) {
             return false;
         }
         let began = *patience.began.get_or_insert_with(Instant::now);

@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     part: Option<Part>,
 
     /// Megabytes of log that are recovered.
-    #[arg(long, value_name = "N", default_value = "1000")]
+    #[arg(long, value_name = "N", default_value = "500")]
     recovery_megabytes: u64,
 }
 
