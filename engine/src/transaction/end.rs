@@ -27,7 +27,7 @@ impl Transaction<'_, '_> {
     /// As [`Transaction::commit`].
     pub fn commit_with(mut self, durability: Durability) -> Result<(), Error> {
         if self.has_failed {
-            self.end(false, durability)?;
+            self.end_if_running(false, durability)?;
             return Err(Error::TransactionFailed);
         }
         self.session.shared.check()?;
@@ -39,10 +39,15 @@ impl Transaction<'_, '_> {
     /// # Errors
     /// Where the log is stopped. The transaction is rolled back all the same.
     pub fn rollback(mut self) -> Result<(), Error> {
-        self.end(false, Durability::default())
+        self.end_if_running(false, Durability::default())
     }
 
-    fn end(&mut self, commits: bool, durability: Durability) -> Result<(), Error> {
+    /// One that was given up is over already.
+    fn end_if_running(&mut self, commits: bool, durability: Durability) -> Result<(), Error> {
+        if self.is_over { Ok(()) } else { self.end(commits, durability) }
+    }
+
+    pub(super) fn end(&mut self, commits: bool, durability: Durability) -> Result<(), Error> {
         self.is_over = true;
         let session = &mut *self.session;
         let shared = session.shared;

@@ -21,7 +21,7 @@ use crate::Error;
 use crate::catalog::Claim;
 use crate::checkpoint::running_xacts_are_logged;
 use crate::lock::{LockTag, TableLockMode, WaitPolicy};
-use crate::session::Session;
+use crate::session::{Durability, Session};
 use crate::xact::end::Ending;
 use crate::xact::xids;
 
@@ -94,6 +94,29 @@ impl Transaction<'_, '_> {
     pub fn rollback_to(&mut self, savepoint: SavepointId) -> Result<(), Error> {
         self.session.shared.check()?;
         let at = self.level_of(savepoint)?;
+        self.undo_to(at)
+    }
+
+    /// Gives up what a failed statement belongs to, at once and not only when the caller comes to it: the innermost
+    /// savepoint's changes and locks, or those of the whole transaction where there is none. From here on it can only be
+    /// rolled back, whole or to a savepoint (`AbortCurrentTransaction`).
+    ///
+    /// # Errors
+    /// Where the log is stopped. It is given up all the same.
+    pub fn give_up(&mut self) -> Result<(), Error> {
+        if self.is_over {
+            return Ok(());
+        }
+        let given_up = match self.levels.len().checked_sub(1) {
+            Some(innermost) => self.undo_to(innermost),
+            None => self.end(false, Durability::default()),
+        };
+        self.has_failed = true;
+        given_up
+    }
+
+    /// Undoes what was done since a level began; it begins anew.
+    fn undo_to(&mut self, at: usize) -> Result<(), Error> {
         self.levels.truncate(at + 1);
         let level = &mut self.levels[at];
         let xid = level.xid.take();

@@ -283,6 +283,45 @@ fn waiting_for_a_row_ends_with_time() {
     }
 }
 
+/// The isolation spec deadlock-simple: who is refused lets the other go on at once, before its caller rolls it back.
+#[test]
+fn a_transaction_that_gives_up_holds_nothing() {
+    for mode in MODES {
+        let (engine, _) = engine(mode);
+        let (table, tids) = with_accounts(&engine, 2, 1);
+        let [mut one, mut other] = sessions(&engine);
+        let mut one = begin(&mut one);
+        one.set_deadlock_timeout(FOREVER);
+        one.lock_table(&table, AccessShare, Wait).expect("free");
+        let mut failing = begin(&mut other);
+        table.update(&mut failing, tids[1], &account(1, 9)).expect("free").expect("there");
+        let savepoint = failing.savepoint().expect("begun");
+        table.update(&mut failing, tids[0], &account(0, 9)).expect("free").expect("there");
+        failing.give_up().expect("given up");
+        assert!(matches!(failing.savepoint(), Err(Error::TransactionFailed)));
+        failing.rollback_to(savepoint).expect("rolled back");
+        assert_eq!(accounts(&table, &mut failing), [(0, 1), (1, 9)]);
+        failing.release(savepoint).expect("released");
+        thread::scope(|scope| {
+            let (engine, table) = (&engine, &table);
+            let waiter = scope.spawn(move || {
+                one.lock_table(table, AccessExclusive, Wait).expect("granted");
+                one.commit().expect("committed");
+            });
+            until_waiting(engine, 1);
+            let error = failing.lock_table(table, AccessExclusive, Wait).expect_err("a ring");
+            assert!(matches!(&error, Error::Deadlock { ring } if ring.len() == 2), "{error}");
+            failing.give_up().expect("given up");
+            waiter.join().expect("no panic");
+        });
+        assert!(matches!(failing.table("account"), Err(Error::TransactionFailed)));
+        failing.give_up().expect("once is enough");
+        assert!(matches!(failing.commit(), Err(Error::TransactionFailed)));
+        begin(&mut other).rollback().expect("the session goes on");
+        assert_eq!(committed(&engine), [(0, 1), (1, 1)]);
+    }
+}
+
 #[test]
 fn sleeping_is_interrupted() {
     let (engine, _) = engine(SnapshotMode::Classic);
