@@ -23,6 +23,14 @@ pub(crate) struct Arguments {
     /// Every call site of a disk fails in every workload that reaches it, not in two.
     #[arg(long)]
     call_sites: bool,
+
+    /// Random histories are crashed for so many seconds.
+    #[arg(long, value_name = "S")]
+    random_seconds: Option<u64>,
+
+    /// The seed that they begin with, as a failure names it.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "random_seconds")]
+    seed: u64,
 }
 
 const ROUNDS: u32 = 200;
@@ -30,16 +38,23 @@ const ROUNDS: u32 = 200;
 /// Runs what was asked for, one after the other.
 pub(crate) fn crash(arguments: &Arguments) -> Result<()> {
     setup::ensure_installed(&Needs::SERVER)?;
-    let Arguments { rounds, boundaries, call_sites } = *arguments;
+    let Arguments { rounds, boundaries, call_sites, random_seconds, seed } = *arguments;
     if boundaries {
         engine("crash::boundaries::", &[("PGSTRATA_CRASH_BOUNDARIES", "all".to_owned())])?;
     }
     if call_sites {
         engine("crash::failing::", &[("PGSTRATA_CRASH_CALL_SITES", "all".to_owned())])?;
     }
+    if let Some(seconds) = random_seconds {
+        let variables = [
+            ("PGSTRATA_CRASH_SECONDS", seconds.to_string()),
+            ("PGSTRATA_CRASH_SEED", seed.to_string()),
+        ];
+        engine("crash::random::", &variables)?;
+    }
     match rounds {
         Some(rounds) => kill(rounds),
-        None if boundaries || call_sites => Ok(()),
+        None if boundaries || call_sites || random_seconds.is_some() => Ok(()),
         None => kill(ROUNDS),
     }
 }

@@ -132,6 +132,17 @@ impl Transaction<'_, '_> {
                 (judged.verdict, holders(&header, &status)?)
             };
             let has_waited = waited.take().is_some_and(|waited| has_same_xmax(&waited, &header));
+            if verdict == UpdateVerdict::Invisible && header.ctid != place {
+                let by = updater(&header, &self.session.status())?;
+                if self.session.ids.contains(by) {
+                    // An earlier command of this transaction has changed the row: the caller's place is an old one.
+                    if header.ctid.block != root.block {
+                        root = header.ctid;
+                    }
+                    (place, expected_xmin) = (header.ctid, Some(by));
+                    continue;
+                }
+            }
             if matches!(verdict, UpdateVerdict::Invisible | UpdateVerdict::SelfModified) {
                 return Ok(None);
             }

@@ -208,3 +208,18 @@ fn make_archive(disk: &FaultyDisk) {
     disk.create_directory(Path::new(ARCHIVE)).expect("room");
     disk.sync_directory(Path::new("")).expect("synced");
 }
+
+/// [`with_rows`], with the checkpoint that it ends with saying that no full-page images are taken.
+pub(super) fn without_page_images() -> Image {
+    use crate::recovery::{checkpoints, open, options};
+    let image = with_rows();
+    let disk = image.disk();
+    let (storage, _) = open(&disk, &options()).expect("opened");
+    let log = storage.log.log();
+    log.set_full_page_writes(&mut log.inserter(), false).expect("room");
+    let kind = engine::checkpoint::CheckpointKind::Shutdown;
+    let nobody = engine::checkpoint::NobodyRuns(&storage);
+    checkpoints().at_once(&storage, &nobody, kind).expect("room");
+    drop(storage);
+    Image { disk: disk.after_crash(1), ..image }
+}

@@ -18,17 +18,21 @@
 //! | `call_sites` | where the sources call a disk, and where calls are seen to come from |
 //! | `failing` | each of these failing, once and for ever |
 //! | `exercises` | what reaches those that no workload does |
+//! | `random` | random histories by seed |
+//! | `broken` | that an engine which is broken is noticed |
 //!
 //! Nothing here runs by itself: an engine without background threads, with a clock that stands, so that a workload makes the
 //! same calls in every run.
 
 mod boundaries;
+mod broken;
 mod call_sites;
 mod exercises;
 mod failing;
 mod images;
 mod judge;
 mod oracle;
+mod random;
 mod run;
 mod workloads;
 

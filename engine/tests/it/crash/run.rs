@@ -142,11 +142,13 @@ impl Run {
 
     /// Commits a transaction.
     pub(super) fn commit(&self, work: Work<'_, '_>, durability: Durability) -> Result<(), Error> {
-        if !work.changes.is_empty() {
+        // One that changes nothing logs nothing, and so makes nothing of others durable.
+        let changes = !work.changes.is_empty();
+        if changes {
             self.oracle.borrow_mut().commits(work.changes);
         }
         work.transaction.commit_with(durability)?;
-        if durability == Durability::Synchronous {
+        if changes && durability == Durability::Synchronous {
             self.oracle.borrow_mut().is_durable();
         }
         Ok(())

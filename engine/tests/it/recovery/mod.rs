@@ -42,11 +42,11 @@ fn log_options() -> LogOptions {
     }
 }
 
-fn options() -> RecoveryOptions {
+pub(crate) fn options() -> RecoveryOptions {
     RecoveryOptions { clock: clock(), ..RecoveryOptions::default() }
 }
 
-fn checkpoints() -> Checkpoints {
+pub(crate) fn checkpoints() -> Checkpoints {
     Checkpoints::new(CheckpointOptions { clock: clock(), ..CheckpointOptions::default() })
 }
 
@@ -60,7 +60,10 @@ fn storage(disk: &FaultyDisk) -> Result<Storage, Error> {
 }
 
 /// Opens a data directory as an engine does: recovery, the log, the checkpoint that ends recovery.
-fn open(disk: &FaultyDisk, options: &RecoveryOptions) -> Result<(Storage, Recovered), Error> {
+pub(crate) fn open(
+    disk: &FaultyDisk,
+    options: &RecoveryOptions,
+) -> Result<(Storage, Recovered), Error> {
     let storage = storage(disk)?;
     let recovered = recover(&storage, options, &mut |_| ControlFlow::Continue(()))?;
     start(&storage, &recovered, log_options())?;

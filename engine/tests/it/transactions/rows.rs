@@ -279,3 +279,28 @@ fn a_command_of_several_parts_has_one_snapshot() {
     assert_eq!(values(&mut transaction), ["[Int4(2)]", "[Int4(4)]"]);
     assert!(!transaction.set_isolation(Isolation::RepeatableRead));
 }
+
+/// A row's root leads to it whoever changed it, the same transaction too.
+#[test]
+fn a_transaction_changes_a_row_again_by_its_root() {
+    for mode in MODES {
+        let (engine, _) = engine(mode);
+        let (table, tids) = with_accounts(&engine, 2, 0);
+        let mut session = engine.session().expect("a session");
+        for isolation in [Isolation::ReadCommitted, Isolation::RepeatableRead] {
+            let mut transaction = session.begin(isolation).expect("begun");
+            let before = accounts(&table, &mut transaction)[0].1;
+            for amount in 1..4 {
+                let row = account(0, before + amount);
+                let updated = table.update(&mut transaction, tids[0], &row).expect("updated");
+                assert_eq!(updated, Some(tids[0]), "{mode:?}, {isolation:?}, {amount}");
+            }
+            assert_eq!(accounts(&table, &mut transaction), [(0, before + 3), (1, 0)]);
+            transaction.commit().expect("committed");
+        }
+        let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+        table.update(&mut transaction, tids[0], &account(0, 9)).expect("updated");
+        assert!(table.delete(&mut transaction, tids[0]).expect("deleted"));
+        assert!(!table.delete(&mut transaction, tids[0]).expect("gone"));
+    }
+}
