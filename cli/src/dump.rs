@@ -9,7 +9,7 @@ use engine::dump::dump;
 
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::{controldata, open, signals};
+use crate::{controldata, open, signals, values};
 
 /// Print tables as SQL for psql: their definitions, and their rows for COPY. A data directory that was not shut down is
 /// recovered first.
@@ -30,7 +30,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let environment = std::env::var_os("PGDATA");
     let directory = controldata::directory(arguments.pgdata.as_deref(), None, environment)?;
     signals::catch_interrupts()?;
-    let engine = open::engine(&directory, EngineOptions::default())?;
+    let recovery_threads = values::processors();
+    let options = EngineOptions { recovery_threads, ..EngineOptions::default() };
+    let engine = open::engine(&directory, options)?;
     let mut out = Interruptible(Output::open()?);
     dump(&engine, &arguments.tables, &mut out).map_err(Failure::new)?;
     engine.close().map_err(Failure::new)

@@ -8,6 +8,8 @@ use engine::checkpoint::CheckpointOptions;
 use engine::{EngineOptions, SnapshotMode};
 use wal::write::{ArchiveTo, ImageCompression, LogOptions, SyncMethod};
 
+use crate::values;
+
 const MEGABYTE: u64 = 1 << 20;
 
 /// Options named after PostgreSQL's parameters, with their defaults.
@@ -114,6 +116,7 @@ impl EngineArguments {
                 maximum_log: self.max_wal_size * MEGABYTE,
                 ..CheckpointOptions::default()
             },
+            recovery_threads: values::processors(),
             ..EngineOptions::default()
         }
     }

@@ -11,9 +11,6 @@ use wal::source::TimelineChoice;
 use crate::failure::Failure;
 use crate::values;
 
-/// Microseconds from 1970 to 2000.
-const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
-
 /// What is asked of a recovery that begins a new timeline.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recovery to a target, onto a new timeline")]
@@ -114,7 +111,7 @@ fn time(text: &str) -> Result<TimestampTz, String> {
         let Ok(local) = text.parse::<jiff::civil::DateTime>() else { return Err(error) };
         local.to_zoned(jiff::tz::TimeZone::system()).map(|zoned| zoned.timestamp())
     });
-    time.map(|time| TimestampTz(time.as_microsecond() - POSTGRES_EPOCH))
+    time.map(|time| TimestampTz::from_unix_micros(time.as_microsecond()))
         .map_err(|error| format!("not a time such as \"2026-11-21 10:00:00.5+01\": {error}"))
 }
 

@@ -149,7 +149,6 @@ impl<'e> Session<'e> {
     pub fn begin(&mut self, isolation: Isolation) -> Result<Transaction<'_, 'e>, Error> {
         self.shared.check()?;
         self.cancelled.store(false, Relaxed);
-        self.combos.clear();
         Ok(Transaction::new(self, isolation))
     }
 

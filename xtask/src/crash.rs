@@ -33,8 +33,6 @@ pub(crate) struct Arguments {
     seed: u64,
 }
 
-const ROUNDS: u32 = 200;
-
 /// Runs what was asked for, one after the other.
 pub(crate) fn crash(arguments: &Arguments) -> Result<()> {
     setup::ensure_installed(&Needs::SERVER)?;
@@ -53,15 +51,16 @@ pub(crate) fn crash(arguments: &Arguments) -> Result<()> {
         engine("crash::random::", &variables)?;
     }
     match rounds {
-        Some(rounds) => kill(rounds),
+        Some(rounds) => kill(Some(rounds)),
         None if boundaries || call_sites || random_seconds.is_some() => Ok(()),
-        None => kill(ROUNDS),
+        None => kill(None),
     }
 }
 
-fn kill(rounds: u32) -> Result<()> {
-    let variable = ("PGSTRATA_CRASH_ROUNDS", rounds.to_string());
-    test("pgstrata-cli", "crash::", &[variable])
+/// As many rounds as the test makes by itself, or so many.
+fn kill(rounds: Option<u32>) -> Result<()> {
+    let variable = rounds.map(|rounds| ("PGSTRATA_CRASH_ROUNDS", rounds.to_string()));
+    test("pgstrata-cli", "crash::", variable.as_slice())
 }
 
 fn engine(name: &str, variables: &[(&str, String)]) -> Result<()> {

@@ -98,11 +98,7 @@ impl Cluster {
         process::run(&mut initdb)
             .with_context(|| format!("cannot make a cluster of {installation}"))?;
         cluster.configure(&SETTINGS)?;
-        cluster.configure(&[(
-            "unix_socket_directories",
-            &cluster.socket_directory().display().to_string(),
-        )])?;
-        cluster.configure(settings)?;
+        cluster.configure_place(settings)?;
         Ok(cluster)
     }
 
@@ -114,11 +110,7 @@ impl Cluster {
         cluster.postgres.clone_from(&original.postgres);
         let mut copy = cluster.as_server_user(process::command("cp"))?;
         process::run(copy.arg("--archive").arg(original.data_dir()).arg(cluster.data_dir()))?;
-        cluster.configure(&[(
-            "unix_socket_directories",
-            &cluster.socket_directory().display().to_string(),
-        )])?;
-        cluster.configure(settings)?;
+        cluster.configure_place(settings)?;
         Ok(cluster)
     }
 
@@ -136,16 +128,9 @@ impl Cluster {
         fs::write(copy.join("postgresql.conf"), "")?;
         fs::write(copy.join("pg_hba.conf"), "local all all trust\n")?;
         fs::write(copy.join("pg_ident.conf"), "")?;
-        if let Some(user) = identity::server_user() {
-            let owner = format!("{}:{}", user.uid, user.gid);
-            process::run(process::command("chown").args(["--recursive", &owner]).arg(&copy))?;
-        }
+        cluster.give_all_to_server(&copy)?;
         cluster.configure(&SETTINGS)?;
-        cluster.configure(&[(
-            "unix_socket_directories",
-            &cluster.socket_directory().display().to_string(),
-        )])?;
-        cluster.configure(settings)?;
+        cluster.configure_place(settings)?;
         Ok(cluster)
     }
 
@@ -195,6 +180,21 @@ impl Cluster {
     /// Hands a file that was put into the data directory to the server's user.
     pub(crate) fn give_to_server(&self, path: &Path) -> Result<()> {
         identity::server_user().map_or(Ok(()), |user| user.own(path))
+    }
+
+    /// Hands a directory and all that is in it to the server's user.
+    pub(crate) fn give_all_to_server(&self, directory: &Path) -> Result<()> {
+        let Some(user) = identity::server_user() else { return Ok(()) };
+        let owner = format!("{}:{}", user.uid, user.gid);
+        process::run(process::command("chown").args(["--recursive", &owner]).arg(directory))?;
+        Ok(())
+    }
+
+    /// Its own socket directory, and what the caller wants.
+    fn configure_place(&self, settings: &[(&str, &str)]) -> Result<()> {
+        let directory = self.socket_directory().display().to_string();
+        self.configure(&[("unix_socket_directories", &directory)])?;
+        self.configure(settings)
     }
 
     /// Appends settings to postgresql.conf; a later one wins. They take effect at the next start or reload.

@@ -6,7 +6,7 @@
 //! nothing. The log is not synced meanwhile, which changes nothing of what is in it.
 //!
 //! `recovery DIRECTORY redo BUFFERS THREADS` recovers, whoever wrote the log: the engine, or a PostgreSQL 15 without
-//! changes of indexes since its last checkpoint.
+//! changes of indexes other than btrees since its last checkpoint.
 //!
 //! `recovery DIRECTORY forget` has the kernel forget the files in it.
 

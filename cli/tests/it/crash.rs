@@ -23,8 +23,9 @@ fn run(arguments: &[&str]) -> Output {
     output
 }
 
-/// Runs the load until it has acknowledged so many commits, kills it, and gives the last number of each session.
-fn killed(data: &str, load: &str, mode: &str, round: u64) -> BTreeMap<u32, i64> {
+/// Runs the load until it has acknowledged so many commits, kills it, and gives the first and the last number of each
+/// session.
+fn killed(data: &str, load: &str, mode: &str, round: u64) -> BTreeMap<u32, (i64, i64)> {
     let seed = round.to_string();
     let mut process = strata(&["run", load, "-D", data, "--mode", mode, "--seed", &seed])
         .args(["-c", "4", "-s", "1", "-T", "600", "--acknowledge"])
@@ -37,7 +38,8 @@ fn killed(data: &str, load: &str, mode: &str, round: u64) -> BTreeMap<u32, i64> 
     let mut take = |line: &str| {
         let (session, number) = line.trim_end().split_once(' ').expect("two numbers");
         let number: i64 = number.parse().expect("a number");
-        acknowledged.insert(session.parse().expect("a number"), number);
+        let session = session.parse().expect("a number");
+        acknowledged.entry(session).or_insert((number, number)).1 = number;
     };
     let wanted = 20 + round * 31 % 170;
     let mut line = String::new();
@@ -107,18 +109,30 @@ fn survives(load: &str, modes: [&str; 2]) {
     let data = place.path().join("data");
     let path = data.to_str().expect("a plain name");
     run(&["init", "-D", path, "--wal-segsize", "1"]);
+    // Of each session its last number that is known to be there, and how many kills may each have left one more that was
+    // not acknowledged.
+    let mut known: BTreeMap<u32, (i64, i64)> = BTreeMap::new();
     for round in 0..rounds.div_ceil(2) {
-        let acknowledged = killed(path, load, modes[round as usize % 2], round);
+        let acknowledged = killed(path, load, modes[(round / 2) as usize % 2], round);
+        known.values_mut().for_each(|(_, kills)| *kills += 1);
+        for (session, (first, last)) in acknowledged {
+            // It goes on behind what recovery found.
+            let (number, kills) = known.insert(session, (last, 1)).unwrap_or((0, round as i64 + 1));
+            assert!(
+                (number + 1..=number + kills).contains(&first),
+                "{load}, round {round}: session {session} was told {number}, and goes on with {first}"
+            );
+        }
         // Every other recovery is that of the next round's process.
         if round % 2 == 0 {
             let found = history(path);
-            for (session, number) in &acknowledged {
+            for (session, (number, kills)) in &mut known {
                 let found = found.get(session).copied().unwrap_or(0);
-                // A commit that was not acknowledged may count.
                 assert!(
-                    (*number..=number + 1).contains(&found),
+                    (*number..=*number + *kills).contains(&found),
                     "{load}, round {round}: session {session} was told {number}, and {found} is there"
                 );
+                (*number, *kills) = (found, 0);
             }
             if round % BETWEEN_JUDGEMENTS == 0 {
                 judge(&data);

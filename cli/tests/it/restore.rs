@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::programs::{give, place, printed, program, take_back};
+use super::programs::{copy, give, place, printed, program, take_back};
 use super::strata;
 
 /// Runs the command; what it prints, and what it says on stderr.
@@ -19,19 +19,6 @@ fn refused(arguments: &[&str]) -> String {
     let output = strata(arguments).output().expect("strata starts");
     assert_eq!(output.status.code(), Some(1), "{arguments:?}");
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("made");
-    for entry in fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("copied");
-        }
-    }
 }
 
 fn history(data: &str) -> String {

@@ -179,7 +179,7 @@ impl Shape {
         }
         tuple.resize(length, 0);
         tuple[6..8].copy_from_slice(&(bits | length as u16).to_le_bytes());
-        tuple::set_plain_tid(&mut tuple, tid);
+        tuple::put_tid(&mut tuple, tid);
         Ok(tuple)
     }
 

@@ -41,7 +41,7 @@ pub fn swap(
     let last = tids.pop().unwrap_or_default();
     tids.insert(usize::from(place), new);
     let mut new_item = new_item.bytes().to_vec();
-    tuple::set_plain_tid(&mut new_item, last);
+    tuple::put_tid(&mut new_item, last);
     Ok(Swapped { posting: tuple::with_tids(posting.key_part(), &tids), new_item })
 }
 

@@ -254,18 +254,13 @@ impl<'a> IndexTuple<'a> {
     }
 }
 
-/// Writes a tuple's first six bytes.
-fn put_tid(tuple: &mut [u8], tid: Tid) {
+/// Writes a tuple's first six bytes: of a plain entry its row's tid.
+pub(super) fn put_tid(tuple: &mut [u8], tid: Tid) {
     tuple[..Tid::SIZE].copy_from_slice(&tid.to_bytes());
 }
 
 fn put_info(tuple: &mut [u8], info: u16) {
     tuple[6..8].copy_from_slice(&info.to_le_bytes());
-}
-
-/// Gives a plain entry another row's tid. The tuple has a header.
-pub fn set_plain_tid(tuple: &mut [u8], tid: Tid) {
-    put_tid(tuple, tid);
 }
 
 /// Lets a pivot lead to another page. The tuple has a header.

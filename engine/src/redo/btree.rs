@@ -19,7 +19,7 @@ pub(super) fn redo(
         return Ok(());
     }
     for block in record.blocks() {
-        redo.later(record, PageName::of(block), PageChange::Btree(block.id))?;
+        redo.later(record, PageName::of(block), PageChange::Btree(block.id));
     }
     Ok(())
 }

@@ -39,7 +39,8 @@ pub(super) fn redo_heap(
         Heap::Truncate(_) => return Ok(()),
         Heap::Confirm(_) | Heap::Inplace(_) => {}
     }
-    pages(redo, record)
+    pages(redo, record);
+    Ok(())
 }
 
 pub(super) fn redo_heap2(
@@ -66,17 +67,19 @@ pub(super) fn redo_heap2(
                 );
                 return Err(RedoCause::OutOfRange(reason));
             }
-            redo.later(record, PageName::of(heap), PageChange::Heap(heap.id))?;
+            redo.later(record, PageName::of(heap), PageChange::Heap(heap.id));
             let bits = visible.flags.bits();
             let change = PageChange::SetMap { heap_block: heap.block, bits };
-            return redo.later(record, name, change);
+            redo.later(record, name, change);
+            return Ok(());
         }
         Heap2::Rewrite(_) => return Err(RedoCause::UnknownType),
         // Read by logical decoding alone.
         Heap2::NewCid(_) => return Ok(()),
         Heap2::Prune(_) | Heap2::Vacuum(_) | Heap2::FreezePage(_) | Heap2::PruneFreeze(_) => {}
     }
-    pages(redo, record)
+    pages(redo, record);
+    Ok(())
 }
 
 fn block<'a>(record: &Record<'a>, id: u8) -> Result<&'a BlockRef, RedoCause> {
@@ -98,12 +101,12 @@ fn clear(
     }
     let heap = block(record, id)?;
     let name = visibility_map::page_of(heap.locator, heap.block);
-    redo.later(record, name, PageChange::ClearMap { heap_block: heap.block, bits })
+    redo.later(record, name, PageChange::ClearMap { heap_block: heap.block, bits });
+    Ok(())
 }
 
-fn pages(redo: &mut Redo<'_>, record: &Record<'_>) -> Result<(), RedoCause> {
+fn pages(redo: &mut Redo<'_>, record: &Record<'_>) {
     for block in record.blocks() {
-        redo.later(record, PageName::of(block), PageChange::Heap(block.id))?;
+        redo.later(record, PageName::of(block), PageChange::Heap(block.id));
     }
-    Ok(())
 }

@@ -180,14 +180,8 @@ impl<'s> Redo<'s> {
     }
 
     /// Adds a change of a page to those that are gathered.
-    fn later(
-        &mut self,
-        record: &Record<'_>,
-        name: PageName,
-        change: PageChange,
-    ) -> Result<(), RedoCause> {
+    fn later(&mut self, record: &Record<'_>, name: PageName, change: PageChange) {
         self.round.add(record, name, change);
-        Ok(())
     }
 
     fn set_in_recovery(&self, in_recovery: bool) {

@@ -87,7 +87,7 @@ fn images(redo: &mut Redo<'_>, record: &Record<'_>, are_due: bool) -> Result<(),
         if !block.applies_image() {
             return Err(RedoCause::NoImage { page });
         }
-        redo.later(record, page, PageChange::Image(block.id))?;
+        redo.later(record, page, PageChange::Image(block.id));
     }
     Ok(())
 }

@@ -19,7 +19,7 @@
 //! Invariant: no page is locked while another transaction is waited for.
 
 use base::sync::Arc;
-use base::{ForkNumber, HeapTupleHeader, Infomask, Infomask2, Page, Tid, Xid, max_align};
+use base::{ForkNumber, HeapTupleHeader, Infomask, Page, Tid, Xid, max_align};
 use snapshot::satisfies::{MvccSnapshot, Outcome, UpdateVerdict, satisfies_update};
 use snapshot::{CommandIdPair, MultiXactMember, TransactionStatus, TupleStamp};
 
@@ -95,10 +95,6 @@ impl Transaction<'_, '_> {
         mut decide: impl FnMut(&Row, &mut Vec<u8>) -> Result<NewRow, Error>,
         queued: &mut Queued,
     ) -> Result<Option<Tid>, Error> {
-        if tid.block >= table.blocks(self.session.shared)? {
-            return Ok(None);
-        }
-        let xid = self.assign_xid()?;
         let (mut place, mut root) = (tid, tid);
         if self.isolation == Isolation::RepeatableRead {
             // The versions before the one that the snapshot sees were changed before it was taken: no conflict.
@@ -212,6 +208,7 @@ impl Transaction<'_, '_> {
             if decision == NewRow::Keep {
                 return Ok(None);
             }
+            let xid = self.assign_xid()?;
             let mut seen = header;
             if verdict == UpdateVerdict::Ok {
                 seen.infomask |= Infomask::XMAX_INVALID;
@@ -491,8 +488,7 @@ pub(super) fn is_as_seen(
     let now = read_header(name, tid.offset, tuple)?;
     let essence = |header: &HeapTupleHeader| {
         let bits = header.infomask.difference(HINTS);
-        let bits2 = header.infomask2.difference(Infomask2::empty());
-        (header.xmin, header.xmax, header.field3, header.ctid, bits, bits2)
+        (header.xmin, header.xmax, header.field3, header.ctid, bits, header.infomask2)
     };
     Ok(essence(&now) == essence(seen))
 }

@@ -71,7 +71,7 @@ impl Transaction<'_, '_> {
             shared.stop(error);
         }
         let has_committed = commits && ended.is_ok();
-        if has_committed || !commits && ended.is_ok() {
+        if ended.is_ok() {
             gone.iter().for_each(|relation| remove_files(shared, *relation));
         }
         for Claimed { name, .. } in self.claimed.drain(..) {

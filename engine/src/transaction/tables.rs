@@ -5,6 +5,7 @@
 
 use base::sync::Arc;
 use base::{ForkNumber, RelFileLocator};
+use wal::rmgr::xlog::NEXTOID;
 use wal::write::NewRecord;
 
 use super::Transaction;
@@ -16,7 +17,6 @@ use crate::lock::{LockTag, TableLockMode, WaitPolicy};
 use crate::table::Table;
 
 const XLOG: u8 = 0;
-const NEXTOID: u8 = 0x30;
 /// `NAMEDATALEN - 1`
 const LONGEST_NAME: usize = 63;
 /// `MaxHeapAttributeNumber`

@@ -1,7 +1,7 @@
 //! The tables of a load, one transaction of it, and what must hold of them.
 //!
 //! Invariants: a row's balance is what it began with and what the history says; each session's numbers in the history are
-//! 1, 2, 3 and so on; sums are zero (bank) or equal (TPC-B).
+//! 1, 2, 3 and so on; the sum stays (bank), or all three are equal (TPC-B).
 
 use std::collections::BTreeMap;
 

@@ -100,7 +100,11 @@ pub fn run(
             }
         }
         ends.store(true, Ordering::Relaxed);
-        sessions.into_iter().filter_map(|session| session.join().ok()).collect()
+        // A panic is a disagreement of the mirror, or a fault of the engine.
+        let join = |session: thread::ScopedJoinHandle<'_, Part>| {
+            session.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        sessions.into_iter().map(join).collect()
     });
     let time = began.elapsed();
     if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {

@@ -79,3 +79,18 @@ pub(crate) fn printed(command: &mut Command) -> String {
     assert!(output.status.success() && messages.is_empty(), "{command:?}: {messages}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+/// Copies a directory and all in it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("made");
+    fs::set_permissions(to, fs::metadata(from).expect("there").permissions()).expect("set");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).expect("copied");
+        }
+    }
+}

@@ -36,7 +36,7 @@ fn padding(payload: &Payload<'_>) -> &'static [usize] {
 /// Length of `xl_btree_metadata`, of which the last three bytes are padding.
 const METADATA: usize = 28;
 
-/// The operation, where the record is one of Heap or Heap2.
+/// The operation, where the record is one of Heap, Heap2 or Btree.
 fn compare(corpus: &Corpus, record: &Record<'_>) -> Option<(&'static str, u8)> {
     let payload = record.payload().ok()?;
     let (mut main, mut blocks) = (Vec::new(), <[Vec<u8>; 5]>::default());

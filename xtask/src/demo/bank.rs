@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::shown::{Shown, Strata, ask};
+use super::shown::{Shown, Strata, ask, print_last};
 use super::title;
 use crate::process;
 use crate::server::Cluster;
@@ -26,11 +26,11 @@ pub(super) fn run(program: &Path, cluster: &Cluster) -> Result<PathBuf> {
     title("What PostgreSQL 15's own tools say of the directory:");
     let bank = engine.directory.join("bank");
     fs::write(engine.directory.join("bank.sql"), engine.output(&["dump", "--pgdata", "bank"])?)?;
-    give_all(cluster, &engine.directory)?;
+    cluster.give_all_to_server(&engine.directory)?;
     let mut checksums = cluster.command("pg_checksums")?;
     checksums.args(["--check", "--pgdata"]).arg(&bank);
     println!("  $ pg_checksums --check --pgdata bank");
-    show_last(&process::run(&mut checksums)?.stdout, 4);
+    print_last(&String::from_utf8_lossy(&process::run(&mut checksums)?.stdout), 4);
     let mut controldata = cluster.command("pg_controldata")?;
     println!("  $ pg_controldata bank | grep -E 'state|Latest checkpoint location|NextXID'");
     let said = process::run(controldata.arg(&bank))?.stdout;
@@ -73,18 +73,6 @@ pub(super) fn look_from_sql(cluster: &Cluster, directory: &Path) -> Result<()> {
     )
 }
 
-/// Hands a directory and all that is in it to the server's user, whose tools are to read it.
-fn give_all(cluster: &Cluster, directory: &Path) -> Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        match entry.file_type()?.is_dir() {
-            true => give_all(cluster, &entry.path())?,
-            false => cluster.give_to_server(&entry.path())?,
-        }
-    }
-    cluster.give_to_server(directory)
-}
-
 /// The oldest segment of the log that is left.
 fn oldest_segment(bank: &Path) -> Result<String> {
     let mut names = Vec::new();
@@ -93,12 +81,4 @@ fn oldest_segment(bank: &Path) -> Result<String> {
     }
     names.retain(|name| name.len() == 24);
     names.into_iter().min().context("the engine has no log")
-}
-
-fn show_last(output: &[u8], count: usize) {
-    let text = String::from_utf8_lossy(output);
-    let lines: Vec<&str> = text.lines().collect();
-    for line in &lines[lines.len().saturating_sub(count)..] {
-        println!("  {line}");
-    }
 }

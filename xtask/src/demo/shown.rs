@@ -81,8 +81,7 @@ impl Strata<'_> {
         let (stdout, stderr) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         print_lines(stdout.lines());
-        let stderr: Vec<&str> = stderr.lines().collect();
-        print_lines(stderr[stderr.len().saturating_sub(notes)..].iter().copied());
+        print_last(&stderr, notes);
         if is_killed {
             println!("  Killed");
         }
@@ -106,6 +105,12 @@ pub(super) fn ask(cluster: &Cluster, sql: &str) -> Result<()> {
     let output = process::run(&mut psql)?;
     print_lines(String::from_utf8_lossy(&output.stdout).trim_end().lines().map(str::trim_end));
     Ok(())
+}
+
+/// The last lines of a text, so many at most.
+pub(super) fn print_last(text: &str, count: usize) {
+    let lines = text.lines().count();
+    print_lines(text.lines().skip(lines.saturating_sub(count)));
 }
 
 fn print_lines<'a>(lines: impl Iterator<Item = &'a str>) {

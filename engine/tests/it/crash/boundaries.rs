@@ -13,19 +13,8 @@ use super::workloads::{self, Workload};
 /// Calls of a workload that `cargo test` has the power fail in, at most.
 const AT_MOST: u64 = 40;
 
-/// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Counts {
-    /// Calls that change the disk.
-    calls: u64,
-    /// Those in which the power failed.
-    crashes: u64,
-    /// Disks that were judged.
-    disks: u64,
-}
-
-/// Has the power fail in every `step`th call.
-fn crash(workload: &Workload, step: u64) -> Counts {
+/// Has the power fail in every call, or evenly spread in at most [`AT_MOST`].
+fn crash_in_every_call(workload: &Workload) {
     let name = workload.name;
     let image = (workload.image)();
     let whole = workload.run(&image, image.disk());
@@ -37,9 +26,12 @@ fn crash(workload: &Workload, step: u64) -> Counts {
         again.run.disk.sites(),
         "{name} makes the same calls in every run"
     );
-    let mut counts = Counts { calls, crashes: 0, disks: 0 };
-    // The first calls of all, the last ones of all, and what lies between them in steps; one more, when all is done.
-    for call in (1..=calls + 1).filter(|call| step == 1 || call % step == calls % step) {
+    let is_all = std::env::var_os("PGSTRATA_CRASH_BOUNDARIES").is_some();
+    let step = if is_all { 1 } else { calls.div_ceil(AT_MOST - 2) };
+    let (mut crashes, mut disks) = (0, 0);
+    // The first call, the last one, and what lies between them in steps; one more, when all is done.
+    let is_taken = |call: &u64| *call == 1 || *call > calls || call % step == calls % step;
+    for call in (1..=calls + 1).filter(is_taken) {
         let disk = image.disk();
         disk.crash_at(call);
         let crashed = workload.run(&image, disk.clone());
@@ -47,7 +39,7 @@ fn crash(workload: &Workload, step: u64) -> Counts {
         let oracle = crashed.run.oracle();
         // Its engine goes before the disk is looked at, as a process would.
         drop(crashed);
-        counts.crashes += 1;
+        crashes += 1;
         for survival in [0, 1, 2 + call, 1_000_003 * call] {
             let demands = if survival == 2 + call { Demands::All(call) } else { Demands::Rows };
             let judged = judge(&left(&disk, survival), &oracle, &workload.reopening, demands);
@@ -57,10 +49,10 @@ fn crash(workload: &Workload, step: u64) -> Counts {
                     "{name}, crash in call {call} of {calls} ({site}), survival {survival}: {why}"
                 );
             }
-            counts.disks += 1;
+            disks += 1;
         }
     }
-    counts
+    println!("{name:<28} {calls:>5} calls, crashes in {crashes:>5}, {disks:>6} disks judged");
 }
 
 /// What the call of this number is, for who looks into a failure.
@@ -73,18 +65,6 @@ fn site_of(workload: &Workload, image: &Image, call: u64) -> String {
     drop(workload.run(image, disk));
     let last = last.lock().expect("no panic");
     last.as_ref().map_or_else(|| "the end".to_owned(), Site::to_string)
-}
-
-fn crash_in_every_call(workload: &Workload) {
-    let is_all = std::env::var_os("PGSTRATA_CRASH_BOUNDARIES").is_some();
-    let image = (workload.image)();
-    let calls = workload.run(&image, image.disk()).run.disk.changing_calls();
-    let step = if is_all { 1 } else { calls.div_ceil(AT_MOST) };
-    let Counts { calls, crashes, disks } = crash(workload, step);
-    println!(
-        "{:<28} {calls:>5} calls, crashes in {crashes:>5}, {disks:>6} disks judged",
-        workload.name
-    );
 }
 
 /// A test for each workload, so that they run side by side.

@@ -221,7 +221,7 @@ fn judge_run(
     let mut again = Run::over(disk.clone(), options, oracle);
     let oracle = caught(|| {
         again.open().map_err(|error| error.to_string())?;
-        work_a_little(&again, "made later").map_err(|error| error.to_string())?;
+        again.work_a_little("made later").map_err(|error| error.to_string())?;
         Ok(again.oracle())
     });
     let oracle = oracle.map_err(|why| format!("opened again: {why}"))?;
@@ -247,14 +247,6 @@ fn stops(fault: &Fault, caller: &CallSite) -> bool {
     fault.kind == FaultKind::FailedSync && !is_archiver || is_write && (is_log || is_control)
 }
 
-fn work_a_little(run: &Run, table: &str) -> Result<(), Error> {
-    let mut session = run.engine().session()?;
-    run.transact(&mut session, |work| {
-        work.create(table)?;
-        work.insert(table, 1, 1, 100)
-    })
-}
-
 /// Ends a run in which something failed: an engine that has stopped stays so, any other has lost nothing. What must be
 /// there then.
 fn end(run: &mut Run, error: Option<Error>) -> Result<super::oracle::Oracle, String> {
@@ -273,14 +265,14 @@ fn end(run: &mut Run, error: Option<Error>) -> Result<super::oracle::Oracle, Str
         return Ok(run.oracle());
     }
     // With the fault there still, if it is for ever.
-    let tried = work_a_little(run, "made with a fault");
+    let tried = run.work_a_little("made with a fault");
     run.disk.clear_faults();
     if run.engine().session().is_err() {
         return Ok(run.oracle());
     }
     let done = run
         .check()
-        .and_then(|()| if tried.is_ok() { Ok(()) } else { work_a_little(run, "made without") })
+        .and_then(|()| if tried.is_ok() { Ok(()) } else { run.work_a_little("made without") })
         .and_then(|()| run.engine().checkpoint())
         .and_then(|()| run.engine().archive_log().map(drop))
         .and_then(|()| run.check())

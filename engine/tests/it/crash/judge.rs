@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use base::RawPage;
 use base::disk::Disk;
 use base::disk::faulty::FaultyDisk;
+use engine::EngineOptions;
 use engine::data_directory::LOCK_FILE;
-use engine::{Durability, EngineOptions, Isolation};
 use fastrand::Rng;
 
 use super::oracle::{Oracle, State};
@@ -117,7 +117,10 @@ pub(super) fn judge(
         drop(engine);
         Ok(disk)
     };
-    same(left.after_crash(1), 3, "recovered from the same bytes, on 3 threads".to_owned())?;
+    let what = "recovered from the same bytes, on 3 threads";
+    let again = same(left.after_crash(1), 3, what.to_owned())?;
+    let what = "recovered again right after a crash behind recovery";
+    same(self::left(&again, random.u64(..)), 1, what.to_owned())?;
     let cut = left.after_crash(1);
     let call = 1 + random.u64(..calls.max(1));
     let survival = random.u64(..);
@@ -145,15 +148,7 @@ fn goes_on(
     oracle.decided(commits);
     let mut run = Run::new(disk.clone(), reopening(&disk), oracle.state());
     run.open().map_err(|error| format!("opened after recovery: {error}"))?;
-    let worked = {
-        let mut session = run.engine().session().map_err(|error| error.to_string())?;
-        let begun = run.begin(&mut session, Isolation::ReadCommitted);
-        begun.and_then(|mut work| {
-            work.create("made after recovery")?;
-            work.insert("made after recovery", 1, 1, 100)?;
-            run.commit(work, Durability::Synchronous)
-        })
-    };
+    let worked = run.work_a_little("made after recovery");
     worked.map_err(|error| format!("after recovery: {error}"))?;
     let left = left(&disk, survival);
     judge(&left, &run.oracle(), reopening, Demands::Rows)

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `oracle` | what must be there after a crash, and what may be |
 //! | `run` | an engine under a workload; a transaction of it |
-//! | `workloads` | what is done to it |
+//! | `workloads`, `workloads/log` | what is done to it; to the log's files and by recoveries |
 //! | `images` | data directories that workloads begin with |
 //! | `judge` | what is demanded of a disk that a crash left |
 //! | `boundaries` | a crash in each call that changes the disk |

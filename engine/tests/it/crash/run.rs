@@ -165,7 +165,16 @@ impl Run {
         self.commit(work, Durability::Synchronous)
     }
 
-    /// The same that is rolled back.
+    /// A table made and a row put in, committed durably.
+    pub(super) fn work_a_little(&self, table: &str) -> Result<(), Error> {
+        let mut session = self.engine().session()?;
+        self.transact(&mut session, |work| {
+            work.create(table)?;
+            work.insert(table, 1, 1, 100)
+        })
+    }
+
+    /// A transaction of its own, rolled back.
     pub(super) fn in_vain(
         &self,
         session: &mut Session<'_>,

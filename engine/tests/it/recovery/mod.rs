@@ -1,5 +1,6 @@
 //! Recovery and checkpoints over a storage that a test writes to as sessions would: what was acknowledged is there
-//! afterwards, wherever a crash came; recovery can be crashed, too; damage is told from the log's end.
+//! afterwards; a recovery to a target can be crashed, any can be called off; damage is told from the log's end.
+//! Crashes under everything are in `crash`.
 
 mod archive;
 mod called_off;

@@ -21,7 +21,7 @@ use engine::{btree, heap};
 use wal::record::Record;
 use wal::write::LogOptions;
 
-use crate::programs::{give, place, printed, program, run, take_back};
+use crate::programs::{copy, give, place, printed, program, run, take_back};
 
 /// Rows of every kind of change, with checkpoints on the way; and what a crash finds unfinished.
 const WORKLOAD: &str = "\
@@ -128,20 +128,6 @@ fn killed(data: &Path) -> Relations {
     child.kill().expect("killed");
     child.wait().expect("ended");
     relations
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).expect("made");
-    fs::set_permissions(to, fs::metadata(from).expect("there").permissions()).expect("set");
-    for entry in fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), &target).expect("copied");
-        }
-    }
 }
 
 /// Redo of a resource manager whose relations are not looked at.

@@ -82,7 +82,7 @@ fn turn(session: &mut Session<'_>, random: &mut Rng) -> Result<(), Error> {
     if random.u32(..6) == 0 { transaction.rollback() } else { transaction.commit() }
 }
 
-/// Every child has a parent, and each parent is there once.
+/// Every child has a parent.
 fn check(engine: &Engine) {
     let [mut session] = sessions(engine);
     let mut transaction = session.begin(Isolation::RepeatableRead).expect("begun");
