@@ -11,6 +11,14 @@ CREATE INDEX built_d ON types_a (d DESC) INCLUDE (h, a);
 CREATE INDEX built_e ON types_a (a);
 CREATE INDEX built_f ON types_a (f, g DESC);
 CREATE INDEX built_g ON types_a (h);
+-- The same; the engine writes their files.
+CREATE INDEX ours_a ON types_a (b, h DESC, g);
+CREATE INDEX ours_b ON types_a (e DESC NULLS LAST, f NULLS FIRST, c);
+CREATE INDEX ours_c ON types_a (i, a);
+CREATE INDEX ours_d ON types_a (d DESC) INCLUDE (h, a);
+CREATE INDEX ours_e ON types_a (a);
+CREATE INDEX ours_f ON types_a (f, g DESC);
+CREATE INDEX ours_g ON types_a (h);
 
 -- Grown row by row, in no order: splits to either side, new roots, deduplication.
 CREATE TABLE grown (b int, e int, h text);

@@ -64,8 +64,8 @@ pub(crate) fn heap() -> Result<()> {
     write_evidence(&cluster, &evidence)?;
     indexes::write_evidence(&cluster, &evidence)?;
     let xid = cluster.query_value("SELECT pg_current_xact_id()::xid")?;
-    let paths = WRITTEN
-        .iter()
+    let relations = || WRITTEN.iter().chain(&indexes::WRITTEN);
+    let paths = relations()
         .map(|table| cluster.query_value(&format!("SELECT pg_relation_filepath('{table}')")))
         .collect::<Result<Vec<_>>>()?;
     cluster.stop(Shutdown::Fast)?;
@@ -78,10 +78,10 @@ pub(crate) fn heap() -> Result<()> {
     cargo.env("PGSTRATA_HEAP_START", &start).env("PGSTRATA_HEAP_XID", &xid);
     process::run_shown(&mut cargo)?;
 
-    for (table, path) in WRITTEN.iter().zip(&paths) {
+    for (relation, path) in relations().zip(&paths) {
         let place = cluster.data_dir().join(path);
-        fs::copy(written.join(table), &place)
-            .with_context(|| format!("cannot put the engine's file in the place of {table}"))?;
+        fs::copy(written.join(relation), &place)
+            .with_context(|| format!("cannot put the engine's file in the place of {relation}"))?;
     }
     let mut checksums = cluster.command("pg_checksums")?;
     checksums.arg("--check").arg("--pgdata").arg(cluster.data_dir());
@@ -91,6 +91,7 @@ pub(crate) fn heap() -> Result<()> {
         judge(&cluster, &written, table)?;
     }
     judge_pages(&cluster, &written)?;
+    indexes::judge(&cluster)?;
     let mut amcheck = cluster.client("pg_amcheck")?;
     let tables = WRITTEN.iter().map(|table| format!("--table={table}"));
     let output = process::run(amcheck.args(tables).arg("postgres"))?;

@@ -113,6 +113,11 @@ impl<'a> Pending<'a> {
         Ok(true)
     }
 
+    /// Lets posting lists from here on be shorter by so many bytes.
+    pub fn shorten(&mut self, by: usize) {
+        self.max_size = self.max_size.saturating_sub(by);
+    }
+
     /// How many entries they are.
     pub fn items(&self) -> u16 {
         self.items

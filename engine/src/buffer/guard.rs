@@ -202,6 +202,11 @@ impl<S: PageStore, L: LogFlush> Deref for PinnedWrite<'_, S, L> {
 }
 
 impl<S: PageStore, L: LogFlush> PinnedWrite<'_, S, L> {
+    /// The page's name.
+    pub fn name(&self) -> PageName {
+        self.pinned.name()
+    }
+
     /// Only under the shared lock does a page cease to be dirty.
     #[inline]
     fn set_dirty(&self) {

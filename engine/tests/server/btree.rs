@@ -140,7 +140,7 @@ fn entries_are_what_pageinspect_says() {
 }
 
 /// The indexes that were built of rows of `types_a`, by its columns (`xtask/heap/btree.sql`).
-fn built() -> Vec<(&'static str, Vec<usize>, Shape)> {
+pub(crate) fn built() -> Vec<(&'static str, Vec<usize>, Shape)> {
     use KeyColumn as Key;
     let types = columns("types_a");
     let shape = |key: &[(usize, bool, bool)], included: &[usize]| {

@@ -4,6 +4,7 @@
 mod btree;
 mod copied;
 mod evidence;
+mod indexes;
 mod pages;
 mod redo;
 mod tuples;

@@ -53,10 +53,14 @@ pub(crate) fn checkpoints() -> Checkpoints {
 
 /// The storage of a data directory, before recovery.
 fn storage(disk: &FaultyDisk) -> Result<Storage, Error> {
+    storage_of(disk, 12)
+}
+
+fn storage_of(disk: &FaultyDisk, buffers: usize) -> Result<Storage, Error> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let directory =
         DataDirectory::open(disk, Path::new(DATA), &SystemProcesses, UnixTime(1_795_169_300))?;
-    let options = StorageOptions { buffers: 12, slru_buffers: 2, committers: 1 };
+    let options = StorageOptions { buffers, slru_buffers: 2, committers: 1 };
     Ok(Storage::new(directory, options))
 }
 
@@ -65,7 +69,15 @@ pub(crate) fn open(
     disk: &FaultyDisk,
     options: &RecoveryOptions,
 ) -> Result<(Storage, Recovered), Error> {
-    let storage = storage(disk)?;
+    recovered(storage(disk)?, options)
+}
+
+/// The same with a larger pool.
+pub(crate) fn open_with(disk: &FaultyDisk, buffers: usize) -> Result<Storage, Error> {
+    Ok(recovered(storage_of(disk, buffers)?, &options())?.0)
+}
+
+fn recovered(storage: Storage, options: &RecoveryOptions) -> Result<(Storage, Recovered), Error> {
     let recovered = recover(&storage, options, &mut |_| ControlFlow::Continue(()))?;
     start(&storage, &recovered, log_options())?;
     let checkpoints = checkpoints();

@@ -1,0 +1,62 @@
+//! Why an index cannot be read or changed.
+
+use base::OffsetNumber;
+use wal::write::LogError;
+
+use super::key::KeyError;
+use super::page::NodeError;
+use super::tuple::TupleError;
+use crate::buffer::{BufferError, PageName};
+
+/// Why.
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    /// The values cannot be indexed.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A page cannot be had.
+    #[error(transparent)]
+    Buffer(#[from] BufferError),
+    /// The log is stopped; no page reaches the disk any more.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A page is damaged.
+    #[error("{page}: {error} (rebuild the index)")]
+    Node {
+        /// The page.
+        page: PageName,
+        /// What is wrong with it.
+        #[source]
+        error: NodeError,
+    },
+    /// An entry's columns are damaged.
+    #[error("{page}, line pointer {offset}: {error} (rebuild the index)")]
+    Entry {
+        /// The page.
+        page: PageName,
+        /// The entry.
+        offset: OffsetNumber,
+        /// What is wrong with it.
+        #[source]
+        error: KeyError,
+    },
+    /// A posting list is not as it should be.
+    #[error("{page}, line pointer {offset}: {error} (rebuild the index)")]
+    Posting {
+        /// The page.
+        page: PageName,
+        /// The entry.
+        offset: OffsetNumber,
+        /// What is wrong with it.
+        #[source]
+        error: TupleError,
+    },
+    /// Pages do not fit each other, or an entry does not fit the others.
+    #[error("{page}: {what} (rebuild the index)")]
+    Structure {
+        /// The page.
+        page: PageName,
+        /// What does not fit.
+        what: String,
+    },
+}

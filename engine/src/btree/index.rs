@@ -1,0 +1,259 @@
+//! An index: a relation whose pages are a btree, in the buffer pool, with its changes in the log.
+//!
+//! Invariants: a change of several pages is one record; all of them are locked until it is inserted and they are stamped
+//! with its end. Locks are taken from left to right and from the leaves up, never the other way while one is
+//! held. What is kept of the metapage here is a hint: it is looked at before it is used.
+
+use base::page::PageBytes;
+use base::sync::Arc;
+use base::sync::atomic::AtomicU64;
+use base::sync::atomic::Ordering::Relaxed;
+use base::{BlockNumber, ForkNumber, OffsetNumber, PageMut, RelFileLocator, Xid};
+use wal::rmgr::btree::{BlockData, Btree};
+use wal::write::{ImageChoice, Inserter, NewBlock, NewRecord};
+
+use super::error::IndexError;
+use super::key::{KeyError, Shape};
+use super::page::{METAPAGE, MetaPage, NONE, Node, NodeError, NodeFlags, Opaque};
+use super::redo::RM_BTREE;
+use crate::buffer::{PageName, PinnedWrite, RelationFiles};
+use crate::storage::{LogHandle, Storage};
+
+/// `RM_XLOG_ID` and `XLOG_FPI`
+const IMAGE: (u8, u8) = (0, 0xB0);
+/// How full a leaf is made, in percent, where entries come in order (`BTREE_DEFAULT_FILLFACTOR`).
+pub const DEFAULT_FILL_FACTOR: u8 = 90;
+
+/// A page that is locked to be changed.
+pub(super) type HeldPage<'s> = PinnedWrite<'s, RelationFiles, Arc<LogHandle>>;
+
+/// An index.
+#[derive(Debug)]
+pub struct Index<'s> {
+    pub(super) storage: &'s Storage,
+    locator: RelFileLocator,
+    pub(super) shape: Shape,
+    pub(super) fill_factor: u8,
+    /// The fast root and its level, as they were last: block in the upper half; 0 for none.
+    fast_root: AtomicU64,
+    /// The rightmost leaf, as it was last; 0 for none.
+    pub(super) rightmost_leaf: AtomicU64,
+}
+
+/// Who changes an index: which transaction, and through which door to the log.
+#[derive(Debug)]
+pub struct Writer<'i, 's> {
+    pub(super) index: &'i Index<'s>,
+    inserter: &'i mut Inserter,
+    xid: Xid,
+}
+
+impl<'s> Index<'s> {
+    /// An index that is there.
+    pub fn open(storage: &'s Storage, locator: RelFileLocator, shape: Shape) -> Index<'s> {
+        Index {
+            storage,
+            locator,
+            shape,
+            fill_factor: DEFAULT_FILL_FACTOR,
+            fast_root: AtomicU64::new(0),
+            rightmost_leaf: AtomicU64::new(0),
+        }
+    }
+
+    /// Makes the metapage of an index whose main fork is there and empty.
+    ///
+    /// # Errors
+    /// As the disk and the log say; where the fork is not empty.
+    pub fn create(
+        storage: &'s Storage,
+        locator: RelFileLocator,
+        shape: Shape,
+        inserter: &mut Inserter,
+        xid: Xid,
+    ) -> Result<Index<'s>, IndexError> {
+        let index = Index::open(storage, locator, shape);
+        let pinned = storage.pool.extend(locator, ForkNumber::Main)?;
+        if pinned.name().block != METAPAGE {
+            return Err(index.structure(METAPAGE, "the relation has pages already"));
+        }
+        let mut page = pinned.into_write();
+        MetaPage::new(NONE, 0, index.shape.all_equal_image()).write(page.bytes_mut());
+        let block = NewBlock {
+            page: Some(&page),
+            image: ImageChoice::Always,
+            is_standard: true,
+            ..NewBlock::new(0, locator, ForkNumber::Main, METAPAGE)
+        };
+        let record = NewRecord { xid, blocks: &[block], ..NewRecord::new(IMAGE.0, IMAGE.1) };
+        let placed = storage.log.log().insert(inserter, &record)?;
+        page.set_lsn(placed.end);
+        drop(page);
+        Ok(index)
+    }
+
+    /// The columns that it is ordered by, and those that it carries.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// A transaction that changes it.
+    pub fn writer<'i>(&'i self, inserter: &'i mut Inserter, xid: Xid) -> Writer<'i, 's> {
+        Writer { index: self, inserter, xid }
+    }
+
+    pub(super) fn name(&self, block: BlockNumber) -> PageName {
+        PageName { locator: self.locator, fork: ForkNumber::Main, block }
+    }
+
+    pub(super) fn node_error(&self, block: BlockNumber) -> impl Fn(NodeError) -> IndexError {
+        let page = self.name(block);
+        move |error| IndexError::Node { page, error }
+    }
+
+    pub(super) fn entry_error(
+        &self,
+        block: BlockNumber,
+        offset: OffsetNumber,
+    ) -> impl Fn(KeyError) -> IndexError {
+        let page = self.name(block);
+        move |error| IndexError::Entry { page, offset, error }
+    }
+
+    pub(super) fn structure(&self, block: BlockNumber, what: impl Into<String>) -> IndexError {
+        IndexError::Structure { page: self.name(block), what: what.into() }
+    }
+
+    /// Calls `see` with what a page keeps at its end, and with its entries unless it is deleted, under a shared lock.
+    pub(super) fn read<R>(
+        &self,
+        block: BlockNumber,
+        see: impl FnOnce(&Opaque, Option<&Node<'_>>) -> Result<R, IndexError>,
+    ) -> Result<R, IndexError> {
+        let pinned = self.storage.pool.get(self.name(block))?;
+        let page = pinned.read();
+        let opaque = Opaque::of(&page).map_err(self.node_error(block))?;
+        if opaque.flags.contains(NodeFlags::DELETED) {
+            return see(&opaque, None);
+        }
+        let node = Node::read(&page).map_err(self.node_error(block))?;
+        see(&opaque, Some(&node))
+    }
+
+    /// A page, locked to be changed.
+    pub(super) fn write(&self, block: BlockNumber) -> Result<HeldPage<'s>, IndexError> {
+        Ok(self.storage.pool.get(self.name(block))?.into_write())
+    }
+
+    /// A new page at the relation's end, locked: zeros.
+    pub(super) fn new_page(&self) -> Result<(BlockNumber, HeldPage<'s>), IndexError> {
+        let pinned = self.storage.pool.extend(self.locator, ForkNumber::Main)?;
+        Ok((pinned.name().block, pinned.into_write()))
+    }
+
+    /// The entries of a locked page.
+    pub(super) fn node<'p>(
+        &self,
+        block: BlockNumber,
+        page: &'p PageBytes,
+    ) -> Result<Node<'p>, IndexError> {
+        Node::read(page).map_err(self.node_error(block))
+    }
+
+    /// The metapage.
+    ///
+    /// # Errors
+    /// Where it cannot be read or is damaged.
+    pub fn metapage(&self) -> Result<MetaPage, IndexError> {
+        let pinned = self.storage.pool.get(self.name(METAPAGE))?;
+        let page = pinned.read();
+        MetaPage::read(&page).map_err(self.node_error(METAPAGE))
+    }
+
+    /// Where a search begins: the lowest page that is alone on its level; `None` of an empty index (`_bt_getroot`).
+    pub(super) fn fast_root(&self) -> Result<Option<BlockNumber>, IndexError> {
+        let kept = self.fast_root.load(Relaxed);
+        let (block, level) = ((kept >> 32) as BlockNumber, kept as u32);
+        if block != NONE {
+            let is_alone = |opaque: &Opaque| {
+                !opaque.is_ignored() && opaque.is_leftmost() && opaque.is_rightmost()
+            };
+            if self.read(block, |opaque, _| Ok(is_alone(opaque) && opaque.level == level))? {
+                return Ok(Some(block));
+            }
+        }
+        let metadata = self.metapage()?.metadata;
+        if metadata.root == NONE {
+            return Ok(None);
+        }
+        let (mut block, level) = (metadata.fast_root, metadata.fast_level);
+        self.fast_root.store(u64::from(block) << 32 | u64::from(level), Relaxed);
+        loop {
+            let found = self.read(block, |opaque, _| Ok(*opaque))?;
+            if !found.is_ignored() {
+                let says = found.level;
+                return match says == level {
+                    true => Ok(Some(block)),
+                    false => Err(self.structure(
+                        block,
+                        format!("the root is of level {says}, and the metapage says {level}"),
+                    )),
+                };
+            }
+            if found.is_rightmost() {
+                return Err(self.structure(block, "no live root page is found"));
+            }
+            block = found.next;
+        }
+    }
+}
+
+/// A page in a record: its block id, whether redo makes it anew.
+pub(super) type Part<'a, 's> = (u8, bool, &'a mut HeldPage<'s>);
+
+impl<'s> Writer<'_, 's> {
+    /// Logs a change of pages, block ids ascending, and stamps them.
+    pub(super) fn log(
+        &mut self,
+        info: u8,
+        payload: &Btree<'_>,
+        parts: &mut [Part<'_, 's>],
+    ) -> Result<(), IndexError> {
+        let (mut main, mut data) = (Vec::new(), BlockData::default());
+        payload.encode(&mut main, &mut data);
+        let pieces: Vec<[&[u8]; 1]> = data.iter().map(|data| [data.as_slice()]).collect();
+        let end = {
+            let blocks: Vec<_> = parts
+                .iter()
+                .map(|(id, will_init, page)| {
+                    let name = page.name();
+                    let piece = &pieces[usize::from(*id)];
+                    NewBlock {
+                        page: Some(page),
+                        image: if *will_init { ImageChoice::Never } else { ImageChoice::IfOlder },
+                        is_standard: true,
+                        will_init: *will_init,
+                        data: if piece[0].is_empty() { &[] } else { piece },
+                        ..NewBlock::new(*id, name.locator, name.fork, name.block)
+                    }
+                })
+                .collect();
+            let record = NewRecord {
+                xid: self.xid,
+                main: &[&main],
+                blocks: &blocks,
+                ..NewRecord::new(RM_BTREE, info)
+            };
+            self.index.storage.log.log().insert(self.inserter, &record)?.end
+        };
+        for (_, _, page) in parts {
+            page.set_lsn(end);
+        }
+        Ok(())
+    }
+}
+
+/// The page's bytes, to be changed as one whose line pointers have been looked at.
+pub(super) fn to_change<'p>(page: &'p mut HeldPage<'_>) -> PageMut<'p> {
+    PageMut::assume_valid(page.bytes_mut())
+}

@@ -1,0 +1,321 @@
+//! Entries of a range, in order or in reverse.
+//!
+//! A leaf's entries are copied under its lock, and handed out when it is given back. Forward, the scan goes on with the
+//! page that was to the right at that time: what a split has moved there since was copied already. Backward, with the
+//! page that is to the left now, and from there to the right as long as splits have put pages between.
+//!
+//! Source: `_bt_first`, `_bt_readpage`, `_bt_walk_left` of PostgreSQL 15. Invariant: a row that is in the index during the
+//! whole scan is found once; one that comes or goes meanwhile is found or not.
+
+use std::collections::VecDeque;
+use std::ops::Bound;
+
+use base::{BlockNumber, Tid};
+
+use super::error::IndexError;
+use super::index::Index;
+use super::key::SearchKey;
+use super::page::{NONE, Node, NodeFlags};
+use super::tuple::IndexTuple;
+use crate::heap::Value;
+
+/// Which way a scan goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// In the index's order.
+    Forward,
+    /// In reverse.
+    Backward,
+}
+
+/// A bound: values of the key's first columns.
+pub type KeyBound<'a> = Bound<&'a [Value<'a>]>;
+
+/// A row that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where it is.
+    pub tid: Tid,
+    /// Its entry, or that of several rows with the same key.
+    pub entry: Vec<u8>,
+}
+
+/// A bound, as an entry of the bound's columns.
+type Limit = Bound<(Vec<u8>, usize)>;
+
+/// A scan of a range.
+#[derive(Debug)]
+pub struct Scan<'i, 's> {
+    index: &'i Index<'s>,
+    direction: Direction,
+    lower: Limit,
+    upper: Limit,
+    /// The leaf to be read next, and where the last one was; `None` at the end.
+    next: Option<Place>,
+    found: VecDeque<Found>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    /// The first: from the root.
+    Begin,
+    /// A page.
+    Right(BlockNumber),
+    /// The page to the left of this one.
+    LeftOf(BlockNumber),
+}
+
+impl<'s> Index<'s> {
+    /// The entries between two bounds, each of values of the key's first columns.
+    ///
+    /// # Errors
+    /// Where values do not fit the columns.
+    pub fn scan(
+        &self,
+        lower: KeyBound<'_>,
+        upper: KeyBound<'_>,
+        direction: Direction,
+    ) -> Result<Scan<'_, 's>, IndexError> {
+        let limit = |bound: KeyBound<'_>| -> Result<Limit, IndexError> {
+            let form = |values: &[Value<'_>]| {
+                let of_key = values.len().min(self.shape.key().len());
+                Ok::<_, IndexError>((self.shape.form(&values[..of_key], Tid::default())?, of_key))
+            };
+            Ok(match bound {
+                Bound::Unbounded => Bound::Unbounded,
+                Bound::Included([]) | Bound::Excluded([]) => Bound::Unbounded,
+                Bound::Included(values) => Bound::Included(form(values)?),
+                Bound::Excluded(values) => Bound::Excluded(form(values)?),
+            })
+        };
+        let (lower, upper) = (limit(lower)?, limit(upper)?);
+        let (next, found) = (Some(Place::Begin), VecDeque::new());
+        Ok(Scan { index: self, direction, lower, upper, next, found })
+    }
+
+    /// The rows of entries that begin with these values.
+    ///
+    /// # Errors
+    /// As [`Index::scan`].
+    pub fn equal(&self, values: &[Value<'_>]) -> Result<Scan<'_, 's>, IndexError> {
+        self.scan(Bound::Included(values), Bound::Included(values), Direction::Forward)
+    }
+}
+
+impl Scan<'_, '_> {
+    /// What is searched for to find a bound; the first entry behind equal ones with `next_key`.
+    fn key<'k>(
+        &'k self,
+        limit: &'k (Vec<u8>, usize),
+        next_key: bool,
+    ) -> Result<SearchKey<'k>, IndexError> {
+        let shape = self.index.shape();
+        let entry = IndexTuple::read(&limit.0).map_err(|error| IndexError::Posting {
+            page: self.index.name(NONE),
+            offset: 0,
+            error,
+        })?;
+        let key = shape.search_key(entry, limit.1)?;
+        Ok(SearchKey { next_key, tid: None, ..key })
+    }
+
+    /// The key that the scan begins at.
+    fn first_key(&self) -> Result<Option<SearchKey<'_>>, IndexError> {
+        let (limit, behind_equal) = match (self.direction, &self.lower, &self.upper) {
+            (Direction::Forward, Bound::Included(limit), _)
+            | (Direction::Backward, _, Bound::Excluded(limit)) => (limit, false),
+            (Direction::Forward, Bound::Excluded(limit), _)
+            | (Direction::Backward, _, Bound::Included(limit)) => (limit, true),
+            _ => return Ok(None),
+        };
+        self.key(limit, behind_equal).map(Some)
+    }
+
+    /// Reads the next leaf, and says which comes then.
+    fn read(&mut self, place: Place) -> Result<Option<Place>, IndexError> {
+        let mut found = VecDeque::new();
+        let next = match place {
+            Place::Begin => self.read_first(&mut found)?,
+            Place::Right(block) => self.read_from(block, None, None, &mut found)?,
+            Place::LeftOf(block) => match self.left_of(block)? {
+                Some(left) => self.read_from(left, None, Some(block), &mut found)?,
+                None => None,
+            },
+        };
+        self.found = found;
+        Ok(next)
+    }
+
+    fn read_first(&self, found: &mut VecDeque<Found>) -> Result<Option<Place>, IndexError> {
+        let key = self.first_key()?;
+        let block = match &key {
+            Some(key) => self.index.descend(key, None)?.map(|(_, block)| block),
+            None if self.index.fast_root()?.is_none() => None,
+            None => Some(self.index.endpoint(0, self.direction == Direction::Backward)?),
+        };
+        match block {
+            Some(block) => self.read_from(block, key.as_ref(), None, found),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads a leaf from where the key is, or all of it; first goes right to where the key is. A leaf that is no longer to
+    /// the left of the one that it should be is not read: what a split has moved between the two would be missed.
+    fn read_from(
+        &self,
+        mut block: BlockNumber,
+        key: Option<&SearchKey<'_>>,
+        left_of: Option<BlockNumber>,
+        found: &mut VecDeque<Found>,
+    ) -> Result<Option<Place>, IndexError> {
+        let index = self.index;
+        loop {
+            let step = index.read(block, |opaque, node| {
+                if let Some(key) = key
+                    && let Some(right) = index.to_the_right(key, block, opaque, node)?
+                {
+                    return Ok(Err(right));
+                }
+                if let Some(right) = left_of
+                    && opaque.next != right
+                {
+                    return Ok(Ok(Some(Place::LeftOf(right))));
+                }
+                // The last leaf may have been split since it was the last.
+                let begins_at_end = key.is_none() && matches!(self.upper, Bound::Unbounded);
+                let is_last = opaque.is_rightmost();
+                let is_first_read = self.direction == Direction::Backward && begins_at_end;
+                if is_first_read && matches!(self.next, Some(Place::Begin)) && !is_last {
+                    return Ok(Err(opaque.next));
+                }
+                let goes_on = match node.filter(|_| !opaque.is_ignored()) {
+                    Some(node) => self.copy(block, node, key, found)?,
+                    None => true,
+                };
+                Ok(Ok(match self.direction {
+                    _ if !goes_on => None,
+                    Direction::Forward if is_last => None,
+                    Direction::Forward => Some(Place::Right(opaque.next)),
+                    Direction::Backward if opaque.is_leftmost() => None,
+                    Direction::Backward => Some(Place::LeftOf(block)),
+                }))
+            })?;
+            match step {
+                Err(right) => block = right,
+                Ok(next) => return Ok(next),
+            }
+        }
+    }
+
+    /// Copies a leaf's entries that are within the range. Whether the range goes on behind them.
+    fn copy(
+        &self,
+        block: BlockNumber,
+        node: &Node<'_>,
+        key: Option<&SearchKey<'_>>,
+        found: &mut VecDeque<Found>,
+    ) -> Result<bool, IndexError> {
+        let index = self.index;
+        let middle = match key {
+            Some(key) => index.first_not_before(key, block, node)?,
+            None if self.direction == Direction::Forward => node.opaque.first_data(),
+            None => node.last() + 1,
+        };
+        let offsets: Box<dyn Iterator<Item = u16>> = match self.direction {
+            Direction::Forward => Box::new(middle..=node.last()),
+            Direction::Backward => Box::new((node.opaque.first_data()..middle).rev()),
+        };
+        let (end, is_excluded) = match (self.direction, &self.lower, &self.upper) {
+            (Direction::Forward, _, Bound::Included(limit))
+            | (Direction::Backward, Bound::Included(limit), _) => (Some(limit), false),
+            (Direction::Forward, _, Bound::Excluded(limit))
+            | (Direction::Backward, Bound::Excluded(limit), _) => (Some(limit), true),
+            _ => (None, false),
+        };
+        let end = end.map(|limit| self.key(limit, false)).transpose()?;
+        for offset in offsets {
+            let entry = node.entry(offset).map_err(index.node_error(block))?;
+            if let Some(end) = &end {
+                let order = index.shape.compare(end, entry);
+                let order = order.map_err(index.entry_error(block, offset))?;
+                let is_past = match self.direction {
+                    Direction::Forward => order.is_lt(),
+                    Direction::Backward => order.is_gt(),
+                };
+                if is_past || is_excluded && order.is_eq() {
+                    return Ok(false);
+                }
+            }
+            if node.is_dead(offset) {
+                continue;
+            }
+            let of = |tid| Found { tid, entry: entry.bytes().to_vec() };
+            match self.direction {
+                Direction::Forward => found.extend(entry.tids().map(of)),
+                Direction::Backward => found.extend(entry.tids().rev().map(of)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// The page to the left of one, where no split lies between; `None` of the first.
+    fn left_of(&self, mut from: BlockNumber) -> Result<Option<BlockNumber>, IndexError> {
+        /// Steps to the right before the page is looked at again.
+        const TRIES: usize = 4;
+        let index = self.index;
+        loop {
+            let (prev, is_leftmost) =
+                index.read(from, |opaque, _| Ok((opaque.prev, opaque.is_leftmost())))?;
+            if is_leftmost {
+                return Ok(None);
+            }
+            let mut block = prev;
+            for _ in 0..TRIES {
+                let (is_deleted, next) = index.read(block, |opaque, _| {
+                    Ok((opaque.flags.contains(NodeFlags::DELETED), opaque.next))
+                })?;
+                if !is_deleted && next == from {
+                    return Ok(Some(block));
+                }
+                if next == NONE {
+                    break;
+                }
+                block = next;
+            }
+            // It is deleted, or something came between it and what it named.
+            let (is_deleted, next, now) = index.read(from, |opaque, _| {
+                Ok((opaque.flags.contains(NodeFlags::DELETED), opaque.next, opaque.prev))
+            })?;
+            match (is_deleted, next) {
+                (true, NONE) => return Err(index.structure(from, "a deleted page is the last")),
+                (true, next) => from = next,
+                (false, _) if now == prev => {
+                    return Err(index
+                        .structure(from, format!("no page to its left leads to it from {prev}")));
+                }
+                (false, _) => {}
+            }
+        }
+    }
+}
+
+/// Ends with the first error.
+impl Iterator for Scan<'_, '_> {
+    type Item = Result<Found, IndexError>;
+
+    fn next(&mut self) -> Option<Result<Found, IndexError>> {
+        loop {
+            if let Some(found) = self.found.pop_front() {
+                return Some(Ok(found));
+            }
+            let place = self.next?;
+            match self.read(place) {
+                Ok(next) => self.next = next,
+                Err(error) => {
+                    self.next = None;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}

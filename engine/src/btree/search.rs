@@ -1,0 +1,194 @@
+//! Down from the root to a leaf: Lehman and Yao's search.
+//!
+//! ```text
+//! root ──► binary search ──► page below ──► behind its high key? then to the right ──► ... ──► leaf
+//! ```
+//!
+//! A page may be split between reading the link to it and reading it; its high key shows that, and its right link leads
+//! to what is missing. So one lock is held at a time, a shared one but for the leaf of an insertion.
+//!
+//! Source: `_bt_search`, `_bt_moveright`, `_bt_binsrch` of PostgreSQL 15.
+
+use std::cmp::Ordering;
+
+use base::{BlockNumber, OffsetNumber};
+
+use super::error::IndexError;
+use super::index::{HeldPage, Index, Writer};
+use super::key::SearchKey;
+use super::page::{HIGH_KEY, Node, NodeFlags, Opaque};
+
+/// A page that the way down led through, and the entry that it led on by (`BTStackData`). Both may have moved since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) block: BlockNumber,
+    pub(super) offset: OffsetNumber,
+}
+
+/// Where a search goes from a page.
+enum Next {
+    Right(BlockNumber),
+    /// Its right half has no downlink; who inserts sees to that first.
+    Unfinished,
+    Down(Step, BlockNumber),
+    Leaf,
+}
+
+/// Whether what is looked for lies behind an entry or page bound that it stands to like this.
+fn lies_behind(key: &SearchKey<'_>, order: Ordering) -> bool {
+    if key.next_key { order.is_ge() } else { order.is_gt() }
+}
+
+impl<'s> Index<'s> {
+    /// Where a search key stands to an entry of a page: behind the first one above the leaves, whatever that holds.
+    pub(super) fn compare(
+        &self,
+        key: &SearchKey<'_>,
+        block: BlockNumber,
+        node: &Node<'_>,
+        offset: OffsetNumber,
+    ) -> Result<Ordering, IndexError> {
+        if !node.opaque.is_leaf() && offset == node.opaque.first_data() {
+            return Ok(Ordering::Greater);
+        }
+        let entry = node.entry(offset).map_err(self.node_error(block))?;
+        self.shape.compare(key, entry).map_err(self.entry_error(block, offset))
+    }
+
+    /// The first entry of a page that what is looked for does not lie behind, perhaps behind the last one.
+    pub(super) fn first_not_before(
+        &self,
+        key: &SearchKey<'_>,
+        block: BlockNumber,
+        node: &Node<'_>,
+    ) -> Result<OffsetNumber, IndexError> {
+        let (mut low, mut high) = (node.opaque.first_data(), node.last() + 1);
+        while low < high {
+            let middle = low.midpoint(high);
+            let order = self.compare(key, block, node, middle)?;
+            if lies_behind(key, order) { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
+    }
+
+    /// The page to the right, if what is looked for lies there.
+    pub(super) fn to_the_right(
+        &self,
+        key: &SearchKey<'_>,
+        block: BlockNumber,
+        opaque: &Opaque,
+        node: Option<&Node<'_>>,
+    ) -> Result<Option<BlockNumber>, IndexError> {
+        if opaque.is_rightmost() {
+            return match opaque.is_ignored() {
+                true => Err(self.structure(block, "a deleted page is the last of its level")),
+                false => Ok(None),
+            };
+        }
+        let is_behind = match node.filter(|_| !opaque.is_ignored()) {
+            Some(node) => {
+                let high_key = node.entry(HIGH_KEY).map_err(self.node_error(block))?;
+                let order = self.shape.compare(key, high_key);
+                lies_behind(key, order.map_err(self.entry_error(block, HIGH_KEY))?)
+            }
+            None => true,
+        };
+        Ok(is_behind.then_some(opaque.next))
+    }
+
+    /// Down to the leaf where what is looked for begins, and the way there; `None` of an empty index. The leaf is not
+    /// locked any more: it may have been split. With `unfinished`, splits on the way are finished by it.
+    pub(super) fn descend(
+        &self,
+        key: &SearchKey<'_>,
+        mut unfinished: Option<&mut Writer<'_, 's>>,
+    ) -> Result<Option<(Vec<Step>, BlockNumber)>, IndexError> {
+        let Some(mut block) = self.fast_root()? else { return Ok(None) };
+        let mut way = Vec::new();
+        loop {
+            let next = self.read(block, |opaque, node| {
+                let is_split = opaque.flags.contains(NodeFlags::INCOMPLETE_SPLIT);
+                if unfinished.is_some() && is_split && !opaque.is_ignored() {
+                    return Ok(Next::Unfinished);
+                }
+                if let Some(right) = self.to_the_right(key, block, opaque, node)? {
+                    return Ok(Next::Right(right));
+                }
+                let Some(node) = node.filter(|node| !node.opaque.is_leaf()) else {
+                    return Ok(Next::Leaf);
+                };
+                let offset = self.first_not_before(key, block, node)?.saturating_sub(1);
+                let link = node.entry(offset).map_err(self.node_error(block))?;
+                Ok(Next::Down(Step { block, offset }, link.downlink()))
+            })?;
+            match next {
+                Next::Right(right) => block = right,
+                Next::Unfinished => {
+                    if let Some(writer) = unfinished.as_deref_mut() {
+                        writer.finish_if_split(block, &way)?;
+                    }
+                }
+                Next::Down(step, below) => {
+                    way.push(step);
+                    block = below;
+                }
+                Next::Leaf => return Ok(Some((way, block))),
+            }
+        }
+    }
+
+    /// The first page of a level, or the last, from the root down (`_bt_get_endpoint`).
+    pub(super) fn endpoint(&self, level: u32, is_last: bool) -> Result<BlockNumber, IndexError> {
+        let mut block = self.metapage()?.metadata.root;
+        loop {
+            let below = self.read(block, |opaque, node| {
+                if opaque.is_ignored() || is_last && !opaque.is_rightmost() {
+                    return Ok(Some(opaque.next));
+                }
+                if opaque.level == level {
+                    return Ok(None);
+                }
+                let Some(node) = node.filter(|node| node.opaque.level > level) else {
+                    return Err(self.structure(block, format!("no page of level {level} is found")));
+                };
+                let offset = if is_last { node.last() } else { node.opaque.first_data() };
+                let link = node.entry(offset).map_err(self.node_error(block))?;
+                Ok(Some(link.downlink()))
+            })?;
+            match below {
+                None => return Ok(block),
+                Some(below) => block = below,
+            }
+        }
+    }
+}
+
+impl<'s> Writer<'_, 's> {
+    /// The leaf that a new entry belongs to, locked, and the way there.
+    pub(super) fn leaf_for(
+        &mut self,
+        key: &SearchKey<'_>,
+    ) -> Result<(Vec<Step>, BlockNumber, HeldPage<'s>), IndexError> {
+        let index = self.index;
+        let (way, mut block) = loop {
+            match index.descend(key, Some(self))? {
+                Some(found) => break found,
+                None => self.make_root()?,
+            }
+        };
+        loop {
+            let page = index.write(block)?;
+            let opaque = Opaque::of(&page).map_err(index.node_error(block))?;
+            if opaque.flags.contains(NodeFlags::INCOMPLETE_SPLIT) && !opaque.is_ignored() {
+                self.finish_split(block, page, &way)?;
+                continue;
+            }
+            let is_deleted = opaque.flags.contains(NodeFlags::DELETED);
+            let node = if is_deleted { None } else { Some(index.node(block, &page)?) };
+            match index.to_the_right(key, block, &opaque, node.as_ref())? {
+                Some(right) => block = right,
+                None => return Ok((way, block, page)),
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The log of an index, read by `pg_waldump`.
+
+use engine::heap::Value;
+use fastrand::Rng;
+
+use super::{Rows, XID, created, opened, tid};
+use crate::content;
+use crate::programs::{give, place, program, run};
+
+#[test]
+fn pg_waldump_reads_the_log_of_an_index() {
+    let mut seen = String::new();
+    for rows in [Rows::Few, Rows::Long, Rows::Scattered] {
+        let (disk, storage) = opened();
+        let (start, timeline) = (storage.log.log().end(), "00000001");
+        {
+            let index = created(&storage, rows.shape());
+            let mut inserter = storage.log.log().inserter();
+            let mut writer = index.writer(&mut inserter, XID);
+            let mut random = Rng::with_seed(3);
+            for number in 0..1800 {
+                let key = rows.key(number, &mut random);
+                rows.values(key, |values: &[Value<'_>]| writer.insert(values, tid(number)))
+                    .expect("put in");
+            }
+        }
+        let log = storage.log.log();
+        log.flush(log.end()).expect("durable");
+        let place = place();
+        for number in 1..=9 {
+            let name = format!("{timeline}{:08X}{number:08X}", 0);
+            let path = std::path::Path::new(crate::DATA).join("pg_wal").join(&name);
+            if let Some(bytes) = content(&disk, &path) {
+                std::fs::write(place.path().join(name), bytes).expect("written");
+            }
+        }
+        give(place.path());
+        let mut waldump = program("pg_waldump");
+        let output =
+            run(waldump.arg("--path").arg(place.path()).arg("--start").arg(start.to_string()));
+        let messages = String::from_utf8_lossy(&output.stderr);
+        let is_end =
+            messages.contains("invalid record length") && messages.contains("wanted 24, got 0");
+        assert!(is_end && messages.lines().count() == 1, "{messages}");
+        seen += &String::from_utf8_lossy(&output.stdout);
+    }
+    for kind in
+        ["INSERT_LEAF", "INSERT_UPPER", "INSERT_POST", "SPLIT_L", "SPLIT_R", "DEDUP", "NEWROOT"]
+    {
+        assert!(seen.contains(&format!("desc: {kind} ")), "no {kind}");
+    }
+    assert!(seen.lines().count() > 5000);
+}

@@ -1,0 +1,89 @@
+//! Indexes put together by the engine from the server's rows, for the server to judge: `cargo xtask heap` puts the files in
+//! the place of its own, and has `bt_index_parent_check` look at them.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use base::disk::Disk;
+use base::disk::faulty::FaultyDisk;
+use base::sync::Arc;
+use base::{ForkNumber, Lsn, PageMut, RelFileLocator, Tid, UnixTime, Xid};
+use engine::btree::{Index, Shape};
+use engine::buffer::{PageName, PageStore};
+use engine::data_directory::{Birth, DataDirectory, InitOptions, SystemProcesses, init};
+use engine::recovery::{RecoveryOptions, recover, start};
+use engine::storage::{Storage, StorageOptions};
+use fastrand::Rng;
+use wal::write::LogOptions;
+
+use crate::btree::built;
+use crate::evidence::{columns, number, place, received, rows, value};
+
+const RELATION: RelFileLocator = RelFileLocator { tablespace: 1663, database: 5, relation: 16384 };
+
+/// A new data directory on a disk in memory, open.
+fn opened() -> Storage {
+    let (disk, data) = (FaultyDisk::new(1), Path::new("data"));
+    let time = UnixTime(1_795_169_240);
+    let birth = Birth { system_identifier: 7_710_223_734_547_663_541, time, nonce: [7; 32] };
+    init(&disk, data, &InitOptions::default(), &birth).expect("a data directory");
+    let disk: Arc<dyn Disk> = Arc::new(disk);
+    let directory = DataDirectory::open(disk, data, &SystemProcesses, time).expect("opened");
+    let options = StorageOptions { buffers: 1000, slru_buffers: 2, committers: 1 };
+    let storage = Storage::new(directory, options);
+    let recovered =
+        recover(&storage, &RecoveryOptions::default(), &mut |_| ControlFlow::Continue(()));
+    start(&storage, &recovered.expect("recovered"), LogOptions::default()).expect("a log");
+    storage
+}
+
+/// The file of an index of these rows, put in one by one in no order.
+fn file(shape: Shape, at: &[usize], random: &mut Rng) -> Vec<u8> {
+    let columns = columns("types_a");
+    let mut rows = rows("rows.tsv");
+    rows.retain(|row| row[0] == "types_a");
+    random.shuffle(&mut rows);
+    let storage = opened();
+    storage.pool.store().create(RELATION, ForkNumber::Main).expect("made");
+    let mut inserter = storage.log.log().inserter();
+    let index = Index::create(&storage, RELATION, shape, &mut inserter, Xid(700));
+    let index = index.expect("created");
+    let mut writer = index.writer(&mut inserter, Xid(700));
+    for row in &rows {
+        let received = received(&row[3..]);
+        let all: Vec<_> = columns
+            .iter()
+            .zip(&received)
+            .map(|(column, sent)| value(*column, sent.as_deref()))
+            .collect();
+        let values: Vec<_> = at.iter().map(|at| all[*at]).collect();
+        let tid = Tid { block: number(&row[1]), offset: number(&row[2]) };
+        writer.insert(&values, tid).expect("put in");
+    }
+    let verified = index.verify(false).expect("a sound index");
+    assert_eq!(verified.tids.len(), rows.len());
+    println!("{} levels, {} pages, {} entries", verified.levels, verified.pages, verified.entries);
+    let blocks = storage.pool.store().blocks(RELATION, ForkNumber::Main).expect("there");
+    let mut file = Vec::new();
+    for block in 0..blocks {
+        let name = PageName { locator: RELATION, fork: ForkNumber::Main, block };
+        let pinned = storage.pool.get(name).expect("a page");
+        let mut page = Box::new(*pinned.read());
+        // The server's log is another.
+        let mut change = PageMut::assume_valid(&mut page);
+        change.set_lsn(Lsn(8));
+        change.set_checksum(block);
+        file.extend_from_slice(&page[..]);
+    }
+    file
+}
+
+#[test]
+fn index_files_are_written() {
+    let mut random = Rng::with_seed(15);
+    for (name, at, shape) in built() {
+        let bytes = file(shape, &at, &mut random);
+        let name = name.replace("built", "ours");
+        std::fs::write(place("PGSTRATA_HEAP_WRITTEN").join(name), bytes).expect("written");
+    }
+}
