@@ -16,6 +16,7 @@ use super::error::IndexError;
 use super::key::{KeyError, Shape};
 use super::page::{METAPAGE, MetaPage, NONE, Node, NodeError, NodeFlags, Opaque};
 use super::redo::RM_BTREE;
+use super::tuple::TupleError;
 use crate::buffer::{PageName, PinnedWrite, RelationFiles};
 use crate::storage::{LogHandle, Storage};
 
@@ -77,18 +78,12 @@ impl<'s> Index<'s> {
         if pinned.name().block != METAPAGE {
             return Err(index.structure(METAPAGE, "the relation has pages already"));
         }
-        let mut page = pinned.into_write();
-        MetaPage::new(NONE, 0, index.shape.all_equal_image()).write(page.bytes_mut());
-        let block = NewBlock {
-            page: Some(&page),
-            image: ImageChoice::Always,
-            is_standard: true,
-            ..NewBlock::new(0, locator, ForkNumber::Main, METAPAGE)
-        };
-        let record = NewRecord { xid, blocks: &[block], ..NewRecord::new(IMAGE.0, IMAGE.1) };
-        let placed = storage.log.log().insert(inserter, &record)?;
-        page.set_lsn(placed.end);
-        drop(page);
+        drop(pinned);
+        let all_equal_image = index.shape.all_equal_image();
+        index.write_whole(METAPAGE, inserter, xid, |bytes| {
+            MetaPage::new(NONE, 0, all_equal_image).write(bytes);
+            Ok(())
+        })?;
         Ok(index)
     }
 
@@ -100,6 +95,28 @@ impl<'s> Index<'s> {
     /// A transaction that changes it.
     pub fn writer<'i>(&'i self, inserter: &'i mut Inserter, xid: Xid) -> Writer<'i, 's> {
         Writer { index: self, inserter, xid }
+    }
+
+    /// Makes a page that is there, and logs it as a whole.
+    pub(super) fn write_whole(
+        &self,
+        block: BlockNumber,
+        inserter: &mut Inserter,
+        xid: Xid,
+        make: impl FnOnce(&mut PageBytes) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
+        let mut page = self.storage.pool.get_to_init(self.name(block))?.into_write();
+        make(page.bytes_mut())?;
+        let logged = NewBlock {
+            page: Some(&page),
+            image: ImageChoice::Always,
+            is_standard: true,
+            ..NewBlock::new(0, self.locator, ForkNumber::Main, block)
+        };
+        let record = NewRecord { xid, blocks: &[logged], ..NewRecord::new(IMAGE.0, IMAGE.1) };
+        let placed = self.storage.log.log().insert(inserter, &record)?;
+        page.set_lsn(placed.end);
+        Ok(())
     }
 
     pub(super) fn name(&self, block: BlockNumber) -> PageName {
@@ -118,6 +135,12 @@ impl<'s> Index<'s> {
     ) -> impl Fn(KeyError) -> IndexError {
         let page = self.name(block);
         move |error| IndexError::Entry { page, offset, error }
+    }
+
+    /// What is wrong with an entry that is on no page.
+    pub(super) fn posting_error(&self) -> impl Fn(TupleError) -> IndexError {
+        let page = self.name(METAPAGE);
+        move |error| IndexError::Posting { page, offset: 0, error }
     }
 
     pub(super) fn structure(&self, block: BlockNumber, what: impl Into<String>) -> IndexError {

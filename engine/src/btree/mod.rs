@@ -3,12 +3,13 @@
 //! [`page`] and [`tuple`](mod@tuple) are the format: what lies at a page's end, the metapage, entries, pivots, posting
 //! lists. [`key`] makes rows entries and compares them. [`posting`] makes, splits and shortens posting lists. [`redo`]
 //! makes the change of a record again; [`mask`] hides what redo need not restore. [`index`] is one over the buffer pool
-//! and the log: entries are put in, found and counted again by [`scan`] and [`verify`].
+//! and the log: entries are put in, found and counted again by [`scan`] and [`verify`]. [`build`] makes one at once.
 //!
 //! Source: `nbtree/README` and `access/nbtree.h` of PostgreSQL 15; Lehman and Yao, "Efficient Locking for Concurrent
 //! Operations on B-Trees" (1981). Invariants: only version 4 of the format is written, the one where the heap tid is part
 //! of the key; bytes of a page are not believed, what does not fit is a [`NodeError`].
 
+pub mod build;
 mod dedup;
 mod error;
 pub mod index;
@@ -25,6 +26,7 @@ mod split_location;
 pub mod tuple;
 pub mod verify;
 
+pub use build::Build;
 pub use error::IndexError;
 pub use index::{Index, Writer};
 pub use key::{KeyColumn, KeyError, SearchKey, Shape};

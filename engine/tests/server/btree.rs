@@ -12,7 +12,7 @@ use crate::evidence::{bytes, columns, number, page, received, rows, value};
 use crate::pages;
 
 /// Pages by index and block.
-fn index_pages() -> BTreeMap<(String, u32), Box<PageBytes>> {
+pub(crate) fn index_pages() -> BTreeMap<(String, u32), Box<PageBytes>> {
     let row = |row: &Vec<String>| ((row[0].clone(), number(&row[1])), page(&row[2]));
     rows("index_pages.tsv").iter().map(row).collect()
 }

@@ -6,17 +6,20 @@ use std::path::Path;
 
 use base::disk::Disk;
 use base::disk::faulty::FaultyDisk;
+use base::page::PageBytes;
 use base::sync::Arc;
 use base::{ForkNumber, Lsn, PageMut, RelFileLocator, Tid, UnixTime, Xid};
-use engine::btree::{Index, Shape};
+use engine::btree::index::DEFAULT_FILL_FACTOR;
+use engine::btree::{Build, Index, Shape, mask};
 use engine::buffer::{PageName, PageStore};
 use engine::data_directory::{Birth, DataDirectory, InitOptions, SystemProcesses, init};
+use engine::heap::Value;
 use engine::recovery::{RecoveryOptions, recover, start};
 use engine::storage::{Storage, StorageOptions};
 use fastrand::Rng;
 use wal::write::LogOptions;
 
-use crate::btree::built;
+use crate::btree::{built, index_pages};
 use crate::evidence::{columns, number, place, received, rows, value};
 
 const RELATION: RelFileLocator = RelFileLocator { tablespace: 1663, database: 5, relation: 16384 };
@@ -37,18 +40,12 @@ fn opened() -> Storage {
     storage
 }
 
-/// The file of an index of these rows, put in one by one in no order.
-fn file(shape: Shape, at: &[usize], random: &mut Rng) -> Vec<u8> {
+/// Calls `see` with the values and the tid of each row of `types_a`, of the columns at these places, in no order.
+fn each_row(at: &[usize], mut see: impl FnMut(&[Value<'_>], Tid)) -> usize {
     let columns = columns("types_a");
     let mut rows = rows("rows.tsv");
     rows.retain(|row| row[0] == "types_a");
-    random.shuffle(&mut rows);
-    let storage = opened();
-    storage.pool.store().create(RELATION, ForkNumber::Main).expect("made");
-    let mut inserter = storage.log.log().inserter();
-    let index = Index::create(&storage, RELATION, shape, &mut inserter, Xid(700));
-    let index = index.expect("created");
-    let mut writer = index.writer(&mut inserter, Xid(700));
+    Rng::with_seed(15).shuffle(&mut rows);
     for row in &rows {
         let received = received(&row[3..]);
         let all: Vec<_> = columns
@@ -57,18 +54,34 @@ fn file(shape: Shape, at: &[usize], random: &mut Rng) -> Vec<u8> {
             .map(|(column, sent)| value(*column, sent.as_deref()))
             .collect();
         let values: Vec<_> = at.iter().map(|at| all[*at]).collect();
-        let tid = Tid { block: number(&row[1]), offset: number(&row[2]) };
-        writer.insert(&values, tid).expect("put in");
+        see(&values, Tid { block: number(&row[1]), offset: number(&row[2]) });
     }
+    rows.len()
+}
+
+fn page(storage: &Storage, block: u32) -> Box<PageBytes> {
+    let name = PageName { locator: RELATION, fork: ForkNumber::Main, block };
+    let pinned = storage.pool.get(name).expect("a page");
+    let page = Box::new(*pinned.read());
+    page
+}
+
+/// The file of an index of these rows, put in one by one.
+fn file(shape: Shape, at: &[usize]) -> Vec<u8> {
+    let storage = opened();
+    storage.pool.store().create(RELATION, ForkNumber::Main).expect("made");
+    let mut inserter = storage.log.log().inserter();
+    let index = Index::create(&storage, RELATION, shape, &mut inserter, Xid(700));
+    let index = index.expect("created");
+    let mut writer = index.writer(&mut inserter, Xid(700));
+    let count = each_row(at, |values, tid| writer.insert(values, tid).expect("put in"));
     let verified = index.verify(false).expect("a sound index");
-    assert_eq!(verified.tids.len(), rows.len());
+    assert_eq!(verified.tids.len(), count);
     println!("{} levels, {} pages, {} entries", verified.levels, verified.pages, verified.entries);
     let blocks = storage.pool.store().blocks(RELATION, ForkNumber::Main).expect("there");
     let mut file = Vec::new();
     for block in 0..blocks {
-        let name = PageName { locator: RELATION, fork: ForkNumber::Main, block };
-        let pinned = storage.pool.get(name).expect("a page");
-        let mut page = Box::new(*pinned.read());
+        let mut page = page(&storage, block);
         // The server's log is another.
         let mut change = PageMut::assume_valid(&mut page);
         change.set_lsn(Lsn(8));
@@ -80,10 +93,37 @@ fn file(shape: Shape, at: &[usize], random: &mut Rng) -> Vec<u8> {
 
 #[test]
 fn index_files_are_written() {
-    let mut random = Rng::with_seed(15);
     for (name, at, shape) in built() {
-        let bytes = file(shape, &at, &mut random);
+        let bytes = file(shape, &at);
         let name = name.replace("built", "ours");
         std::fs::write(place("PGSTRATA_HEAP_WRITTEN").join(name), bytes).expect("written");
+    }
+}
+
+#[test]
+fn indexes_built_at_once_are_the_servers_page_by_page() {
+    let theirs = index_pages();
+    for (name, at, shape) in built() {
+        let storage = opened();
+        storage.pool.store().create(RELATION, ForkNumber::Main).expect("made");
+        let mut inserter = storage.log.log().inserter();
+        let fill_factor = if name == "built_a" { 70 } else { DEFAULT_FILL_FACTOR };
+        let mut build = Build::new(&storage, RELATION, shape, fill_factor, Xid(700));
+        let count = each_row(&at, |values, tid| build.add(values, tid).expect("a row"));
+        let index = build.finish(&mut inserter).expect("built");
+        assert_eq!(index.verify(false).expect("a sound index").tids.len(), count);
+        let blocks = storage.pool.store().blocks(RELATION, ForkNumber::Main).expect("there");
+        let last = theirs.keys().filter(|key| key.0 == name).map(|key| key.1).max();
+        assert_eq!(Some(blocks - 1), last, "{name}: as many pages");
+        for block in 0..blocks {
+            let [mut ours, mut theirs] =
+                [page(&storage, block), theirs[&(name.to_owned(), block)].clone()];
+            for page in [&mut ours, &mut theirs] {
+                mask::mask(page).expect("a page of a btree");
+            }
+            let differs = (0..base::PAGE_SIZE).find(|at| ours[*at] != theirs[*at]);
+            assert_eq!(differs, None, "{name}: block {block}");
+        }
+        println!("{name}: {blocks} pages as the server builds them");
     }
 }

@@ -1,13 +1,16 @@
 //! An index against a sorted map, with threads that put in and read at once; its log redone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use base::Tid;
-use engine::btree::{Direction, Index};
+use base::disk::faulty::FaultyDisk;
+use base::page::PageBytes;
+use base::{ForkNumber, Tid};
+use engine::btree::{Build, Direction, Index};
 use engine::heap::Value;
+use engine::storage::Storage;
 use fastrand::Rng;
 
 use super::{RELATION, Rows, XID, created, masked, opened, pages, tid};
@@ -15,6 +18,8 @@ use crate::recovery::open_with;
 
 /// Rows by key and tid.
 type Model = BTreeSet<((i64, i64), Tid)>;
+/// Pages by block.
+type Pages = BTreeMap<u32, Box<PageBytes>>;
 
 fn tids(
     index: &Index<'_>,
@@ -114,20 +119,64 @@ fn an_index_is_a_sorted_map_and_so_is_its_log() {
             assert!(index.verify(true).is_err() == has_lists);
             pages(&storage)
         };
-        let log = storage.log.log();
-        log.flush(log.end()).expect("durable");
-        drop(storage);
-        let after = disk.after_crash(3);
-        let storage = open_with(&after, 400).expect("recovered");
-        let redone = pages(&storage);
-        assert_eq!(redone.len(), before.len());
-        for (block, page) in &before {
-            assert!(masked(page) == masked(&redone[block]), "{rows:?}: block {block}");
-        }
-        let index = Index::open(&storage, RELATION, rows.shape());
-        compare(&index, rows, &model, &mut random);
-        index.verify(false).expect("a sound index");
+        redone(rows, &disk, storage, &before, &model);
     }
+}
+
+/// What recovery makes of the log is, hints aside, what was there.
+fn redone(rows: Rows, disk: &FaultyDisk, storage: Storage, before: &Pages, model: &Model) {
+    let log = storage.log.log();
+    log.flush(log.end()).expect("durable");
+    drop(storage);
+    let after = disk.after_crash(3);
+    let storage = open_with(&after, 400).expect("recovered");
+    let redone = pages(&storage);
+    assert_eq!(redone.len(), before.len());
+    for (block, page) in before {
+        assert!(masked(page) == masked(&redone[block]), "{rows:?}: block {block}");
+    }
+    let index = Index::open(&storage, RELATION, rows.shape());
+    compare(&index, rows, model, &mut Rng::with_seed(2));
+    index.verify(false).expect("a sound index");
+}
+
+#[test]
+fn an_index_built_at_once_is_a_sorted_map_and_grows() {
+    for rows in Rows::ALL {
+        let (disk, storage) = opened();
+        storage.pool.store().create(RELATION, ForkNumber::Main).expect("made");
+        let mut random = Rng::with_seed(11);
+        let mut model = Model::new();
+        let before = {
+            let mut inserter = storage.log.log().inserter();
+            let mut build = Build::new(&storage, RELATION, rows.shape(), 90, XID);
+            for number in 0..1500 {
+                let key = rows.key(number, &mut random);
+                rows.values(key, |values| build.add(values, tid(number))).expect("a row");
+                model.insert((key, tid(number)));
+            }
+            let index = build.finish(&mut inserter).expect("built");
+            compare(&index, rows, &model, &mut random);
+            index.verify(false).expect("a sound index");
+            let mut writer = index.writer(&mut inserter, XID);
+            for number in 1500..2200 {
+                let key = rows.key(number, &mut random);
+                rows.values(key, |values| writer.insert(values, tid(number))).expect("put in");
+                model.insert((key, tid(number)));
+            }
+            compare(&index, rows, &model, &mut random);
+            let verified = index.verify(false).expect("a sound index");
+            assert!(model.iter().map(|row| &row.1).eq(&verified.tids));
+            pages(&storage)
+        };
+        redone(rows, &disk, storage, &before, &model);
+    }
+    // Of no rows, as the server has it.
+    let (_disk, storage) = opened();
+    storage.pool.store().create(RELATION, ForkNumber::Main).expect("made");
+    let build = Build::new(&storage, RELATION, Rows::Few.shape(), 90, XID);
+    let index = build.finish(&mut storage.log.log().inserter()).expect("built");
+    assert_eq!(index.verify(true).expect("an empty index").levels, 0);
 }
 
 #[test]

@@ -1,0 +1,296 @@
+//! An index made at once, of rows that are sorted first: leaves filled one behind the other, the levels above with them.
+//!
+//! ```text
+//! rows ─► entries ─► sorted ─► equal keys share an entry ─► leaf ─ full? ─► its first key goes to the page above, ...
+//! ```
+//!
+//! One page of each level is open. When it is full, its last entry begins the next page, and what tells the two apart
+//! becomes its high key. A page is logged as a whole when it is closed, the metapage last.
+//!
+//! Source: `nbtsort.c` of PostgreSQL 15. Invariants: of the same rows the pages are, hints aside, those that PostgreSQL
+//! makes, block by block; nobody else knows the index before it is finished. The entries are sorted in memory.
+
+use std::cmp::Ordering;
+use std::mem;
+
+use base::page::Placement;
+use base::{BlockNumber, OffsetNumber, PAGE_SIZE, RelFileLocator, Tid, Xid};
+use wal::write::Inserter;
+
+use super::error::IndexError;
+use super::index::Index;
+use super::key::{KeyError, Shape};
+use super::page::{self, METAPAGE, MetaPage, NONE, NodeFlags, Opaque, SPECIAL_SIZE};
+use super::posting::Pending;
+use super::tuple::{self, IndexTuple, MAX_ITEM_SIZE};
+use crate::heap::Value;
+use crate::storage::Storage;
+
+/// How full pages above the leaves are made, in percent (`BTREE_NONLEAF_FILLFACTOR`).
+const INNER_FILL_FACTOR: usize = 70;
+/// The longest posting list: a tenth of a page.
+const MAX_POSTING_SIZE: usize = PAGE_SIZE / 10 / 8 * 8 - 4;
+
+/// An index that is being made.
+#[derive(Debug)]
+pub struct Build<'s> {
+    index: Index<'s>,
+    xid: Xid,
+    entries: Vec<Vec<u8>>,
+}
+
+/// The page of a level that is being filled.
+#[derive(Debug)]
+struct Open {
+    block: BlockNumber,
+    prev: BlockNumber,
+    /// Entries, the high key to come not among them.
+    entries: Vec<Vec<u8>>,
+    /// What leads to the page from above: the last page's high key, or a pivot without a key.
+    low_key: Vec<u8>,
+    /// Bytes of the last entry's posting list.
+    last_extra: usize,
+}
+
+/// The levels, and where they are written.
+#[derive(Debug)]
+struct Levels<'b, 's> {
+    index: &'b Index<'s>,
+    inserter: &'b mut Inserter,
+    xid: Xid,
+    open: Vec<Open>,
+}
+
+impl<'s> Build<'s> {
+    /// An index whose main fork is there and empty. `fill_factor` is how full leaves are made, in percent, 10 to 100.
+    pub fn new(
+        storage: &'s Storage,
+        locator: RelFileLocator,
+        shape: Shape,
+        fill_factor: u8,
+        xid: Xid,
+    ) -> Build<'s> {
+        let mut index = Index::open(storage, locator, shape);
+        index.fill_factor = fill_factor.clamp(10, 100);
+        Build { index, xid, entries: Vec::new() }
+    }
+
+    /// Adds a row: the values of all columns.
+    ///
+    /// # Errors
+    /// Where they do not fit the columns or a page.
+    pub fn add(&mut self, values: &[Value<'_>], tid: Tid) -> Result<(), IndexError> {
+        let entry = self.index.shape.form(values, tid)?;
+        if entry.len() > MAX_ITEM_SIZE {
+            return Err(KeyError::TooBig { length: entry.len() }.into());
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// Sorts the rows and writes the index.
+    ///
+    /// # Errors
+    /// As the disk and the log say; where the fork was not empty.
+    pub fn finish(self, inserter: &mut Inserter) -> Result<Index<'s>, IndexError> {
+        let Build { index, xid, mut entries } = self;
+        index.sort(&mut entries)?;
+        let (block, metapage) = index.new_page()?;
+        drop(metapage);
+        if block != METAPAGE {
+            return Err(index.structure(METAPAGE, "the relation has pages already"));
+        }
+        let mut levels = Levels { index: &index, inserter, xid, open: Vec::new() };
+        let shares = index.shape.all_equal_image();
+        let mut pending = Pending::new(MAX_POSTING_SIZE);
+        for entry in &entries {
+            let entry = index.formed(entry)?;
+            let is_saved = match pending.base().filter(|_| shares) {
+                Some(base) => {
+                    let is_equal =
+                        index.shape.columns_to_keep(base, entry)? > index.shape.key().len();
+                    is_equal && pending.save(entry).map_err(index.posting_error())?
+                }
+                None => false,
+            };
+            if !is_saved {
+                levels.add_pending(&mut pending)?;
+                pending.start(entry).map_err(index.posting_error())?;
+            }
+        }
+        levels.add_pending(&mut pending)?;
+        let (root, level) = levels.close()?;
+        let all_equal_image = index.shape.all_equal_image();
+        index.write_whole(METAPAGE, inserter, xid, |bytes| {
+            MetaPage::new(root, level, all_equal_image).write(bytes);
+            Ok(())
+        })?;
+        Ok(index)
+    }
+}
+
+impl Index<'_> {
+    fn formed<'e>(&self, entry: &'e [u8]) -> Result<IndexTuple<'e>, IndexError> {
+        IndexTuple::read(entry).map_err(self.posting_error())
+    }
+
+    fn sort(&self, entries: &mut [Vec<u8>]) -> Result<(), IndexError> {
+        let mut failed = None;
+        let compare = |one: &[u8], other: &[u8]| -> Result<Ordering, IndexError> {
+            let key = self.shape.search_key(self.formed(one)?, usize::MAX)?;
+            Ok(self.shape.compare(&key, self.formed(other)?)?)
+        };
+        entries.sort_unstable_by(|one, other| {
+            compare(one, other).unwrap_or_else(|error| {
+                failed = Some(error);
+                Ordering::Equal
+            })
+        });
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+impl Open {
+    /// What one more entry may have, as if the high key's line pointer were there (`PageGetFreeSpace`).
+    fn free_space(&self) -> usize {
+        let whole = PAGE_SIZE - base::page::PAGE_HEADER_SIZE - SPECIAL_SIZE;
+        let used: usize = self.entries.iter().map(|entry| entry.len() + 4).sum();
+        whole.saturating_sub(used + 4 + 4)
+    }
+}
+
+impl Levels<'_, '_> {
+    fn add_pending(&mut self, pending: &mut Pending<'_>) -> Result<(), IndexError> {
+        let Some(entry) = pending.finish() else { return Ok(()) };
+        let extra = {
+            let entry = self.index.formed(&entry)?;
+            if entry.is_posting() { entry.size() - entry.data_end() } else { 0 }
+        };
+        self.add(0, entry, extra)
+    }
+
+    /// The page of a level; made if there is none.
+    fn begin(&mut self, level: usize) -> Result<(), IndexError> {
+        if self.open.len() <= level {
+            let (block, _) = self.index.new_page()?;
+            let low_key = tuple::bare_pivot(NONE).to_vec();
+            self.open.push(Open { block, prev: NONE, entries: Vec::new(), low_key, last_extra: 0 });
+        }
+        Ok(())
+    }
+
+    /// Adds an entry to a level (`_bt_buildadd`), `extra` bytes of which are a posting list.
+    fn add(&mut self, level: usize, entry: Vec<u8>, extra: usize) -> Result<(), IndexError> {
+        self.begin(level)?;
+        let fill_factor = match level {
+            0 => usize::from(self.index.fill_factor),
+            _ => INNER_FILL_FACTOR,
+        };
+        let reserve = PAGE_SIZE * (100 - fill_factor) / 100;
+        let open = &mut self.open[level];
+        let last_extra = mem::replace(&mut open.last_extra, extra);
+        let free = open.free_space();
+        // A leaf's high key may need a tid.
+        let of_tid = if level == 0 { 8 } else { 0 };
+        let is_full =
+            free < entry.len() + of_tid || free + last_extra < reserve && open.entries.len() > 1;
+        if is_full {
+            self.turn(level)?;
+        }
+        let is_bare = level > 0 && self.open[level].entries.is_empty();
+        let entry = if is_bare { self.without_key(&entry)? } else { entry };
+        self.open[level].entries.push(entry);
+        Ok(())
+    }
+
+    /// The first entry of a page above the leaves.
+    fn without_key(&self, entry: &[u8]) -> Result<Vec<u8>, IndexError> {
+        Ok(tuple::bare_pivot(self.index.formed(entry)?.downlink()).to_vec())
+    }
+
+    /// Closes a level's page, and begins the next with its last entry.
+    fn turn(&mut self, level: usize) -> Result<(), IndexError> {
+        let index = self.index;
+        let (next, _) = index.new_page()?;
+        let open = &mut self.open[level];
+        let (block, prev) = (open.block, open.prev);
+        let mut entries = mem::take(&mut open.entries);
+        let (Some(last), Some(left)) = (entries.pop(), entries.last()) else {
+            return Err(index.structure(block, "a page of one entry is full"));
+        };
+        let high_key = match level {
+            0 => index.shape.truncate(index.formed(left)?, index.formed(&last)?)?,
+            _ => last.clone(),
+        };
+        let low_key = mem::replace(&mut open.low_key, high_key.clone());
+        self.begin(level + 1)?;
+        self.link(level, low_key, block)?;
+        let opaque = Opaque { prev, next, ..Opaque::alone(level as u32, NodeFlags::empty()) };
+        self.write(block, &opaque, &entries, Some(&high_key))?;
+        let first = if level > 0 { self.without_key(&last)? } else { last };
+        let open = &mut self.open[level];
+        (open.block, open.prev) = (next, block);
+        open.entries.push(first);
+        Ok(())
+    }
+
+    /// Lets the level above lead to a page.
+    fn link(
+        &mut self,
+        level: usize,
+        mut low_key: Vec<u8>,
+        block: BlockNumber,
+    ) -> Result<(), IndexError> {
+        tuple::set_downlink(&mut low_key, block);
+        self.add(level + 1, low_key, 0)
+    }
+
+    /// Closes all levels, and gives the root and its level (`_bt_uppershutdown`).
+    fn close(&mut self) -> Result<(BlockNumber, u32), IndexError> {
+        let (mut level, mut root) = (0, NONE);
+        while level < self.open.len() {
+            let is_root = level + 1 == self.open.len();
+            let open = &mut self.open[level];
+            let (block, prev) = (open.block, open.prev);
+            let low_key = mem::take(&mut open.low_key);
+            let entries = mem::take(&mut open.entries);
+            if is_root {
+                root = block;
+            } else {
+                self.link(level, low_key, block)?;
+            }
+            let flags = if is_root { NodeFlags::ROOT } else { NodeFlags::empty() };
+            let opaque = Opaque { prev, ..Opaque::alone(level as u32, flags) };
+            self.write(block, &opaque, &entries, None)?;
+            level += 1;
+        }
+        Ok((root, (self.open.len() as u32).saturating_sub(1)))
+    }
+
+    fn write(
+        &mut self,
+        block: BlockNumber,
+        opaque: &Opaque,
+        entries: &[Vec<u8>],
+        high_key: Option<&[u8]>,
+    ) -> Result<(), IndexError> {
+        let index = self.index;
+        index.write_whole(block, self.inserter, self.xid, |bytes| {
+            let mut page = page::init(bytes, opaque);
+            let mut add =
+                |entry: &[u8], placement: Placement| -> Result<OffsetNumber, IndexError> {
+                    page.add_item(entry, placement)
+                        .map_err(|error| index.node_error(block)(error.into()))
+                };
+            for entry in entries {
+                add(entry, Placement::Free)?;
+            }
+            if let Some(high_key) = high_key {
+                add(high_key, Placement::Before(page::HIGH_KEY))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+const _: () = assert!(MAX_POSTING_SIZE == 812);
