@@ -121,6 +121,15 @@ impl EngineArguments {
         }
     }
 
+    /// The mode's name on the command line.
+    pub(crate) fn mode(&self) -> &'static str {
+        match self.mode {
+            Mode::Classic => "classic",
+            Mode::CommitTs => "commit-ts",
+            Mode::Mirror => "mirror",
+        }
+    }
+
     /// Where full segments go, if a directory was named.
     pub(crate) fn archive(&self) -> Option<&std::path::Path> {
         self.archive.as_deref()

@@ -5,6 +5,7 @@
 //! where there is one; everything else goes to stderr, a failure as one line that says what to do. The
 //! exit code is 0, or 1 for a failure, damage, or wrong arguments. Nothing here knows a file format.
 
+mod check;
 mod controldata;
 mod dump;
 mod engine_arguments;
@@ -14,6 +15,7 @@ mod memory;
 mod open;
 mod output;
 mod progress;
+mod record;
 mod recover;
 mod recovery_target;
 mod run;
@@ -57,6 +59,7 @@ enum Command {
     Controldata(controldata::Arguments),
     Init(init::Arguments),
     Run(run::Arguments),
+    Check(check::Arguments),
     Recover(recover::Arguments),
     Dump(dump::Arguments),
 }
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Controldata(arguments) => controldata::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Recover(arguments) => recover::run(&arguments),
         Command::Dump(arguments) => dump::run(&arguments),
     });

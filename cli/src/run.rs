@@ -16,6 +16,7 @@ use clap::{Args, ValueEnum};
 use engine::data_directory::{Birth, InitOptions, init};
 use engine::workload::{self, Kind, Load, Outcome, Plan, Watch};
 use engine::{Durability, Engine, Isolation};
+use history::Workload;
 use wal::Version;
 use wal::read::{Position, RecordReader};
 use wal::source::{Log, Options};
@@ -24,6 +25,7 @@ use wal::stats::{Grouping, Statistics};
 use crate::engine_arguments::EngineArguments;
 use crate::failure::{Failure, note};
 use crate::output::Output;
+use crate::record::{self, RecordArguments};
 use crate::{open, signals};
 
 /// Run a load on the embedded engine, and check its invariant before and after.
@@ -44,11 +46,11 @@ pub(crate) struct Arguments {
 
     /// Sessions at the same time.
     #[arg(short = 'c', long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    sessions: u32,
+    pub(crate) sessions: u32,
 
     /// How long, in seconds; with 0 the invariant is checked and nothing else done.
     #[arg(short = 'T', long, value_name = "S", default_value = "10")]
-    seconds: u64,
+    pub(crate) seconds: u64,
 
     /// Size of new tables: thousands of accounts (bank), branches with 10,000 accounts each (tpcb) [default: the number of
     /// sessions].
@@ -57,7 +59,7 @@ pub(crate) struct Arguments {
 
     /// What random choices begin with.
     #[arg(long, value_name = "N", default_value = "1")]
-    seed: u64,
+    pub(crate) seed: u64,
 
     /// Commit without waiting until that is durable (synchronous_commit = off): a crash may lose the last commits.
     #[arg(long)]
@@ -76,22 +78,75 @@ pub(crate) struct Arguments {
     acknowledge: bool,
 
     #[command(flatten)]
-    engine: EngineArguments,
+    pub(crate) record: RecordArguments,
+
+    #[command(flatten)]
+    pub(crate) engine: EngineArguments,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LoadName {
     Bank,
     Tpcb,
+    ListAppend,
+    Register,
+}
+
+/// What a load is.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    /// One with an invariant.
+    Load(Kind),
+    /// One whose history is recorded.
+    Record(Workload),
+}
+
+impl Arguments {
+    pub(crate) fn isolation(&self) -> Isolation {
+        match self.repeatable_read {
+            true => Isolation::RepeatableRead,
+            false => Isolation::ReadCommitted,
+        }
+    }
+
+    pub(crate) fn durability(&self) -> Durability {
+        match self.asynchronous {
+            true => Durability::Asynchronous,
+            false => Durability::Synchronous,
+        }
+    }
+
+    /// Whether the options go with the load.
+    fn check(&self, work: Work) -> Result<(), Failure> {
+        let wrong = match work {
+            Work::Load(_) => {
+                self.record.given().map(|option| (option, "needs a load that is recorded"))
+            }
+            Work::Record(_) => {
+                let others = [
+                    (self.crash, "--crash"),
+                    (self.acknowledge, "--acknowledge"),
+                    (self.scale.is_some(), "--scale"),
+                    (self.restore_point.is_some(), "--restore-point"),
+                ];
+                let given = others.iter().find(|(is_given, _)| *is_given);
+                given.map(|(_, option)| (*option, "does not go with a load that is recorded"))
+            }
+        };
+        wrong.map_or(Ok(()), |(option, why)| Err(Failure::of_usage(format_args!("{option} {why}"))))
+    }
 }
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     signals::catch_interrupts()?;
     let (kind, name) = match arguments.load {
-        LoadName::Bank => (Kind::Bank, "strata-bank"),
-        LoadName::Tpcb => (Kind::Tpcb, "strata-tpcb"),
+        LoadName::Bank => (Work::Load(Kind::Bank), "strata-bank"),
+        LoadName::Tpcb => (Work::Load(Kind::Tpcb), "strata-tpcb"),
+        LoadName::ListAppend => (Work::Record(Workload::ListAppend), "strata-list-append"),
+        LoadName::Register => (Work::Record(Workload::Register), "strata-register"),
     };
+    arguments.check(kind)?;
     let directory = arguments.directory.clone().unwrap_or_else(|| PathBuf::from(name));
     if !directory.join("PG_VERSION").exists() {
         let birth = Birth::now().map_err(Failure::new)?;
@@ -107,6 +162,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let options = arguments.engine.options(arguments.sessions + 10);
     let engine = open::engine(&directory, options)?;
+    let kind = match kind {
+        Work::Load(kind) => kind,
+        Work::Record(workload) => {
+            record::run(&engine, workload, arguments)?;
+            return engine.close().map_err(Failure::new);
+        }
+    };
     let scale = arguments.scale.unwrap_or(arguments.sessions) as usize;
     let load = Load::open(&engine, kind, scale).map_err(Failure::new)?;
     let before = load.check(&engine).map_err(Failure::new)?;
@@ -115,27 +177,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         before.rows, before.transactions
     ));
     let output = Output::open()?;
-    let watch = Watching {
-        output: Mutex::new(output),
-        acknowledges: arguments.acknowledge,
-        crashes_after: arguments.crash.then_some(Duration::from_secs(arguments.seconds)),
-        last_note: AtomicU64::new(0),
-        last_commits: AtomicU64::new(0),
-    };
+    let watch = Watching::new(
+        output,
+        arguments.acknowledge,
+        arguments.crash.then_some(Duration::from_secs(arguments.seconds)),
+    );
     if arguments.seconds > 0 {
-        let isolation = match arguments.repeatable_read {
-            true => Isolation::RepeatableRead,
-            false => Isolation::ReadCommitted,
-        };
         let plan = Plan {
             sessions: arguments.sessions,
             // Who is to crash in the middle must still be running then.
             time: Duration::from_secs(arguments.seconds + if arguments.crash { 60 } else { 0 }),
-            isolation,
-            durability: match arguments.asynchronous {
-                true => Durability::Asynchronous,
-                false => Durability::Synchronous,
-            },
+            isolation: arguments.isolation(),
+            durability: arguments.durability(),
             seed: arguments.seed,
         };
         let log_begin = engine.log_end();
@@ -166,7 +219,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// Prints what was acknowledged and how far it has come; crashes.
-struct Watching {
+pub(crate) struct Watching {
     output: Mutex<Output>,
     acknowledges: bool,
     crashes_after: Option<Duration>,
@@ -176,7 +229,21 @@ struct Watching {
 }
 
 impl Watching {
-    fn print(&self, text: &str) -> Result<(), Failure> {
+    pub(crate) fn new(
+        output: Output,
+        acknowledges: bool,
+        crashes_after: Option<Duration>,
+    ) -> Watching {
+        Watching {
+            output: Mutex::new(output),
+            acknowledges,
+            crashes_after,
+            last_note: AtomicU64::new(0),
+            last_commits: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
         let mut output = self.output.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         output.write_bytes(text.as_bytes())
     }
@@ -239,7 +306,7 @@ fn report(engine: &Engine, outcome: &Outcome) -> String {
 }
 
 /// What a stretch of the log is made of, the types with the most bytes first.
-fn log_by_type(directory: &Path, begin: Lsn, end: Lsn) -> String {
+pub(crate) fn log_by_type(directory: &Path, begin: Lsn, end: Lsn) -> String {
     const SHOWN: usize = 8;
     let options = Options { start: Some(begin), ..Options::default() };
     let log = match Log::open(Arc::new(RealDisk), &directory.join("pg_wal"), options) {

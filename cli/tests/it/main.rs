@@ -9,6 +9,7 @@ mod engine_log;
 mod follow;
 mod formats;
 mod goldens;
+mod history;
 mod init;
 #[path = "../../../engine/tests/it/programs.rs"]
 mod programs;

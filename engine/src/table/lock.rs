@@ -20,7 +20,7 @@ use snapshot::satisfies::{UpdateVerdict, satisfies_dirty, satisfies_update};
 use snapshot::{MultiXactMember, TransactionStatus, TupleStamp};
 
 use super::Row;
-use super::modify::{is_as_seen, leads_to};
+use super::modify::is_as_seen;
 use super::page::{PinnedPage, heap_error, log_change, page_of, page_to_fill, read_header};
 use super::row_xmax::{holders, is_only_locked, set_conflict, updater};
 use crate::Error;
@@ -51,7 +51,7 @@ pub(super) enum VersionLocked {
     WouldBlock,
     /// It has a successor, there and by this transaction.
     Updated {
-        header: HeapTupleHeader,
+        next: Tid,
         by: Xid,
     },
     Deleted,
@@ -61,11 +61,7 @@ pub(super) enum VersionLocked {
 
 /// The newest version of a row.
 pub(super) enum Newest {
-    /// Its place, and the line pointer that it hangs from, if that is not the one that the version before hangs from.
-    At {
-        tid: Tid,
-        root: Option<Tid>,
-    },
+    At(Tid),
     /// Somebody is about to end it, and is not to be waited for.
     Held,
     Gone,
@@ -179,9 +175,9 @@ impl Transaction<'_, '_> {
                     let table = table.name.clone();
                     return Err(Error::Serialization { table, tid, how: "update" });
                 }
-                VersionLocked::Updated { header, by } => {
-                    match self.newest(table, &header, by, policy)? {
-                        Newest::At { tid: newest, .. } => place = newest,
+                VersionLocked::Updated { next, by } => {
+                    match self.newest(table, next, by, policy)? {
+                        Newest::At(newest) => place = newest,
                         Newest::Held => return Ok(RowLocked::Skipped),
                         Newest::Gone => return Ok(RowLocked::Gone),
                     }
@@ -191,15 +187,15 @@ impl Transaction<'_, '_> {
         }
     }
 
-    /// The newest version of a row, one of whose versions was updated; whoever is about to end it is waited for.
+    /// The newest version of a row that was updated; whoever is about to end it is waited for.
     pub(super) fn newest(
         &mut self,
         table: &Arc<TableEntry>,
-        before: &HeapTupleHeader,
+        next: Tid,
         by: Xid,
         policy: WaitPolicy,
     ) -> Result<Newest, Error> {
-        let (mut tid, mut prior, mut root) = (before.ctid, by, leads_to(before));
+        let (mut tid, mut prior) = (next, by);
         loop {
             self.session.check_cancelled()?;
             let Some((_, Version { header, .. })) = self.session.version(table, tid)? else {
@@ -214,7 +210,7 @@ impl Transaction<'_, '_> {
                 (satisfies_dirty(&stamp, &status)?.verdict, updater(&header, &status)?)
             };
             if dirty.visible && !dirty.xmax.is_normal() {
-                return Ok(Newest::At { tid, root });
+                return Ok(Newest::At(tid));
             }
             if dirty.visible {
                 if self.session.wait_for(dirty.xmax, policy)? {
@@ -230,7 +226,7 @@ impl Transaction<'_, '_> {
             if header.ctid == tid || header.infomask.contains(Infomask::XMAX_INVALID) {
                 return Ok(Newest::Gone);
             }
-            (tid, prior, root) = (header.ctid, ender, leads_to(&header).or(root));
+            (tid, prior) = (header.ctid, ender);
         }
     }
 
@@ -351,7 +347,7 @@ impl Transaction<'_, '_> {
             return Ok(VersionLocked::Deleted);
         }
         let by = updater(header, &self.session.status())?;
-        Ok(VersionLocked::Updated { header: *header, by })
+        Ok(VersionLocked::Updated { next: header.ctid, by })
     }
 
     /// Locks the versions of a row from one on, as far as they go together with the lock; those that do not are waited for.

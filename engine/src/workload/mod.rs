@@ -10,18 +10,26 @@
 //! numbers of each session must have no gap. Who has noted how many commits of a session were acknowledged can ask
 //! for these ([`Checked::last`]). A transaction that is rolled back, as one in 50 is on purpose, must leave nothing.
 //!
+//! A third kind has no invariant of its own: transactions of reads and writes over few hot keys, each recorded with what it
+//! saw and when it ran ([`record`](fn@record)). Whether that can be is for the crate `history` to say.
+//!
 //! | file | says |
 //! |---|---|
 //! | `places` | where the rows of a table are |
 //! | `load` | the tables, a transaction, the check |
 //! | `run` | many sessions for a time |
 //! | `latency` | how long commits took |
+//! | `record` | recorded histories: what sessions do, and how it is written down |
+//! | `lists` | their rows |
 
 mod latency;
+mod lists;
 mod load;
 mod places;
+mod record;
 mod run;
 
 pub use latency::Latencies;
 pub use load::{Checked, Kind, Load, LoadError};
+pub use record::{RecordError, RecordPlan, Recorded, record};
 pub use run::{Outcome, Plan, Watch, run};

@@ -16,7 +16,7 @@ use super::load::{Load, is_to_be_tried_again};
 use crate::{Durability, Engine, Error, Isolation};
 
 /// How often whoever watches is asked whether to go on.
-const LOOK: Duration = Duration::from_millis(100);
+pub(super) const LOOK: Duration = Duration::from_millis(100);
 
 /// How a load is run.
 #[derive(Debug, Clone)]

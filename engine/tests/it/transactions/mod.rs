@@ -4,7 +4,6 @@ mod bank;
 mod conflicts;
 mod dumped;
 mod failures;
-mod indexes;
 mod locks;
 mod recovered;
 mod references;
