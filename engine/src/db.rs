@@ -112,7 +112,6 @@ pub(crate) struct Shared {
     pub(crate) storage: Storage,
     pub(crate) transactions: Transactions,
     pub(crate) catalog: Catalog,
-    pub(crate) has_checksums: bool,
     pub(crate) deadlock_timeout: Duration,
     stopped: OnceLock<String>,
 }
@@ -208,12 +207,10 @@ impl Engine {
         let transactions =
             Transactions::start(&storage, mode, &options.clock, last, options.sessions)?;
         checkpoints.in_production(&storage)?;
-        let has_checksums = storage.has_checksums();
         let catalog = Catalog::new();
         let stopped = OnceLock::new();
         let deadlock_timeout = options.deadlock_timeout;
-        let shared =
-            Shared { storage, transactions, catalog, has_checksums, deadlock_timeout, stopped };
+        let shared = Shared { storage, transactions, catalog, deadlock_timeout, stopped };
         let mut engine = Engine {
             checkpointer: None,
             background_writer: None,

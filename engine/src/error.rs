@@ -129,6 +129,52 @@ pub enum Error {
         #[source]
         error: crate::heap::FormError,
     },
+    /// An index cannot be read or changed, or its values not be indexed.
+    #[error(transparent)]
+    Index(#[from] crate::btree::IndexError),
+    /// There is no such index, or it cannot be used by this transaction.
+    #[error("index \"{0}\" does not exist")]
+    NoIndex(String),
+    /// An index cannot be as asked for.
+    #[error("cannot create index \"{index}\" on table \"{table}\": {reason}")]
+    IndexDefinition {
+        /// Its name.
+        index: String,
+        /// The table.
+        table: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A row's key is one that another row has.
+    #[error("duplicate key value violates unique constraint \"{index}\" (the row at {tid} has it)")]
+    Unique {
+        /// The unique index.
+        index: String,
+        /// The other row.
+        tid: base::Tid,
+    },
+    /// Two rows of a table have the same key of an index that is to be unique.
+    #[error(
+        "could not create unique index \"{index}\": the rows at {one} and {other} have the same key"
+    )]
+    NotUnique {
+        /// The index.
+        index: String,
+        /// A row.
+        one: base::Tid,
+        /// Another.
+        other: base::Tid,
+    },
+    /// An index does not fit its table.
+    #[error("index \"{index}\": the line pointer {tid} {what} (rebuild the index)")]
+    IndexMismatch {
+        /// The index.
+        index: String,
+        /// Of the table.
+        tid: base::Tid,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// A null where the table has none.
     #[error(
         "null value in column \"{column}\" of table \"{table}\" violates its not-null constraint"
@@ -308,6 +354,11 @@ impl Error {
     pub fn sqlstate(&self) -> &'static str {
         match self {
             Error::NoTable(_) => "42P01",
+            Error::NoIndex(_) => "42704",
+            Error::IndexDefinition { .. } => "42P17",
+            Error::Unique { .. } | Error::NotUnique { .. } => "23505",
+            Error::Index(crate::btree::IndexError::Key(_)) => "54000",
+            Error::Index(_) | Error::IndexMismatch { .. } => "XX002",
             Error::TableExists(_) => "42P07",
             Error::TableDefinition { .. } => "42P16",
             Error::NotNull { .. } => "23502",

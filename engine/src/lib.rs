@@ -110,7 +110,7 @@ pub mod workload;
 mod xact;
 
 #[cfg(not(any(loom, shuttle)))]
-pub use catalog::{Column, Definition};
+pub use catalog::{Column, Definition, IndexColumn, IndexDefinition};
 #[cfg(not(any(loom, shuttle)))]
 pub use db::{Engine, EngineOptions};
 #[cfg(not(any(loom, shuttle)))]
@@ -122,7 +122,10 @@ pub use lock::{AdvisoryKey, DeadlockLink, LockTag, TableLockMode, WaitPolicy};
 #[cfg(not(any(loom, shuttle)))]
 pub use session::{Cancel, Durability, Isolation, Session};
 #[cfg(not(any(loom, shuttle)))]
-pub use table::{DirtyRow, PageScan, Row, RowLocked, Scan, Table, VersionChange};
+pub use table::{
+    CheckedIndex, DirtyRow, IndexScan, PageScan, Row, RowLocked, Scan, Table, TableIndex,
+    VersionChange,
+};
 #[cfg(not(any(loom, shuttle)))]
 pub use transaction::{AdvisoryMode, SavepointId, Transaction};
 #[cfg(not(any(loom, shuttle)))]

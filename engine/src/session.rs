@@ -178,6 +178,20 @@ impl<'e> Session<'e> {
         }
     }
 
+    /// Its door to the log, and what became of transactions.
+    pub(crate) fn log_and_status(&mut self) -> (&mut Inserter, SessionStatus<'_>) {
+        let Session { shared, backend, inserter, combos, ids, cancelled, .. } = self;
+        let logs = LogStatus {
+            storage: &shared.storage,
+            array: &shared.transactions.array,
+            own: ids,
+            xmin: backend.xmin().map(FullXid::xid),
+            combos,
+            cancelled,
+        };
+        (inserter, SessionStatus { logs, table: shared.transactions.time.deciding_table() })
+    }
+
     /// Before whose end all snapshots in use were taken.
     pub(crate) fn horizon(&mut self) -> ModeHorizon<'e> {
         let transactions = &self.shared.transactions;

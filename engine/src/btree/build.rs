@@ -14,15 +14,16 @@ use std::cmp::Ordering;
 use std::mem;
 
 use base::page::Placement;
+use base::sync::Arc;
 use base::{BlockNumber, OffsetNumber, PAGE_SIZE, RelFileLocator, Tid, Xid};
 use wal::write::Inserter;
 
 use super::error::IndexError;
-use super::index::Index;
-use super::key::{KeyError, Shape};
+use super::index::{Index, Known};
+use super::key::Shape;
 use super::page::{self, METAPAGE, MetaPage, NONE, NodeFlags, Opaque, SPECIAL_SIZE};
 use super::posting::Pending;
-use super::tuple::{self, IndexTuple, MAX_ITEM_SIZE};
+use super::tuple::{self, IndexTuple};
 use crate::heap::Value;
 use crate::storage::Storage;
 
@@ -36,7 +37,15 @@ const MAX_POSTING_SIZE: usize = PAGE_SIZE / 10 / 8 * 8 - 4;
 pub struct Build<'s> {
     index: Index<'s>,
     xid: Xid,
-    entries: Vec<Vec<u8>>,
+    entries: Vec<Entry>,
+}
+
+/// A row's entry.
+#[derive(Debug)]
+struct Entry {
+    tuple: Vec<u8>,
+    /// Whether the row is there for those who come.
+    is_alive: bool,
 }
 
 /// The page of a level that is being filled.
@@ -70,9 +79,13 @@ impl<'s> Build<'s> {
         fill_factor: u8,
         xid: Xid,
     ) -> Build<'s> {
-        let mut index = Index::open(storage, locator, shape);
-        index.fill_factor = fill_factor.clamp(10, 100);
-        Build { index, xid, entries: Vec::new() }
+        let known = Known::new(locator, shape, false).filled_to(fill_factor);
+        Build::of(storage, &Arc::new(known), xid)
+    }
+
+    /// Of an index that is known already, with a main fork that is there and empty.
+    pub fn of(storage: &'s Storage, known: &Arc<Known>, xid: Xid) -> Build<'s> {
+        Build { index: Index::of(storage, known), xid, entries: Vec::new() }
     }
 
     /// Adds a row: the values of all columns.
@@ -80,35 +93,53 @@ impl<'s> Build<'s> {
     /// # Errors
     /// Where they do not fit the columns or a page.
     pub fn add(&mut self, values: &[Value<'_>], tid: Tid) -> Result<(), IndexError> {
-        let entry = self.index.shape.form(values, tid)?;
-        if entry.len() > MAX_ITEM_SIZE {
-            return Err(KeyError::TooBig { length: entry.len() }.into());
-        }
-        self.entries.push(entry);
+        self.add_row(values, tid, true)
+    }
+
+    /// Adds a row that some may still see, and that is gone for those who come: another may have its key.
+    ///
+    /// # Errors
+    /// As [`Build::add`].
+    pub fn add_ended(&mut self, values: &[Value<'_>], tid: Tid) -> Result<(), IndexError> {
+        self.add_row(values, tid, false)
+    }
+
+    fn add_row(
+        &mut self,
+        values: &[Value<'_>],
+        tid: Tid,
+        is_alive: bool,
+    ) -> Result<(), IndexError> {
+        let tuple = self.index.form(values, tid)?;
+        self.entries.push(Entry { tuple, is_alive });
         Ok(())
     }
 
     /// Sorts the rows and writes the index.
     ///
     /// # Errors
-    /// As the disk and the log say; where the fork was not empty.
+    /// As the disk and the log say; where the fork was not empty; [`IndexError::Duplicate`] where two rows that are there have
+    /// the same key of a unique index.
     pub fn finish(self, inserter: &mut Inserter) -> Result<Index<'s>, IndexError> {
         let Build { index, xid, mut entries } = self;
         index.sort(&mut entries)?;
+        if index.of.is_unique {
+            index.check_unique(&entries)?;
+        }
         let (block, metapage) = index.new_page()?;
         drop(metapage);
         if block != METAPAGE {
             return Err(index.structure(METAPAGE, "the relation has pages already"));
         }
         let mut levels = Levels { index: &index, inserter, xid, open: Vec::new() };
-        let shares = index.shape.all_equal_image();
+        let shares = index.of.shape.all_equal_image() && !index.of.is_unique;
         let mut pending = Pending::new(MAX_POSTING_SIZE);
         for entry in &entries {
-            let entry = index.formed(entry)?;
+            let entry = index.formed(&entry.tuple)?;
             let is_saved = match pending.base().filter(|_| shares) {
                 Some(base) => {
                     let is_equal =
-                        index.shape.columns_to_keep(base, entry)? > index.shape.key().len();
+                        index.of.shape.columns_to_keep(base, entry)? > index.of.shape.key().len();
                     is_equal && pending.save(entry).map_err(index.posting_error())?
                 }
                 None => false,
@@ -120,7 +151,7 @@ impl<'s> Build<'s> {
         }
         levels.add_pending(&mut pending)?;
         let (root, level) = levels.close()?;
-        let all_equal_image = index.shape.all_equal_image();
+        let all_equal_image = index.of.shape.all_equal_image();
         index.write_whole(METAPAGE, inserter, xid, |bytes| {
             MetaPage::new(root, level, all_equal_image).write(bytes);
             Ok(())
@@ -130,23 +161,36 @@ impl<'s> Build<'s> {
 }
 
 impl Index<'_> {
-    fn formed<'e>(&self, entry: &'e [u8]) -> Result<IndexTuple<'e>, IndexError> {
-        IndexTuple::read(entry).map_err(self.posting_error())
-    }
-
-    fn sort(&self, entries: &mut [Vec<u8>]) -> Result<(), IndexError> {
+    fn sort(&self, entries: &mut [Entry]) -> Result<(), IndexError> {
         let mut failed = None;
         let compare = |one: &[u8], other: &[u8]| -> Result<Ordering, IndexError> {
-            let key = self.shape.search_key(self.formed(one)?, usize::MAX)?;
-            Ok(self.shape.compare(&key, self.formed(other)?)?)
+            let key = self.of.shape.search_key(self.formed(one)?, usize::MAX)?;
+            Ok(self.of.shape.compare(&key, self.formed(other)?)?)
         };
         entries.sort_unstable_by(|one, other| {
-            compare(one, other).unwrap_or_else(|error| {
+            compare(&one.tuple, &other.tuple).unwrap_or_else(|error| {
                 failed = Some(error);
                 Ordering::Equal
             })
         });
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Whether no two rows that are there have the same key without a null. The entries are sorted.
+    fn check_unique(&self, entries: &[Entry]) -> Result<(), IndexError> {
+        let mut before: Option<IndexTuple<'_>> = None;
+        for Entry { tuple, .. } in entries.iter().filter(|entry| entry.is_alive) {
+            let entry = self.formed(tuple)?;
+            if let Some(before) = before
+                && self.of.shape.columns_to_keep(before, entry)? > self.of.shape.key().len()
+                && !self.key_of(tuple)?.values.iter().any(Option::is_none)
+            {
+                let tids = before.heap_tid().zip(entry.heap_tid()).unwrap_or_default();
+                return Err(IndexError::Duplicate { one: tids.0, other: tids.1 });
+            }
+            before = Some(entry);
+        }
+        Ok(())
     }
 }
 
@@ -183,7 +227,7 @@ impl Levels<'_, '_> {
     fn add(&mut self, level: usize, entry: Vec<u8>, extra: usize) -> Result<(), IndexError> {
         self.begin(level)?;
         let fill_factor = match level {
-            0 => usize::from(self.index.fill_factor),
+            0 => usize::from(self.index.of.fill_factor),
             _ => INNER_FILL_FACTOR,
         };
         let reserve = PAGE_SIZE * (100 - fill_factor) / 100;
@@ -219,7 +263,7 @@ impl Levels<'_, '_> {
             return Err(index.structure(block, "a page of one entry is full"));
         };
         let high_key = match level {
-            0 => index.shape.truncate(index.formed(left)?, index.formed(&last)?)?,
+            0 => index.of.shape.truncate(index.formed(left)?, index.formed(&last)?)?,
             _ => last.clone(),
         };
         let low_key = mem::replace(&mut open.low_key, high_key.clone());

@@ -19,15 +19,17 @@ const DEDUP: u8 = 0x60;
 const FULL_LISTS: u32 = 5;
 
 impl<'s> Writer<'_, 's> {
-    /// Makes posting lists of a leaf's entries, if there are equal ones. `new` is the entry that room is wanted for.
+    /// Makes posting lists of a leaf's entries, if there are equal ones. `new` is the entry that room is wanted for;
+    /// `is_churn` says that its equals are versions of its row, which will not be many.
     pub(super) fn deduplicate(
         &mut self,
         block: BlockNumber,
         leaf: &mut HeldPage<'s>,
         new: IndexTuple<'_>,
+        is_churn: bool,
     ) -> Result<(), IndexError> {
         let index = self.index;
-        let (shape, key) = (&index.shape, index.shape.key().len());
+        let (shape, key) = (&index.of.shape, index.of.shape.key().len());
         let node = index.node(block, leaf)?;
         let (opaque, last) = (node.opaque, node.last());
         let entry = |offset| node.entry(offset).map_err(index.node_error(block));
@@ -39,8 +41,9 @@ impl<'s> Writer<'_, 's> {
         if last < first {
             return Ok(());
         }
-        let mut is_one_key =
-            are_equal(new, entry(first)?, first)? && are_equal(new, entry(last)?, last)?;
+        let mut is_one_key = !is_churn
+            && are_equal(new, entry(first)?, first)?
+            && are_equal(new, entry(last)?, last)?;
 
         let mut made_bytes = Box::new([0; PAGE_SIZE]);
         let mut made = PageMut::init(&mut made_bytes, SPECIAL_SIZE);

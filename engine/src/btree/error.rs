@@ -1,6 +1,6 @@
 //! Why an index cannot be read or changed.
 
-use base::OffsetNumber;
+use base::{OffsetNumber, Tid};
 use wal::write::LogError;
 
 use super::key::KeyError;
@@ -20,6 +20,14 @@ pub enum IndexError {
     /// The log is stopped; no page reaches the disk any more.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// Two rows have the same key, and an index that is to be made is unique.
+    #[error("the rows at {one} and {other} have the same key")]
+    Duplicate {
+        /// A row.
+        one: Tid,
+        /// Another.
+        other: Tid,
+    },
     /// A page is damaged.
     #[error("{page}: {error} (rebuild the index)")]
     Node {

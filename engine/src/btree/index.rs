@@ -28,17 +28,48 @@ pub const DEFAULT_FILL_FACTOR: u8 = 90;
 /// A page that is locked to be changed.
 pub(super) type HeldPage<'s> = PinnedWrite<'s, RelationFiles, Arc<LogHandle>>;
 
-/// An index.
+/// What is known of an index, whoever uses it.
 #[derive(Debug)]
-pub struct Index<'s> {
-    pub(super) storage: &'s Storage,
+pub struct Known {
     locator: RelFileLocator,
     pub(super) shape: Shape,
+    pub(super) is_unique: bool,
     pub(super) fill_factor: u8,
     /// The fast root and its level, as they were last: block in the upper half; 0 for none.
     fast_root: AtomicU64,
     /// The rightmost leaf, as it was last; 0 for none.
     pub(super) rightmost_leaf: AtomicU64,
+}
+
+impl Known {
+    /// Of an index of this file and these columns.
+    pub fn new(locator: RelFileLocator, shape: Shape, is_unique: bool) -> Known {
+        Known {
+            locator,
+            shape,
+            is_unique,
+            fill_factor: DEFAULT_FILL_FACTOR,
+            fast_root: AtomicU64::new(0),
+            rightmost_leaf: AtomicU64::new(0),
+        }
+    }
+
+    /// With leaves that are made so full, in percent, 10 to 100.
+    pub fn filled_to(self, fill_factor: u8) -> Known {
+        Known { fill_factor: fill_factor.clamp(10, 100), ..self }
+    }
+
+    /// Its file.
+    pub fn locator(&self) -> RelFileLocator {
+        self.locator
+    }
+}
+
+/// An index.
+#[derive(Debug, Clone)]
+pub struct Index<'s> {
+    pub(super) storage: &'s Storage,
+    pub(super) of: Arc<Known>,
 }
 
 /// Who changes an index: which transaction, and through which door to the log.
@@ -52,14 +83,12 @@ pub struct Writer<'i, 's> {
 impl<'s> Index<'s> {
     /// An index that is there.
     pub fn open(storage: &'s Storage, locator: RelFileLocator, shape: Shape) -> Index<'s> {
-        Index {
-            storage,
-            locator,
-            shape,
-            fill_factor: DEFAULT_FILL_FACTOR,
-            fast_root: AtomicU64::new(0),
-            rightmost_leaf: AtomicU64::new(0),
-        }
+        Index { storage, of: Arc::new(Known::new(locator, shape, false)) }
+    }
+
+    /// An index that is known already.
+    pub fn of(storage: &'s Storage, known: &Arc<Known>) -> Index<'s> {
+        Index { storage, of: Arc::clone(known) }
     }
 
     /// Makes the metapage of an index whose main fork is there and empty.
@@ -79,7 +108,7 @@ impl<'s> Index<'s> {
             return Err(index.structure(METAPAGE, "the relation has pages already"));
         }
         drop(pinned);
-        let all_equal_image = index.shape.all_equal_image();
+        let all_equal_image = index.of.shape.all_equal_image();
         index.write_whole(METAPAGE, inserter, xid, |bytes| {
             MetaPage::new(NONE, 0, all_equal_image).write(bytes);
             Ok(())
@@ -89,7 +118,7 @@ impl<'s> Index<'s> {
 
     /// The columns that it is ordered by, and those that it carries.
     pub fn shape(&self) -> &Shape {
-        &self.shape
+        &self.of.shape
     }
 
     /// A transaction that changes it.
@@ -111,7 +140,7 @@ impl<'s> Index<'s> {
             page: Some(&page),
             image: ImageChoice::Always,
             is_standard: true,
-            ..NewBlock::new(0, self.locator, ForkNumber::Main, block)
+            ..NewBlock::new(0, self.of.locator, ForkNumber::Main, block)
         };
         let record = NewRecord { xid, blocks: &[logged], ..NewRecord::new(IMAGE.0, IMAGE.1) };
         let placed = self.storage.log.log().insert(inserter, &record)?;
@@ -120,7 +149,7 @@ impl<'s> Index<'s> {
     }
 
     pub(super) fn name(&self, block: BlockNumber) -> PageName {
-        PageName { locator: self.locator, fork: ForkNumber::Main, block }
+        PageName { locator: self.of.locator, fork: ForkNumber::Main, block }
     }
 
     pub(super) fn node_error(&self, block: BlockNumber) -> impl Fn(NodeError) -> IndexError {
@@ -170,7 +199,7 @@ impl<'s> Index<'s> {
 
     /// A new page at the relation's end, locked: zeros.
     pub(super) fn new_page(&self) -> Result<(BlockNumber, HeldPage<'s>), IndexError> {
-        let pinned = self.storage.pool.extend(self.locator, ForkNumber::Main)?;
+        let pinned = self.storage.pool.extend(self.of.locator, ForkNumber::Main)?;
         Ok((pinned.name().block, pinned.into_write()))
     }
 
@@ -195,7 +224,7 @@ impl<'s> Index<'s> {
 
     /// Where a search begins: the lowest page that is alone on its level; `None` of an empty index (`_bt_getroot`).
     pub(super) fn fast_root(&self) -> Result<Option<BlockNumber>, IndexError> {
-        let kept = self.fast_root.load(Relaxed);
+        let kept = self.of.fast_root.load(Relaxed);
         let (block, level) = ((kept >> 32) as BlockNumber, kept as u32);
         if block != NONE {
             let is_alone = |opaque: &Opaque| {
@@ -210,7 +239,7 @@ impl<'s> Index<'s> {
             return Ok(None);
         }
         let (mut block, level) = (metadata.fast_root, metadata.fast_level);
-        self.fast_root.store(u64::from(block) << 32 | u64::from(level), Relaxed);
+        self.of.fast_root.store(u64::from(block) << 32 | u64::from(level), Relaxed);
         loop {
             let found = self.read(block, |opaque, _| Ok(*opaque))?;
             if !found.is_ignored() {

@@ -76,28 +76,48 @@ impl<'s> Writer<'_, 's> {
     /// Where the values do not fit the columns or a page; where the index is damaged, or has the very entry already; as
     /// the disk and the log say. The entry is then not in the index.
     pub fn insert(&mut self, values: &[Value<'_>], tid: Tid) -> Result<(), IndexError> {
-        let index = self.index;
-        let tuple = index.shape.form(values, tid)?;
-        if tuple.len() > MAX_ITEM_SIZE {
-            return Err(KeyError::TooBig { length: tuple.len() }.into());
-        }
-        let entry = IndexTuple::read(&tuple).map_err(|error| IndexError::Posting {
-            page: index.name(NONE),
-            offset: 0,
-            error,
-        })?;
-        let key = index.shape.search_key(entry, usize::MAX)?;
-        let (way, block, mut leaf) = match self.rightmost_for(&key, tuple.len())? {
+        let tuple = self.index.form(values, tid)?;
+        self.insert_tuple(&tuple)
+    }
+
+    /// Puts in an entry, whatever others there are with its key.
+    pub(super) fn insert_tuple(&mut self, tuple: &[u8]) -> Result<(), IndexError> {
+        let key = self.index.key_of(tuple)?;
+        let (way, block, leaf) = self.find(&key, tuple.len())?;
+        self.put(&key, &way, block, leaf, tuple, None)
+    }
+
+    /// The first leaf where a key may be, locked, and the way there, if there was one.
+    pub(super) fn find(
+        &mut self,
+        key: &SearchKey<'_>,
+        size: usize,
+    ) -> Result<(Vec<Step>, BlockNumber, HeldPage<'s>), IndexError> {
+        Ok(match self.rightmost_for(key, size)? {
             Some((block, leaf)) => (Vec::new(), block, leaf),
-            None => self.leaf_for(&key)?,
-        };
-        let room =
-            |leaf: &HeldPage<'_>| Ok::<_, IndexError>(index.node(block, leaf)?.page().free_space());
-        if room(&leaf)? < tuple.len() && index.shape.all_equal_image() {
-            self.deduplicate(block, &mut leaf, entry)?;
+            None => self.leaf_for(key)?,
+        })
+    }
+
+    /// Puts an entry on the leaf that it belongs to. `duplicates` says whether there are others with its key, where that was
+    /// looked at.
+    pub(super) fn put(
+        &mut self,
+        key: &SearchKey<'_>,
+        way: &[Step],
+        block: BlockNumber,
+        mut leaf: HeldPage<'s>,
+        tuple: &[u8],
+        duplicates: Option<bool>,
+    ) -> Result<(), IndexError> {
+        let index = self.index;
+        let room = index.node(block, &leaf)?.page().free_space();
+        // A unique key's entries are never more than a few, and a split is what is wanted.
+        if room < tuple.len() && index.of.shape.all_equal_image() && duplicates != Some(false) {
+            self.deduplicate(block, &mut leaf, index.formed(tuple)?, duplicates.is_some())?;
         }
-        let item = index.place(&key, block, &leaf, &tuple)?;
-        self.insert_on(block, leaf, None, &way, item, false)
+        let item = index.place(key, block, &leaf, tuple)?;
+        self.insert_on(block, leaf, None, way, item, false)
     }
 
     /// The rightmost leaf, if the entry belongs there, fits, and is not the first (the fast path of `_bt_search_insert`).
@@ -107,7 +127,7 @@ impl<'s> Writer<'_, 's> {
         size: usize,
     ) -> Result<Option<(BlockNumber, HeldPage<'s>)>, IndexError> {
         let index = self.index;
-        let block = index.rightmost_leaf.load(Relaxed) as BlockNumber;
+        let block = index.of.rightmost_leaf.load(Relaxed) as BlockNumber;
         if block == NONE {
             return Ok(None);
         }
@@ -123,7 +143,7 @@ impl<'s> Writer<'_, 's> {
                 return Ok(Some((block, leaf)));
             }
         }
-        index.rightmost_leaf.store(u64::from(NONE), Relaxed);
+        index.of.rightmost_leaf.store(u64::from(NONE), Relaxed);
         Ok(None)
     }
 
@@ -210,7 +230,7 @@ impl<'s> Writer<'_, 's> {
         let info = if item.posting.is_some() { INSERT_POST } else { INSERT_LEAF };
         self.log(info, &Btree::Insert(insert), &mut [(0, false, &mut page)])?;
         if opaque.is_rightmost() && !opaque.flags.contains(NodeFlags::ROOT) {
-            index.rightmost_leaf.store(u64::from(block), Relaxed);
+            index.of.rightmost_leaf.store(u64::from(block), Relaxed);
         }
         Ok(())
     }
@@ -375,6 +395,25 @@ impl<'s> Writer<'_, 's> {
 }
 
 impl Index<'_> {
+    /// An entry for a row, which a page has room for.
+    pub(super) fn form(&self, values: &[Value<'_>], tid: Tid) -> Result<Vec<u8>, IndexError> {
+        let tuple = self.of.shape.form(values, tid)?;
+        match tuple.len() {
+            length if length > MAX_ITEM_SIZE => Err(KeyError::TooBig { length }.into()),
+            _ => Ok(tuple),
+        }
+    }
+
+    /// An entry that was just made.
+    pub(super) fn formed<'e>(&self, entry: &'e [u8]) -> Result<IndexTuple<'e>, IndexError> {
+        IndexTuple::read(entry).map_err(self.posting_error())
+    }
+
+    /// What an entry that was just made is searched by.
+    pub(super) fn key_of<'e>(&'e self, entry: &'e [u8]) -> Result<SearchKey<'e>, IndexError> {
+        Ok(self.of.shape.search_key(self.formed(entry)?, usize::MAX)?)
+    }
+
     /// Where an entry goes on the leaf that it belongs to, and what it does to a posting list there (`_bt_findinsertloc`).
     fn place(
         &self,

@@ -24,13 +24,15 @@ mod search;
 mod split;
 mod split_location;
 pub mod tuple;
+pub mod unique;
 pub mod verify;
 
 pub use build::Build;
 pub use error::IndexError;
-pub use index::{Index, Writer};
+pub use index::{Index, Known, Writer};
 pub use key::{KeyColumn, KeyError, SearchKey, Shape};
 pub use page::{MetaPage, Node, NodeError, NodeFlags, Opaque};
 pub use scan::{Direction, Found, Scan};
 pub use tuple::{IndexTuple, TupleError};
+pub use unique::{Duplicate, Inserted};
 pub use verify::Verified;

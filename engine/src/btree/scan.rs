@@ -45,8 +45,8 @@ type Limit = Bound<(Vec<u8>, usize)>;
 
 /// A scan of a range.
 #[derive(Debug)]
-pub struct Scan<'i, 's> {
-    index: &'i Index<'s>,
+pub struct Scan<'s> {
+    index: Index<'s>,
     direction: Direction,
     lower: Limit,
     upper: Limit,
@@ -75,11 +75,14 @@ impl<'s> Index<'s> {
         lower: KeyBound<'_>,
         upper: KeyBound<'_>,
         direction: Direction,
-    ) -> Result<Scan<'_, 's>, IndexError> {
+    ) -> Result<Scan<'s>, IndexError> {
         let limit = |bound: KeyBound<'_>| -> Result<Limit, IndexError> {
             let form = |values: &[Value<'_>]| {
-                let of_key = values.len().min(self.shape.key().len());
-                Ok::<_, IndexError>((self.shape.form(&values[..of_key], Tid::default())?, of_key))
+                let of_key = values.len().min(self.of.shape.key().len());
+                Ok::<_, IndexError>((
+                    self.of.shape.form(&values[..of_key], Tid::default())?,
+                    of_key,
+                ))
             };
             Ok(match bound {
                 Bound::Unbounded => Bound::Unbounded,
@@ -90,19 +93,19 @@ impl<'s> Index<'s> {
         };
         let (lower, upper) = (limit(lower)?, limit(upper)?);
         let (next, found) = (Some(Place::Begin), VecDeque::new());
-        Ok(Scan { index: self, direction, lower, upper, next, found })
+        Ok(Scan { index: self.clone(), direction, lower, upper, next, found })
     }
 
     /// The rows of entries that begin with these values.
     ///
     /// # Errors
     /// As [`Index::scan`].
-    pub fn equal(&self, values: &[Value<'_>]) -> Result<Scan<'_, 's>, IndexError> {
+    pub fn equal(&self, values: &[Value<'_>]) -> Result<Scan<'s>, IndexError> {
         self.scan(Bound::Included(values), Bound::Included(values), Direction::Forward)
     }
 }
 
-impl Scan<'_, '_> {
+impl Scan<'_> {
     /// What is searched for to find a bound; the first entry behind equal ones with `next_key`.
     fn key<'k>(
         &'k self,
@@ -168,7 +171,7 @@ impl Scan<'_, '_> {
         left_of: Option<BlockNumber>,
         found: &mut VecDeque<Found>,
     ) -> Result<Option<Place>, IndexError> {
-        let index = self.index;
+        let index = &self.index;
         loop {
             let step = index.read(block, |opaque, node| {
                 if let Some(key) = key
@@ -215,7 +218,7 @@ impl Scan<'_, '_> {
         key: Option<&SearchKey<'_>>,
         found: &mut VecDeque<Found>,
     ) -> Result<bool, IndexError> {
-        let index = self.index;
+        let index = &self.index;
         let middle = match key {
             Some(key) => index.first_not_before(key, block, node)?,
             None if self.direction == Direction::Forward => node.opaque.first_data(),
@@ -236,7 +239,7 @@ impl Scan<'_, '_> {
         for offset in offsets {
             let entry = node.entry(offset).map_err(index.node_error(block))?;
             if let Some(end) = &end {
-                let order = index.shape.compare(end, entry);
+                let order = index.of.shape.compare(end, entry);
                 let order = order.map_err(index.entry_error(block, offset))?;
                 let is_past = match self.direction {
                     Direction::Forward => order.is_lt(),
@@ -262,7 +265,7 @@ impl Scan<'_, '_> {
     fn left_of(&self, mut from: BlockNumber) -> Result<Option<BlockNumber>, IndexError> {
         /// Steps to the right before the page is looked at again.
         const TRIES: usize = 4;
-        let index = self.index;
+        let index = &self.index;
         loop {
             let (prev, is_leftmost) =
                 index.read(from, |opaque, _| Ok((opaque.prev, opaque.is_leftmost())))?;
@@ -300,7 +303,7 @@ impl Scan<'_, '_> {
 }
 
 /// Ends with the first error.
-impl Iterator for Scan<'_, '_> {
+impl Iterator for Scan<'_> {
     type Item = Result<Found, IndexError>;
 
     fn next(&mut self) -> Option<Result<Found, IndexError>> {

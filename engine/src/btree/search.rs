@@ -52,7 +52,7 @@ impl<'s> Index<'s> {
             return Ok(Ordering::Greater);
         }
         let entry = node.entry(offset).map_err(self.node_error(block))?;
-        self.shape.compare(key, entry).map_err(self.entry_error(block, offset))
+        self.of.shape.compare(key, entry).map_err(self.entry_error(block, offset))
     }
 
     /// The first entry of a page that what is looked for does not lie behind, perhaps behind the last one.
@@ -88,7 +88,7 @@ impl<'s> Index<'s> {
         let is_behind = match node.filter(|_| !opaque.is_ignored()) {
             Some(node) => {
                 let high_key = node.entry(HIGH_KEY).map_err(self.node_error(block))?;
-                let order = self.shape.compare(key, high_key);
+                let order = self.of.shape.compare(key, high_key);
                 lies_behind(key, order.map_err(self.entry_error(block, HIGH_KEY))?)
             }
             None => true,

@@ -130,7 +130,7 @@ impl Index<'_> {
             };
             let left_last = IndexTuple::read(left_last).map_err(damaged)?;
             let right_first = IndexTuple::read(right_first).map_err(damaged)?;
-            let cut = self.shape.truncate(left_last, right_first);
+            let cut = self.of.shape.truncate(left_last, right_first);
             cut.map_err(self.entry_error(block, first_right))?
         } else {
             right_first.to_vec()
@@ -188,8 +188,8 @@ impl Index<'_> {
         let of_item =
             |error| IndexError::Posting { page: self.name(block), offset: item.offset, error };
         let page = Page {
-            shape: &self.shape,
-            fill_factor: self.fill_factor,
+            shape: &self.of.shape,
+            fill_factor: self.of.fill_factor,
             opaque: node.opaque,
             entries: entries.into_iter().flatten().collect(),
             new: IndexTuple::read(&item.tuple).map_err(of_item)?,

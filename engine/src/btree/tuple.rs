@@ -249,7 +249,7 @@ impl<'a> IndexTuple<'a> {
     }
 
     /// Its columns as a posting list or a plain entry of the same key has them, with the header in front.
-    pub(super) fn key_part(&self) -> &'a [u8] {
+    pub(crate) fn key_part(&self) -> &'a [u8] {
         &self.bytes[..self.data_end()]
     }
 }

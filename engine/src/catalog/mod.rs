@@ -1,19 +1,23 @@
-//! Which tables there are.
+//! Which tables and indexes there are.
 //!
 //! ```text
 //! strata_table       base/5/9900   oid int8, name text, file int8
 //! strata_column      base/5/9901   table_oid int8, number int2, name text, type int4 (oid of pg_type), not_null bool
 //! strata_definition  base/5/9902   table_oid int8, key_columns text (numbers and commas), definition text
+//! strata_index       base/5/9903   oid int8, name text, table_oid int8, file int8, is_unique bool, is_primary bool,
+//!                                  columns text ([`index`])
 //! ```
 //!
-//! The three are heaps like any other, of fixed file numbers, made when a data directory is opened first; their rows are
+//! The four are heaps like any other, of fixed file numbers, made when a data directory is opened first; their rows are
 //! written by the transactions that make and drop tables, and read when the engine opens ([`store`]). While it runs, what
 //! is here decides.
 //!
-//! Invariants: a name that a transaction makes or drops a table by is claimed by it until it ends, and others that would
-//! make or drop one of that name wait for that; everybody else goes on seeing the table that was there. Whoever uses a
+//! Invariants: tables and indexes share their names. A name that a transaction makes or drops a relation by is claimed by
+//! it until it ends, and others that would make or drop one of that name wait for that; everybody else goes on seeing
+//! the relation that was there. Whoever uses a
 //! table has it locked; it is dropped by who has it locked exclusively. Nothing here waits.
 
+pub(crate) mod index;
 pub(crate) mod store;
 
 use std::collections::BTreeMap;
@@ -27,6 +31,8 @@ use crate::Error;
 use crate::data_directory::DEFAULT_DATABASE;
 use crate::heap::ColumnType;
 use crate::heap::placement::Placement;
+pub(crate) use index::IndexEntry;
+pub use index::{IndexColumn, IndexDefinition};
 
 /// `pg_default`
 const DEFAULT_TABLESPACE: Oid = 1663;
@@ -79,6 +85,7 @@ pub(crate) struct TableEntry {
     pub(crate) definition: Option<Arc<Definition>>,
     pub(crate) types: Arc<[ColumnType]>,
     pub(crate) placement: Arc<Placement>,
+    indexes: Mutex<Arc<[Arc<IndexEntry>]>>,
     /// Set and read under the lock of the table.
     is_gone: AtomicBool,
 }
@@ -97,6 +104,7 @@ impl TableEntry {
             columns,
             definition: None,
             placement: Arc::default(),
+            indexes: Mutex::new(Arc::new([])),
             is_gone: AtomicBool::new(false),
         }
     }
@@ -112,6 +120,24 @@ impl TableEntry {
         self.definition.as_ref().is_some_and(|definition| definition.key_columns.contains(&column))
     }
 
+    /// Its indexes, in the order in which they were made, those of a transaction that has not ended among them.
+    pub(crate) fn indexes(&self) -> Arc<[Arc<IndexEntry>]> {
+        Arc::clone(&lock(&self.indexes))
+    }
+
+    /// It has one more index. The caller keeps writers out.
+    pub(crate) fn add_index(&self, index: &Arc<IndexEntry>) {
+        let mut indexes = lock(&self.indexes);
+        *indexes = indexes.iter().chain([index]).map(Arc::clone).collect();
+    }
+
+    /// It has one less. The caller keeps everybody out who might use it.
+    fn remove_index(&self, index: &Arc<IndexEntry>) {
+        let mut indexes = lock(&self.indexes);
+        let others = indexes.iter().filter(|other| !Arc::ptr_eq(other, index));
+        *indexes = others.map(Arc::clone).collect();
+    }
+
     /// Whether it was dropped for good, or its making rolled back. Known for certain to who has it locked.
     pub(crate) fn is_gone(&self) -> bool {
         self.is_gone.load(Relaxed)
@@ -123,20 +149,69 @@ impl TableEntry {
     }
 }
 
-/// All tables by name.
+/// What has a name and a file.
+#[derive(Debug, Clone)]
+pub(crate) enum Relation {
+    Table(Arc<TableEntry>),
+    Index { index: Arc<IndexEntry>, table: Arc<TableEntry> },
+}
+
+impl Relation {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Relation::Table(table) => &table.name,
+            Relation::Index { index, .. } => &index.definition.name,
+        }
+    }
+
+    pub(crate) fn locator(&self) -> RelFileLocator {
+        match self {
+            Relation::Table(table) => table.locator,
+            Relation::Index { index, .. } => index.known.locator(),
+        }
+    }
+
+    /// It was dropped for good, or its making rolled back. The caller has its table locked.
+    pub(crate) fn set_gone(&self) {
+        match self {
+            Relation::Table(table) => table.set_gone(),
+            Relation::Index { index, table } => {
+                index.set_gone();
+                table.remove_index(index);
+            }
+        }
+    }
+
+    /// Who made it has committed.
+    pub(crate) fn settle(&self) {
+        if let Relation::Index { index, .. } = self {
+            index.settle();
+        }
+    }
+
+    fn table(&self) -> Option<&Arc<TableEntry>> {
+        match self {
+            Relation::Table(table) => Some(table),
+            Relation::Index { .. } => None,
+        }
+    }
+}
+
+/// All tables and indexes by name.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     names: Mutex<BTreeMap<String, Name>>,
-    /// `strata_table`, `strata_column` and `strata_definition`.
+    /// `strata_table`, `strata_column`, `strata_definition` and `strata_index`.
     pub(crate) tables: Arc<TableEntry>,
     pub(crate) columns: Arc<TableEntry>,
     pub(crate) definitions: Arc<TableEntry>,
+    pub(crate) indexes: Arc<TableEntry>,
 }
 
 #[derive(Debug, Default)]
 struct Name {
-    /// The table that everybody sees.
-    present: Option<Arc<TableEntry>>,
+    /// The relation that everybody sees.
+    present: Option<Relation>,
     claim: Option<Claim>,
 }
 
@@ -146,7 +221,7 @@ pub(crate) struct Claim {
     session: usize,
     /// The subtransaction's.
     xid: Xid,
-    table: Option<Arc<TableEntry>>,
+    relation: Option<Relation>,
 }
 
 /// What became of claiming a name.
@@ -166,50 +241,55 @@ impl Catalog {
             tables: Arc::new(store::tables()),
             columns: Arc::new(store::columns()),
             definitions: Arc::new(store::definitions()),
+            indexes: Arc::new(store::indexes()),
         }
     }
 
     /// The catalog's own tables.
-    pub(crate) fn own(&self) -> [&Arc<TableEntry>; 3] {
-        [&self.tables, &self.columns, &self.definitions]
+    pub(crate) fn own(&self) -> [&Arc<TableEntry>; 4] {
+        [&self.tables, &self.columns, &self.definitions, &self.indexes]
     }
 
     /// The table that a session means by a name.
     pub(crate) fn find(&self, name: &str, session: usize) -> Option<Arc<TableEntry>> {
-        if let Some(own) = self.own().into_iter().find(|own| own.name == name) {
-            return Some(Arc::clone(own));
-        }
-        let names = lock(&self.names);
-        let found = names.get(name)?;
-        match &found.claim {
-            Some(claim) if claim.session == session => claim.table.clone(),
-            _ => found.present.clone(),
+        match self.find_relation(name, session)? {
+            Relation::Table(table) => Some(table),
+            Relation::Index { .. } => None,
         }
     }
 
-    /// Whether some transaction makes something else of a name.
-    pub(crate) fn is_claimed(&self, name: &str) -> bool {
-        lock(&self.names).get(name).is_some_and(|name| name.claim.is_some())
+    /// The table or index that a session means by a name.
+    pub(crate) fn find_relation(&self, name: &str, session: usize) -> Option<Relation> {
+        if let Some(own) = self.own().into_iter().find(|own| own.name == name) {
+            return Some(Relation::Table(Arc::clone(own)));
+        }
+        let names = lock(&self.names);
+        names.get(name)?.meant_by(session).cloned()
+    }
+
+    /// Whether another session's transaction makes something else of a name.
+    pub(crate) fn is_claimed(&self, name: &str, session: usize) -> bool {
+        let is_other = |claim: &Claim| claim.session != session;
+        lock(&self.names).get(name).is_some_and(|name| name.claim.as_ref().is_some_and(is_other))
     }
 
     /// The tables that a session knows, in the order of their names.
     pub(crate) fn tables_of(&self, session: usize) -> Vec<Arc<TableEntry>> {
         let names = lock(&self.names);
-        let meant = names.values().filter_map(|name| match &name.claim {
-            Some(claim) if claim.session == session => claim.table.clone(),
-            _ => name.present.clone(),
-        });
-        meant.collect()
+        let meant = names.values().filter_map(|name| name.meant_by(session)?.table());
+        meant.map(Arc::clone).collect()
     }
 
     /// The names of all tables that everybody sees.
     pub(crate) fn names(&self) -> Vec<String> {
         let names = lock(&self.names);
-        let present = names.iter().filter(|(_, name)| name.present.is_some());
+        let is_table =
+            |name: &Name| name.present.as_ref().is_some_and(|found| found.table().is_some());
+        let present = names.iter().filter(|(_, name)| is_table(name));
         present.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Claims a name, which is to mean this table, or none, when the session's transaction has committed.
+    /// Claims a name, which is to mean this relation, or none, when the session's transaction has committed.
     ///
     /// # Errors
     /// Where it means a table already and is to mean another.
@@ -218,19 +298,19 @@ impl Catalog {
         name: &str,
         session: usize,
         xid: Xid,
-        table: Option<Arc<TableEntry>>,
+        relation: Option<Relation>,
     ) -> Result<Claiming, Error> {
         let mut names = lock(&self.names);
         let found = names.entry(name.to_owned()).or_default();
         let meant = match &found.claim {
             Some(claim) if claim.session != session => return Ok(Claiming::HeldBy(claim.xid)),
-            Some(claim) => &claim.table,
+            Some(claim) => &claim.relation,
             None => &found.present,
         };
-        if meant.is_some() && table.is_some() {
+        if meant.is_some() && relation.is_some() {
             return Err(Error::TableExists(name.to_owned()));
         }
-        Ok(Claiming::Claimed(found.claim.replace(Claim { session, xid, table })))
+        Ok(Claiming::Claimed(found.claim.replace(Claim { session, xid, relation })))
     }
 
     /// Takes a session's claim back, to what it was before.
@@ -251,20 +331,32 @@ impl Catalog {
         if let Some(claim) = found.claim.take_if(|claim| claim.session == session)
             && has_committed
         {
-            found.present = claim.table;
+            found.present = claim.relation;
         }
         if found.present.is_none() && found.claim.is_none() {
             names.remove(name);
         }
     }
 
-    /// Takes in a table that the catalog's rows tell of.
-    pub(crate) fn add(&self, table: TableEntry) -> Result<(), Error> {
+    /// Takes in a relation that the catalog's rows tell of.
+    pub(crate) fn add(&self, relation: Relation) -> Result<(), Error> {
         let mut names = lock(&self.names);
-        let found = names.entry(table.name.clone()).or_default();
-        match found.present.replace(Arc::new(table)) {
-            Some(other) => Err(Error::Catalog(format!("two tables are called \"{}\"", other.name))),
+        let found = names.entry(relation.name().to_owned()).or_default();
+        match found.present.replace(relation) {
+            Some(other) => {
+                Err(Error::Catalog(format!("two relations are called \"{}\"", other.name())))
+            }
             None => Ok(()),
+        }
+    }
+}
+
+impl Name {
+    /// The relation that a session means.
+    fn meant_by(&self, session: usize) -> Option<&Relation> {
+        match &self.claim {
+            Some(claim) if claim.session == session => claim.relation.as_ref(),
+            _ => self.present.as_ref(),
         }
     }
 }
@@ -273,8 +365,9 @@ impl Catalog {
 mod tests {
     use super::*;
 
-    fn table(oid: Oid, name: &str) -> Arc<TableEntry> {
-        Arc::new(TableEntry::new(oid, name, oid, vec![Column::new("a", ColumnType::Int4)]))
+    fn table(oid: Oid, name: &str) -> Relation {
+        let columns = vec![Column::new("a", ColumnType::Int4)];
+        Relation::Table(Arc::new(TableEntry::new(oid, name, oid, columns)))
     }
 
     fn found(catalog: &Catalog, session: usize) -> Option<Oid> {

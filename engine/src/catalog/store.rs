@@ -1,14 +1,16 @@
 //! The catalog's own tables: made, read when the engine opens, changed with the tables that they tell of.
 //!
 //! Invariant: what is read here was committed; each table has a row in `strata_table`, one for each column in
-//! `strata_column`, numbered from 1 without a gap, and at most one in `strata_definition`.
+//! `strata_column`, numbered from 1 without a gap, and at most one in `strata_definition`; each index has one in
+//! `strata_index`.
 
 use std::collections::BTreeMap;
 
-use base::{ForkNumber, Oid};
+use base::sync::Arc;
+use base::{ForkNumber, Oid, RelFileLocator};
 use wal::write::{Inserter, NewRecord};
 
-use super::{Catalog, Column, Definition, TableEntry};
+use super::{Catalog, Column, Definition, IndexDefinition, IndexEntry, Relation, TableEntry};
 use crate::Error;
 use crate::heap::{ColumnType, Value};
 use crate::storage::Storage;
@@ -20,6 +22,7 @@ use crate::xact::end::push_locator;
 const TABLES: Oid = 9900;
 const COLUMNS: Oid = 9901;
 const DEFINITIONS: Oid = 9902;
+const INDEXES: Oid = 9903;
 
 const SMGR: u8 = 2;
 const SMGR_CREATE: u8 = 0x10;
@@ -51,6 +54,19 @@ pub(super) fn definitions() -> TableEntry {
         Column::new("definition", ColumnType::Text).not_null(),
     ];
     TableEntry::new(DEFINITIONS, "strata_definition", DEFINITIONS, columns)
+}
+
+pub(super) fn indexes() -> TableEntry {
+    let columns = vec![
+        Column::new("oid", ColumnType::Int8).not_null(),
+        Column::new("name", ColumnType::Text).not_null(),
+        Column::new("table_oid", ColumnType::Int8).not_null(),
+        Column::new("file", ColumnType::Int8).not_null(),
+        Column::new("is_unique", ColumnType::Bool).not_null(),
+        Column::new("is_primary", ColumnType::Bool).not_null(),
+        Column::new("columns", ColumnType::Text).not_null(),
+    ];
+    TableEntry::new(INDEXES, "strata_index", INDEXES, columns)
 }
 
 /// Its oid in `pg_type`.
@@ -86,23 +102,23 @@ pub(crate) fn make_missing(
         let files = storage.pool.store();
         if !files.exists(relation, ForkNumber::Main).map_err(relation_error("look for"))? {
             files.create(relation, ForkNumber::Main).map_err(relation_error("create"))?;
-            log_create(storage, inserter, table)?;
+            log_create(storage, inserter, relation)?;
         }
     }
     Ok(())
 }
 
-/// Logs that a table's file was made (`log_smgrcreate`).
+/// Logs that a relation's file was made (`log_smgrcreate`).
 ///
 /// # Errors
 /// Where the log is stopped.
 pub(crate) fn log_create(
     storage: &Storage,
     inserter: &mut Inserter,
-    table: &TableEntry,
+    relation: RelFileLocator,
 ) -> Result<(), Error> {
     let mut main = Vec::with_capacity(16);
-    push_locator(table.locator, &mut main);
+    push_locator(relation, &mut main);
     main.extend_from_slice(&(ForkNumber::Main as u32).to_le_bytes());
     let record = NewRecord { main: &[&main], ..NewRecord::new(SMGR, SMGR_CREATE) };
     storage.log.log().insert(inserter, &record)?;
@@ -141,7 +157,32 @@ pub(crate) fn insert(
     Ok(())
 }
 
-/// Deletes the rows that tell of a table.
+/// Writes the row that tells of a new index.
+///
+/// # Errors
+/// As an insertion.
+pub(crate) fn insert_index(
+    transaction: &mut Transaction<'_, '_>,
+    catalog: &Catalog,
+    index: &IndexEntry,
+) -> Result<(), Error> {
+    let IndexDefinition { name, is_unique, is_primary, .. } = &index.definition;
+    let number = |oid: Oid| Value::Int8(i64::from(oid));
+    let row = [
+        number(index.oid),
+        Value::Text(name),
+        number(index.table),
+        number(index.known.locator().relation),
+        Value::Bool(*is_unique),
+        Value::Bool(*is_primary),
+        Value::Text(&index.definition.columns_text()),
+    ];
+    transaction.insert_row(&catalog.indexes, &row)?;
+    transaction.next_command();
+    Ok(())
+}
+
+/// Deletes the rows that tell of a table, or the one that tells of an index.
 ///
 /// # Errors
 /// As a scan and a deletion.
@@ -166,6 +207,7 @@ pub(crate) fn delete(
 /// # Errors
 /// As a scan; where rows contradict each other.
 pub(crate) fn load(transaction: &mut Transaction<'_, '_>, catalog: &Catalog) -> Result<(), Error> {
+    let mut tables = BTreeMap::new();
     let damaged = |what: String| Error::Catalog(what);
     let mut columns: BTreeMap<i64, BTreeMap<i16, Column>> = BTreeMap::new();
     for row in transaction.scan(&catalog.columns)? {
@@ -217,14 +259,13 @@ pub(crate) fn load(transaction: &mut Transaction<'_, '_>, catalog: &Catalog) -> 
         if !columns.keys().copied().eq(1..=columns.len() as i16) {
             return Err(damaged(format!("table \"{name}\" lacks columns")));
         }
-        let number = |number: i64| {
-            Oid::try_from(number)
-                .map_err(|_| damaged(format!("table \"{name}\" has the number {number}")))
-        };
         let columns = columns.into_values().collect();
-        let table = TableEntry::new(number(oid)?, name, number(file)?, columns);
-        catalog.add(table.defined(definitions.remove(&oid)))?;
+        let table = TableEntry::new(number(name, oid)?, name, number(name, file)?, columns);
+        let table = Arc::new(table.defined(definitions.remove(&oid)));
+        tables.insert(oid, Arc::clone(&table));
+        catalog.add(Relation::Table(table))?;
     }
+    load_indexes(transaction, catalog, &tables)?;
     if let Some(table) = definitions.keys().next() {
         let reason = format!("there is a definition of a table {table}, which is not there");
         return Err(damaged(reason));
@@ -235,4 +276,54 @@ pub(crate) fn load(transaction: &mut Transaction<'_, '_>, catalog: &Catalog) -> 
         }
         None => Ok(()),
     }
+}
+
+/// A number of the catalog's.
+fn number(name: &str, number: i64) -> Result<Oid, Error> {
+    Oid::try_from(number)
+        .map_err(|_| Error::Catalog(format!("relation \"{name}\" has the number {number}")))
+}
+
+/// Reads which indexes these tables have.
+fn load_indexes(
+    transaction: &mut Transaction<'_, '_>,
+    catalog: &Catalog,
+    tables: &BTreeMap<i64, Arc<TableEntry>>,
+) -> Result<(), Error> {
+    let mut indexes = BTreeMap::new();
+    for row in transaction.scan(&catalog.indexes)? {
+        let row = row?;
+        let values = row.values()?;
+        let [
+            Value::Int8(oid),
+            Value::Text(name),
+            Value::Int8(table),
+            Value::Int8(file),
+            Value::Bool(is_unique),
+            Value::Bool(is_primary),
+            Value::Text(columns),
+        ] = values[..]
+        else {
+            let reason = format!("row {} of strata_index has nulls", row.tid());
+            return Err(Error::Catalog(reason));
+        };
+        let damaged = |what: &str| Error::Catalog(format!("index \"{name}\" {what}"));
+        let table = tables.get(&table).ok_or_else(|| damaged("is of a table that is not there"))?;
+        let (key, included) = IndexDefinition::read_columns(columns)
+            .ok_or_else(|| damaged(&format!("has the columns \"{columns}\"")))?;
+        let name = name.to_owned();
+        let definition = IndexDefinition { name, key, included, is_unique, is_primary };
+        let shape = definition.shape(&table.columns);
+        let shape = shape.ok_or_else(|| damaged("has columns that its table lacks"))?;
+        let shape = shape.map_err(|error| damaged(&format!("cannot be: {error}")))?;
+        let (oid, file) = (number(&definition.name, oid)?, number(&definition.name, file)?);
+        let index = Arc::new(IndexEntry::new(oid, table.oid, file, definition, shape));
+        catalog.add(Relation::Index { index: Arc::clone(&index), table: Arc::clone(table) })?;
+        indexes.insert(oid, (index, table));
+    }
+    // In the order in which they were made.
+    for (index, table) in indexes.values() {
+        table.add_index(index);
+    }
+    Ok(())
 }

@@ -192,7 +192,7 @@ pub(super) fn set_cmax(header: &mut HeapTupleHeader, command: CommandStamp) {
 }
 
 /// Whether the next version is heap-only, on this page (`HeapTupleHeaderIsHotUpdated`).
-pub(super) fn is_hot_updated(header: &HeapTupleHeader) -> bool {
+pub(crate) fn is_hot_updated(header: &HeapTupleHeader) -> bool {
     header.infomask2.contains(Infomask2::HOT_UPDATED)
         && !header.infomask.contains(Infomask::XMAX_INVALID)
         && !header.infomask.xmin_aborted()

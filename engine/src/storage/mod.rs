@@ -14,6 +14,7 @@
 //! the one [`LogHandle`], so that no page is on the disk before its log.
 
 mod commit_gate;
+mod hint_image;
 mod ids;
 mod log_handle;
 

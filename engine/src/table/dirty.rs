@@ -5,7 +5,7 @@
 use base::sync::Arc;
 use base::{Tid, Xid};
 use snapshot::TupleStamp;
-use snapshot::satisfies::satisfies_dirty;
+use snapshot::satisfies::{DirtyVerdict, satisfies_dirty};
 
 use super::Row;
 use super::page::{page_of, read_header};
@@ -25,11 +25,17 @@ pub struct DirtyRow {
     pub ending: Option<Xid>,
 }
 
+impl DirtyRow {
+    pub(super) fn new(row: Row, verdict: &DirtyVerdict) -> DirtyRow {
+        let some = |xid: Xid| xid.is_normal().then_some(xid);
+        DirtyRow { row, inserting: some(verdict.xmin), ending: some(verdict.xmax) }
+    }
+}
+
 impl Session<'_> {
     pub(super) fn scan_dirty(&self, table: &Arc<TableEntry>) -> Result<Vec<DirtyRow>, Error> {
         let mut ring = Ring::default();
         let mut rows = Vec::new();
-        let some = |xid: Xid| xid.is_normal().then_some(xid);
         for block in 0..table.blocks(self.shared)? {
             self.check_cancelled()?;
             let name = table.page_name(block);
@@ -43,8 +49,7 @@ impl Session<'_> {
                 let stamp = TupleStamp::new(&read_header(name, offset, tuple)?, tid);
                 let dirty = satisfies_dirty(&stamp, &status)?.verdict;
                 if dirty.visible {
-                    let (inserting, ending) = (some(dirty.xmin), some(dirty.xmax));
-                    rows.push(DirtyRow { row: Row::new(tid, tuple, table), inserting, ending });
+                    rows.push(DirtyRow::new(Row::new(tid, tuple, table), &dirty));
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Putting rows in.
 //!
-//! Invariant: a page gets a row only if it has room for it under the lock; where it has none, that is noted, and the next
+//! Invariants: a row is in the heap before indexes lead to it; a page gets a row only if it has room for it under the lock; where it has none, that is noted, and the next
 //! candidate is tried. A page that is added to the table goes to who added it.
 
 use base::sync::Arc;
@@ -65,6 +65,10 @@ impl Transaction<'_, '_> {
         let mut tuple = std::mem::take(&mut self.session.tuple);
         let formed = table.form(values, &mut tuple);
         let inserted = formed.and_then(|()| self.insert_tuple(table, &mut tuple));
+        let inserted = inserted.and_then(|tid| {
+            self.insert_entries(table, &tuple, tid)?;
+            Ok(tid)
+        });
         self.session.tuple = tuple;
         inserted
     }
@@ -128,6 +132,9 @@ impl Transaction<'_, '_> {
             tids.extend(done);
         }
         self.session.change = change;
+        for (tuple, tid) in tuples.iter().zip(&tids) {
+            self.insert_entries(table, tuple, *tid)?;
+        }
         Ok(tids)
     }
 }

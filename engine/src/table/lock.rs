@@ -20,7 +20,7 @@ use snapshot::satisfies::{UpdateVerdict, satisfies_dirty, satisfies_update};
 use snapshot::{MultiXactMember, TransactionStatus, TupleStamp};
 
 use super::Row;
-use super::modify::is_as_seen;
+use super::modify::{is_as_seen, leads_to};
 use super::page::{PinnedPage, heap_error, log_change, page_of, page_to_fill, read_header};
 use super::row_xmax::{holders, is_only_locked, set_conflict, updater};
 use crate::Error;
@@ -51,7 +51,7 @@ pub(super) enum VersionLocked {
     WouldBlock,
     /// It has a successor, there and by this transaction.
     Updated {
-        next: Tid,
+        header: HeapTupleHeader,
         by: Xid,
     },
     Deleted,
@@ -61,7 +61,11 @@ pub(super) enum VersionLocked {
 
 /// The newest version of a row.
 pub(super) enum Newest {
-    At(Tid),
+    /// Its place, and the line pointer that it hangs from, if that is not the one that the version before hangs from.
+    At {
+        tid: Tid,
+        root: Option<Tid>,
+    },
     /// Somebody is about to end it, and is not to be waited for.
     Held,
     Gone,
@@ -175,9 +179,9 @@ impl Transaction<'_, '_> {
                     let table = table.name.clone();
                     return Err(Error::Serialization { table, tid, how: "update" });
                 }
-                VersionLocked::Updated { next, by } => {
-                    match self.newest(table, next, by, policy)? {
-                        Newest::At(newest) => place = newest,
+                VersionLocked::Updated { header, by } => {
+                    match self.newest(table, &header, by, policy)? {
+                        Newest::At { tid: newest, .. } => place = newest,
                         Newest::Held => return Ok(RowLocked::Skipped),
                         Newest::Gone => return Ok(RowLocked::Gone),
                     }
@@ -187,15 +191,15 @@ impl Transaction<'_, '_> {
         }
     }
 
-    /// The newest version of a row that was updated; whoever is about to end it is waited for.
+    /// The newest version of a row, one of whose versions was updated; whoever is about to end it is waited for.
     pub(super) fn newest(
         &mut self,
         table: &Arc<TableEntry>,
-        next: Tid,
+        before: &HeapTupleHeader,
         by: Xid,
         policy: WaitPolicy,
     ) -> Result<Newest, Error> {
-        let (mut tid, mut prior) = (next, by);
+        let (mut tid, mut prior, mut root) = (before.ctid, by, leads_to(before));
         loop {
             self.session.check_cancelled()?;
             let Some((_, Version { header, .. })) = self.session.version(table, tid)? else {
@@ -210,7 +214,7 @@ impl Transaction<'_, '_> {
                 (satisfies_dirty(&stamp, &status)?.verdict, updater(&header, &status)?)
             };
             if dirty.visible && !dirty.xmax.is_normal() {
-                return Ok(Newest::At(tid));
+                return Ok(Newest::At { tid, root });
             }
             if dirty.visible {
                 if self.session.wait_for(dirty.xmax, policy)? {
@@ -226,7 +230,7 @@ impl Transaction<'_, '_> {
             if header.ctid == tid || header.infomask.contains(Infomask::XMAX_INVALID) {
                 return Ok(Newest::Gone);
             }
-            (tid, prior) = (header.ctid, ender);
+            (tid, prior, root) = (header.ctid, ender, leads_to(&header).or(root));
         }
     }
 
@@ -347,7 +351,7 @@ impl Transaction<'_, '_> {
             return Ok(VersionLocked::Deleted);
         }
         let by = updater(header, &self.session.status())?;
-        Ok(VersionLocked::Updated { next: header.ctid, by })
+        Ok(VersionLocked::Updated { header: *header, by })
     }
 
     /// Locks the versions of a row from one on, as far as they go together with the lock; those that do not are waited for.

@@ -4,7 +4,7 @@
 //! insert    page with room (the session's last, one that is known to have room, a new one) ─► heap::insert ─► log
 //! scan      page by page, in a ring ─► the rows that the snapshot sees ─► hints set, garbage removed on the way
 //! change    row's version ─► satisfies_update ─► someone else's? wait for his end ─► changed since? follow to the newest
-//!           version ─► the caller says what becomes of it ─► heap::update or heap::delete ─► log
+//!           version ─► the caller says what becomes of it ─► heap::update or heap::delete ─► log ─► indexes, unless HOT
 //! ```
 //!
 //! Invariants: at most two pages are locked at once, in the order of their numbers, and none while another transaction's
@@ -12,7 +12,11 @@
 //! under way, which waits for no page. A change goes ahead only if the version is, under the lock, what the caller was
 //! shown.
 
+mod chain;
+mod check_index;
 mod dirty;
+mod index;
+mod index_rows;
 mod insert;
 mod lock;
 mod modify;
@@ -28,7 +32,9 @@ use crate::catalog::{Column, Definition, TableEntry};
 use crate::heap::{ColumnType, RowLock, TupleValues, Value};
 use crate::lock::{TableLockMode, WaitPolicy};
 use crate::transaction::Transaction;
+pub use check_index::CheckedIndex;
 pub use dirty::DirtyRow;
+pub use index::{IndexScan, TableIndex};
 pub use lock::RowLocked;
 use modify::NewRow;
 pub use scan::{PageScan, Scan};

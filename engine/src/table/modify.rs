@@ -10,6 +10,8 @@
 //!          one that was come to so and is to be left alone is locked instead
 //! ```
 //!
+//! An update that changes no indexed column stays on its page where there is room, and needs no index entry (HOT).
+//!
 //! An update that leaves key columns alone goes together with key-share locks, which the new version takes over.
 //!
 //! PostgreSQL marks the version as locked before it looks for room elsewhere; here nothing is promised to anybody between
@@ -19,15 +21,13 @@
 //! Invariant: no page is locked while another transaction is waited for.
 
 use base::sync::Arc;
-use base::{ForkNumber, HeapTupleHeader, Infomask, Page, Tid, Xid, max_align};
+use base::{ForkNumber, HeapTupleHeader, Infomask, Infomask2, Page, Tid, Xid, max_align};
 use snapshot::satisfies::{MvccSnapshot, Outcome, UpdateVerdict, satisfies_update};
 use snapshot::{CommandIdPair, MultiXactMember, TransactionStatus, TupleStamp};
 
 use super::Row;
 use super::lock::{Newest, Queued, Version, VersionLocked, has_same_xmax};
-use super::page::{
-    PinnedPage, heap_error, log_change, needs_image, page_to_fill, read_header, try_prune,
-};
+use super::page::{PinnedPage, heap_error, log_change, page_to_fill, read_header, try_prune};
 use super::row_xmax::{holders, is_only_locked, set_conflict, updater};
 use crate::Error;
 use crate::buffer::{PageName, PageWrite};
@@ -52,7 +52,10 @@ pub(crate) enum NewRow {
 
 /// What trying to change it came to.
 enum Tried {
-    Changed(Tid),
+    Changed {
+        new: Tid,
+        is_hot: bool,
+    },
     /// It is not as it was any more.
     Stale,
     /// The page has no room for the new version.
@@ -132,9 +135,7 @@ impl Transaction<'_, '_> {
                 let by = updater(&header, &self.session.status())?;
                 if self.session.ids.contains(by) {
                     // An earlier command of this transaction has changed the row: the caller's place is an old one.
-                    if header.ctid.block != root.block {
-                        root = header.ctid;
-                    }
+                    root = leads_to(&header).unwrap_or(root);
                     (place, expected_xmin) = (header.ctid, Some(by));
                     continue;
                 }
@@ -178,21 +179,17 @@ impl Transaction<'_, '_> {
                     let by = updater(&header, &self.session.status())?;
                     if self.sees(by)? {
                         // Done before the statement began: the caller's place is an old one, and nobody is in conflict.
-                        if header.ctid.block != root.block {
-                            root = header.ctid;
-                        }
+                        root = leads_to(&header).unwrap_or(root);
                         (place, expected_xmin) = (header.ctid, Some(by));
                         continue;
                     }
                     drop(pinned);
-                    let Newest::At(newest) =
-                        self.newest(table, header.ctid, by, WaitPolicy::Wait)?
+                    let Newest::At { tid: newest, root: of_newest } =
+                        self.newest(table, &header, by, WaitPolicy::Wait)?
                     else {
                         return Ok(None);
                     };
-                    if newest.block != root.block {
-                        root = newest;
-                    }
+                    root = of_newest.unwrap_or(root);
                     (place, expected_xmin, contested) = (newest, None, Some(strength));
                     continue;
                 }
@@ -217,12 +214,22 @@ impl Transaction<'_, '_> {
             let tried = match decision {
                 NewRow::Delete => self.try_delete(&pinned, place, &header, xid, old_xmax)?,
                 _ => {
+                    let is_hot = !table.changes_indexed(row.tuple(), &tuple)?;
                     let xmaxes = (old_xmax, carried);
-                    self.try_update(table, &pinned, place, &header, xid, xmaxes, &mut tuple)?
+                    let how = (xmaxes, is_hot);
+                    self.try_update(table, &pinned, place, &header, xid, how, &mut tuple)?
                 }
             };
-            if let Tried::Changed(new) = tried {
-                return Ok(Some(if new.block == root.block { root } else { new }));
+            match tried {
+                Tried::Changed { is_hot: true, .. } => return Ok(Some(root)),
+                Tried::Changed { new, is_hot: false } => {
+                    // Those who wait for the row's end, or for its key, are not to wait for this.
+                    self.session.leave_queue(queued);
+                    drop(pinned);
+                    self.insert_entries(table, &tuple, new)?;
+                    return Ok(Some(new));
+                }
+                Tried::Stale | Tried::NoRoom => {}
             }
         }
     }
@@ -315,7 +322,7 @@ impl Transaction<'_, '_> {
         let mut page = page_to_fill(name, &mut guard)?;
         delete::delete(&mut page, tid, xid, new, stamp, change).map_err(heap_error(name))?;
         log_change(session.shared, inserter, xid, change, &mut [(name, &mut guard)])?;
-        Ok(Tried::Changed(tid))
+        Ok(Tried::Changed { new: tid, is_hot: true })
     }
 
     #[expect(clippy::too_many_arguments, reason = "what one change is made of")]
@@ -326,7 +333,7 @@ impl Transaction<'_, '_> {
         tid: Tid,
         seen: &HeapTupleHeader,
         xid: Xid,
-        (old_xmax, new_xmax): (NewXmax, Option<NewXmax>),
+        ((old_xmax, new_xmax), is_hot): ((NewXmax, Option<NewXmax>), bool),
         tuple: &mut [u8],
     ) -> Result<Tried, Error> {
         let ending = self.ending_stamp(seen)?;
@@ -337,7 +344,7 @@ impl Transaction<'_, '_> {
             ending,
             old_xmax,
             new_xmax,
-            is_hot: true,
+            is_hot,
             may_share: false,
         };
         let session = &mut *self.session;
@@ -351,6 +358,11 @@ impl Transaction<'_, '_> {
             tried => Ok(tried),
         }
     }
+}
+
+/// The place of the next version, if it does not hang from the same line pointer.
+pub(super) fn leads_to(header: &HeapTupleHeader) -> Option<Tid> {
+    (!header.infomask2.contains(Infomask2::HOT_UPDATED)).then_some(header.ctid)
 }
 
 /// How a version stands to a change of it.
@@ -397,12 +409,13 @@ impl Session<'_> {
         if page.as_page().heap_free_space() < max_align(tuple.len() as u64) as usize {
             return Ok(Tried::NoRoom);
         }
-        let how = Updating { may_share: !needs_image(self.shared, page.header().lsn), ..*how };
+        let how =
+            Updating { may_share: !self.shared.storage.needs_image(page.header().lsn), ..*how };
         let change = &mut self.change;
         let offset = update(&mut page, &how, tuple, change).map_err(heap_error(name))?;
         let pages = &mut [(name, &mut guard)];
         log_change(self.shared, &mut self.inserter, how.xid, change, pages)?;
-        Ok(Tried::Changed(Tid { block: name.block, offset }))
+        Ok(Tried::Changed { new: Tid { block: name.block, offset }, is_hot: how.is_hot })
     }
 
     /// Puts the new version on another page.
@@ -460,7 +473,7 @@ impl Session<'_> {
             let pages = &mut [(new_name, &mut new_guard), (old_name, &mut old_guard)];
             log_change(shared, &mut self.inserter, how.xid, change, pages)?;
             self.set_target(table, block, Page::assume_valid(&new_guard).heap_free_space());
-            return Ok(Tried::Changed(Tid { block, offset }));
+            return Ok(Tried::Changed { new: Tid { block, offset }, is_hot: false });
         }
     }
 }

@@ -26,10 +26,6 @@ use crate::xact::status::SessionStatus;
 /// A page of the engine's pool.
 pub(crate) type PinnedPage<'e> = Pinned<'e, RelationFiles, base::sync::Arc<LogHandle>>;
 
-const XLOG: u8 = 0;
-/// `XLOG_FPI_FOR_HINT`
-const IMAGE_FOR_HINT: u8 = 0xA0;
-
 /// The page of a lock, checked; `None` of one that was never initialised.
 pub(crate) fn page_of<'p>(
     name: PageName,
@@ -110,12 +106,6 @@ pub(crate) fn log_change(
     Ok(())
 }
 
-/// Whether a record that changes a page of this LSN would take its image.
-pub(crate) fn needs_image(shared: &Shared, lsn: Lsn) -> bool {
-    let writes = shared.storage.log.log().page_writes();
-    writes.are_on && lsn <= writes.redo
-}
-
 /// What a version may be told, as it was when that was found out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct NewHint {
@@ -174,28 +164,17 @@ pub(crate) fn set_hints(
     log_hint(session, name, &mut guard)
 }
 
-/// Logs the image of a page that has changed in hints alone, where that is needed (`MarkBufferDirtyHint`).
+/// Logs the image of a page that has changed in hints alone, where that is needed.
 fn log_hint(
     session: &mut Session<'_>,
     name: PageName,
     guard: &mut PageWrite<'_>,
 ) -> Result<(), Error> {
-    let shared = session.shared;
-    let lsn = RawPage::new(guard).header().lsn;
-    if !shared.has_checksums || !needs_image(shared, lsn) {
-        return Ok(());
-    }
-    let block = NewBlock {
-        image: ImageChoice::IfOlder,
-        is_standard: true,
-        page: Some(&**guard),
-        ..NewBlock::new(0, name.locator, name.fork, name.block)
-    };
     let xid = session.own_xid().unwrap_or(Xid::INVALID);
-    let blocks = [block];
-    let record = NewRecord { xid, blocks: &blocks, ..NewRecord::new(XLOG, IMAGE_FOR_HINT) };
-    let end = shared.storage.log.log().insert(&mut session.inserter, &record)?.end;
-    PageMut::assume_valid(guard.bytes_mut()).set_lsn(end);
+    let storage = &session.shared.storage;
+    if let Some(end) = storage.log_hint(&mut session.inserter, xid, name, guard)? {
+        PageMut::assume_valid(guard.bytes_mut()).set_lsn(end);
+    }
     Ok(())
 }
 

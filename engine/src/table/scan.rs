@@ -3,18 +3,16 @@
 //! Invariants: what a page shows is read under its shared lock, and copied: nothing is held between two rows. The
 //! pages of a scan are those that the table had when it began: rows that were added since are not seen anyway.
 
-use std::collections::BTreeMap;
-
 use base::sync::Arc;
-use base::{BlockNumber, HeapTupleHeader, Infomask2, OffsetNumber, Tid, Xid};
+use base::{BlockNumber, Infomask2, Tid};
 use snapshot::TupleStamp;
 use snapshot::satisfies::satisfies_mvcc;
 
 use super::Row;
+use super::chain::{OnPage, roots, walk};
 use super::page::{
     NewHint, PinnedPage, is_worth_pruning, page_of, read_header, set_hints, try_prune,
 };
-use super::row_xmax::updater;
 use crate::Error;
 use crate::buffer::Ring;
 use crate::catalog::TableEntry;
@@ -67,95 +65,18 @@ impl<'s, 'e> Transaction<'s, 'e> {
         }
         let pinned = session.shared.storage.pool.get(table.page_name(tid.block))?;
         prune_if_worth(session, table, &pinned)?;
-        let mut looked = session.look(&pinned)?;
-        // Along the chain of heap-only versions, as an index scan goes.
-        let (mut offset, mut expected_xmin) = (tid.offset, None);
-        let mut steps = looked.versions.len();
-        let found = loop {
-            if let Some(target) = looked.target(offset).filter(|_| expected_xmin.is_none()) {
-                offset = target;
-            }
-            let Some(version) = looked.take(offset) else { break None };
-            let is_other = expected_xmin.is_some_and(|xmin| xmin != version.header.xmin);
-            if is_other {
-                break None;
-            }
-            if version.is_visible {
-                break Some((offset, version.tuple));
-            }
-            let header = version.header;
-            if steps == 0 || !header.infomask2.contains(Infomask2::HOT_UPDATED) {
-                break None;
-            }
-            steps -= 1;
-            (offset, expected_xmin) = (header.ctid.offset, Some(version.updater));
-        };
-        let hints = looked.hints;
+        let (found, hints) = session.visible(table, &pinned, tid)?;
         set_hints(session, &pinned, &hints)?;
-        Ok(found.map(|(offset, tuple)| {
-            Row::new(Tid { block: tid.block, offset }, &tuple, table).with_root(tid)
-        }))
+        Ok(found)
     }
-}
-
-/// A version on a page, as a snapshot sees it.
-struct Version {
-    offset: OffsetNumber,
-    header: HeapTupleHeader,
-    /// Who made the next version on the page, if there is one.
-    updater: Xid,
-    is_visible: bool,
-    /// Empty where it is not visible.
-    tuple: Vec<u8>,
 }
 
 /// A page, as a snapshot sees it.
 #[derive(Default)]
 struct Looked {
-    versions: Vec<Version>,
-    redirects: Vec<(OffsetNumber, OffsetNumber)>,
+    /// The versions that it sees.
+    rows: Vec<Row>,
     hints: Vec<NewHint>,
-}
-
-impl Looked {
-    fn target(&self, offset: OffsetNumber) -> Option<OffsetNumber> {
-        let redirect = self.redirects.iter().find(|(from, _)| *from == offset);
-        redirect.map(|(_, to)| *to)
-    }
-
-    fn take(&mut self, offset: OffsetNumber) -> Option<Version> {
-        let at = self.versions.iter().position(|version| version.offset == offset)?;
-        Some(self.versions.swap_remove(at))
-    }
-
-    /// The roots of the heap-only versions, if a visible one is among them. As long as nothing was taken.
-    fn roots(&self) -> BTreeMap<OffsetNumber, OffsetNumber> {
-        let mut roots = BTreeMap::new();
-        let is_heap_only =
-            |version: &Version| version.header.infomask2.contains(Infomask2::ONLY_TUPLE);
-        if !self.versions.iter().any(|version| version.is_visible && is_heap_only(version)) {
-            return roots;
-        }
-        let begins = self.versions.iter().filter(|version| !is_heap_only(version));
-        let begins = begins.map(|version| (version.offset, version.offset));
-        for (root, first) in begins.chain(self.redirects.iter().copied()) {
-            let (mut offset, mut expected_xmin) = (first, None);
-            while let Ok(at) = self.versions.binary_search_by_key(&offset, |version| version.offset)
-            {
-                let Version { header, updater, .. } = &self.versions[at];
-                if expected_xmin.is_some_and(|xmin| xmin != header.xmin) {
-                    break;
-                }
-                // Each version has one root; one that has it already closes a ring.
-                let is_new = roots.insert(offset, root).is_none();
-                if !is_new || !header.infomask2.contains(Infomask2::HOT_UPDATED) {
-                    break;
-                }
-                (offset, expected_xmin) = (header.ctid.offset, Some(*updater));
-            }
-        }
-        roots
-    }
 }
 
 fn prune_if_worth(
@@ -174,32 +95,56 @@ fn prune_if_worth(
 }
 
 impl Session<'_> {
+    /// The version that the session's snapshot sees of those that hang from a line pointer.
+    fn visible(
+        &self,
+        table: &Arc<TableEntry>,
+        pinned: &PinnedPage<'_>,
+        root: Tid,
+    ) -> Result<(Option<Row>, Vec<NewHint>), Error> {
+        let (name, mut hints) = (pinned.name(), Vec::new());
+        let status = self.status();
+        let Some(snapshot) = &self.snapshot else { return Ok((None, hints)) };
+        let guard = pinned.read();
+        let Some(page) = page_of(name, &guard)? else { return Ok((None, hints)) };
+        let lsn = page.header().lsn;
+        let found = walk(name, &page, root.offset, &status, |version| {
+            let OnPage { offset, header, stamp, tuple } = *version;
+            let judged = satisfies_mvcc(&stamp, snapshot, &status)?;
+            hints.extend(NewHint::of(offset, header, &stamp, judged.hints, lsn, &status));
+            let row = || Row::new(Tid { offset, ..root }, tuple, table).with_root(root);
+            Ok(judged.verdict.then(row))
+        })?;
+        Ok((found, hints))
+    }
+
     /// Judges every version on a page by the session's snapshot, and copies those that it sees.
-    fn look(&self, pinned: &PinnedPage<'_>) -> Result<Looked, Error> {
-        let name = pinned.name();
-        let mut looked = Looked::default();
+    fn look(&self, table: &Arc<TableEntry>, pinned: &PinnedPage<'_>) -> Result<Looked, Error> {
+        let (name, mut looked) = (pinned.name(), Looked::default());
         let status = self.status();
         let Some(snapshot) = &self.snapshot else { return Ok(looked) };
         let guard = pinned.read();
         let Some(page) = page_of(name, &guard)? else { return Ok(looked) };
         let lsn = page.header().lsn;
-        for (offset, pointer) in page.line_pointers() {
-            if let Some(target) = pointer.target() {
-                looked.redirects.push((offset, target));
-            }
+        let mut has_heap_only = false;
+        for (offset, _) in page.line_pointers() {
             let Some(tuple) = page.item(offset) else { continue };
+            let tid = Tid { block: name.block, offset };
             let header = read_header(name, offset, tuple)?;
-            let stamp = TupleStamp::new(&header, Tid { block: name.block, offset });
+            let stamp = TupleStamp::new(&header, tid);
             let judged = satisfies_mvcc(&stamp, snapshot, &status)?;
-            let hint = NewHint::of(offset, header, &stamp, judged.hints, lsn, &status);
-            looked.hints.extend(hint);
-            let is_visible = judged.verdict;
-            let tuple = if is_visible { tuple.to_vec() } else { Vec::new() };
-            let updater = match header.infomask2.contains(Infomask2::HOT_UPDATED) {
-                true => updater(&header, &status)?,
-                false => Xid::INVALID,
-            };
-            looked.versions.push(Version { offset, header, updater, is_visible, tuple });
+            looked.hints.extend(NewHint::of(offset, header, &stamp, judged.hints, lsn, &status));
+            if judged.verdict {
+                has_heap_only |= header.infomask2.contains(Infomask2::ONLY_TUPLE);
+                looked.rows.push(Row::new(tid, tuple, table));
+            }
+        }
+        if has_heap_only {
+            let roots = roots(name, &page, &status)?;
+            for row in &mut looked.rows {
+                let root = roots.get(&row.tid.offset).copied();
+                row.root.offset = root.unwrap_or(row.tid.offset);
+            }
         }
         Ok(looked)
     }
@@ -234,16 +179,9 @@ impl PageScan {
         let name = self.table.page_name(block);
         let pinned = session.shared.storage.pool.get_in_ring(name, &mut self.ring)?;
         prune_if_worth(session, &self.table, &pinned)?;
-        let looked = session.look(&pinned)?;
+        let looked = session.look(&self.table, &pinned)?;
         set_hints(session, &pinned, &looked.hints)?;
-        let roots = looked.roots();
-        let visible = looked.versions.into_iter().filter(|version| version.is_visible);
-        let tid = |offset| Tid { block, offset };
-        let row = |version: Version| {
-            let root = roots.get(&version.offset).copied().unwrap_or(version.offset);
-            Row::new(tid(version.offset), &version.tuple, &self.table).with_root(tid(root))
-        };
-        Ok(visible.map(row).collect())
+        Ok(looked.rows)
     }
 }
 

@@ -8,6 +8,7 @@ use super::Transaction;
 use super::savepoint::{Claimed, own_lock};
 use super::tables::remove_files;
 use crate::Error;
+use crate::catalog::Relation;
 use crate::session::{Durability, Session};
 use crate::xact::end::Ending;
 
@@ -52,7 +53,7 @@ impl Transaction<'_, '_> {
         let session = &mut *self.session;
         let shared = session.shared;
         let gone = if commits { &self.dropped } else { &self.made };
-        let gone: Vec<RelFileLocator> = gone.iter().map(|table| table.locator).collect();
+        let gone: Vec<RelFileLocator> = gone.iter().map(Relation::locator).collect();
         let ended = match session.ids.top {
             None => {
                 shared.transactions.time.release(&session.backend);
@@ -78,7 +79,10 @@ impl Transaction<'_, '_> {
             shared.catalog.settle(&name, session.number(), has_committed);
         }
         let gone = if has_committed { &self.dropped } else { &self.made };
-        gone.iter().for_each(|table| table.set_gone());
+        gone.iter().for_each(Relation::set_gone);
+        if has_committed {
+            self.made.iter().for_each(Relation::settle);
+        }
         // A subtransaction that was released has given its own back.
         let own =
             session.ids.top.into_iter().chain(self.levels.iter().filter_map(|level| level.xid));

@@ -10,7 +10,7 @@ use base::sync::Arc;
 
 use super::Transaction;
 use crate::Error;
-use crate::catalog::TableEntry;
+use crate::catalog::{Relation, TableEntry};
 use crate::lock::{AdvisoryKey, LockTag, TableLockMode, WaitPolicy};
 use crate::session::Session;
 use crate::table::Table;
@@ -156,7 +156,8 @@ impl Transaction<'_, '_> {
         if !self.session.lock(LockTag::Relation(entry.oid), mode, policy)? {
             return Err(Error::LockNotAvailable(entry.name.clone()));
         }
-        if entry.is_gone() || self.dropped.iter().any(|dropped| Arc::ptr_eq(dropped, entry)) {
+        let is_it = |dropped: &Relation| matches!(dropped, Relation::Table(dropped) if Arc::ptr_eq(dropped, entry));
+        if entry.is_gone() || self.dropped.iter().any(is_it) {
             return Err(Error::NoTable(entry.name.clone()));
         }
         Ok(())

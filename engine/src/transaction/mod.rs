@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`savepoint`] | subtransactions: begun, released, rolled back |
 //! | [`tables`] | tables looked up, made and dropped |
+//! | [`indexes`] | indexes made and dropped |
 //! | [`locks`] | tables and advisory locks |
 //! | [`end`] | commit and rollback |
 //!
@@ -15,15 +16,15 @@
 //! that may have left a statement half done, it can only be rolled back, whole or to a savepoint.
 
 mod end;
+mod indexes;
 mod locks;
 mod savepoint;
 mod tables;
 
-use base::sync::Arc;
 use base::{CommandId, FullXid, Xid};
 
 use crate::Error;
-use crate::catalog::TableEntry;
+use crate::catalog::Relation;
 use crate::session::{Isolation, Session};
 pub use locks::AdvisoryMode;
 pub use savepoint::SavepointId;
@@ -44,10 +45,10 @@ pub struct Transaction<'s, 'e> {
     savepoints: u32,
     /// Ids of subtransactions that the log does not tie to this transaction yet.
     unreported: Vec<Xid>,
-    /// Names of tables that it makes or drops.
+    /// Names of relations that it makes or drops.
     claimed: Vec<Claimed>,
-    made: Vec<Arc<TableEntry>>,
-    dropped: Vec<Arc<TableEntry>>,
+    made: Vec<Relation>,
+    dropped: Vec<Relation>,
     has_failed: bool,
     is_over: bool,
 }

@@ -18,7 +18,7 @@ use wal::write::NewRecord;
 use super::Transaction;
 use super::tables::remove_files;
 use crate::Error;
-use crate::catalog::Claim;
+use crate::catalog::{Claim, Relation};
 use crate::checkpoint::running_xacts_are_logged;
 use crate::lock::{LockTag, TableLockMode, WaitPolicy};
 use crate::session::{Durability, Session};
@@ -47,7 +47,7 @@ pub(super) struct Level {
     dropped: usize,
 }
 
-/// A name that the transaction makes or drops a table by.
+/// A name that the transaction makes or drops a relation by.
 #[derive(Debug)]
 pub(super) struct Claimed {
     pub(super) name: String,
@@ -123,7 +123,7 @@ impl Transaction<'_, '_> {
         let (locks, claimed, made, dropped) =
             (level.locks, level.claimed, level.made, level.dropped);
         let made = self.made.split_off(made);
-        let files: Vec<_> = made.iter().map(|table| table.locator).collect();
+        let files: Vec<_> = made.iter().map(Relation::locator).collect();
         let shared = self.session.shared;
         let own = xid.map_or_else(Vec::new, |xid| self.session.ids.cut(xid));
         let aborted = match xid {
@@ -144,7 +144,7 @@ impl Transaction<'_, '_> {
             shared.catalog.restore(&name, session, before);
         }
         self.dropped.truncate(dropped);
-        made.iter().for_each(|table| table.set_gone());
+        made.iter().for_each(Relation::set_gone);
         let since = self.session.locks.cut(locks);
         self.session.release(own.into_iter().map(own_lock).chain(since));
         self.set_current();

@@ -4,14 +4,14 @@
 //! written and deleted by the transaction that makes or drops it.
 
 use base::sync::Arc;
-use base::{ForkNumber, RelFileLocator};
+use base::{ForkNumber, Oid, RelFileLocator};
 use wal::rmgr::xlog::NEXTOID;
 use wal::write::NewRecord;
 
 use super::Transaction;
 use super::savepoint::Claimed;
 use crate::Error;
-use crate::catalog::{Claiming, Column, Definition, TableEntry, store};
+use crate::catalog::{Claiming, Column, Definition, Relation, TableEntry, store};
 use crate::db::Shared;
 use crate::lock::{LockTag, TableLockMode, WaitPolicy};
 use crate::table::Table;
@@ -95,14 +95,38 @@ impl Transaction<'_, '_> {
         definition: Option<&Definition>,
     ) -> Result<Arc<TableEntry>, Error> {
         let shared = self.session.shared;
-        let session = self.session.number();
-        if shared.catalog.find(name, session).is_some() && !shared.catalog.is_claimed(name) {
-            return Err(Error::TableExists(name.to_owned()));
-        }
+        self.check_name_is_free(name)?;
         self.assign_xid()?;
+        let oid = self.new_file()?;
+        let entry = TableEntry::new(oid, name, oid, columns.to_vec()).defined(definition.cloned());
+        let entry = Arc::new(entry);
+        let relation = Relation::Table(Arc::clone(&entry));
+        self.made.push(relation.clone());
+        store::log_create(&shared.storage, &mut self.session.inserter, entry.locator)?;
+        self.claim(name, Some(relation))?;
+        self.use_table(&entry, TableLockMode::AccessExclusive)?;
+        store::insert(self, &shared.catalog, &entry)?;
+        self.next_command();
+        Ok(entry)
+    }
+
+    /// Refuses a name that a relation has, and that nobody is about to drop.
+    pub(super) fn check_name_is_free(&self, name: &str) -> Result<(), Error> {
+        let (catalog, session) = (&self.session.shared.catalog, self.session.number());
+        match catalog.find_relation(name, session) {
+            Some(_) if !catalog.is_claimed(name, session) => {
+                Err(Error::TableExists(name.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the file of a new relation, and gives its number.
+    pub(super) fn new_file(&mut self) -> Result<Oid, Error> {
+        let shared = self.session.shared;
         let (files, log) = (shared.storage.pool.store(), shared.storage.log.log());
         let inserter = &mut self.session.inserter;
-        let oid = loop {
+        loop {
             let oid = shared.storage.ids.lock().new_oid(|upto| {
                 let main = upto.to_le_bytes();
                 let record = NewRecord { main: &[&main], ..NewRecord::new(XLOG, NEXTOID) };
@@ -110,29 +134,20 @@ impl Transaction<'_, '_> {
             })?;
             let relation = crate::catalog::locator(oid);
             match files.create(relation, ForkNumber::Main) {
-                Ok(()) => break oid,
+                Ok(()) => return Ok(oid),
                 // Left by a crash before its record was durable.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Error::Relation { action: "create", relation, error }),
             }
-        };
-        let entry = TableEntry::new(oid, name, oid, columns.to_vec()).defined(definition.cloned());
-        let entry = Arc::new(entry);
-        self.made.push(Arc::clone(&entry));
-        store::log_create(&shared.storage, &mut self.session.inserter, &entry)?;
-        self.claim(name, Some(&entry))?;
-        self.use_table(&entry, TableLockMode::AccessExclusive)?;
-        store::insert(self, &shared.catalog, &entry)?;
-        self.next_command();
-        Ok(entry)
+        }
     }
 
     /// Claims a name; another transaction that has claimed it is waited for.
-    fn claim(&mut self, name: &str, table: Option<&Arc<TableEntry>>) -> Result<(), Error> {
+    pub(super) fn claim(&mut self, name: &str, relation: Option<Relation>) -> Result<(), Error> {
         let (catalog, session) = (&self.session.shared.catalog, self.session.number());
         let xid = self.assign_xid()?;
         loop {
-            match catalog.claim(name, session, xid, table.map(Arc::clone))? {
+            match catalog.claim(name, session, xid, relation.clone())? {
                 Claiming::Claimed(before) => {
                     self.claimed.push(Claimed { name: name.to_owned(), before });
                     return Ok(());
@@ -154,10 +169,27 @@ impl Transaction<'_, '_> {
             let reason = "it is the engine's own and cannot be dropped".to_owned();
             return Err(Error::TableDefinition { table: name.to_owned(), reason });
         }
-        self.claim(name, None)?;
-        self.dropped.push(Arc::clone(&entry));
+        let indexes = entry.indexes();
+        let indexes = indexes.iter().filter(|index| !self.has_dropped(index)).map(Arc::clone);
+        let of_table = |index| Relation::Index { index, table: Arc::clone(&entry) };
+        let mut gone: Vec<Relation> = indexes.map(of_table).collect();
+        gone.push(Relation::Table(Arc::clone(&entry)));
+        gone.into_iter().try_for_each(|relation| self.drop_relation(relation))
+    }
+}
+
+impl Transaction<'_, '_> {
+    /// Drops a relation whose table is locked.
+    pub(super) fn drop_relation(&mut self, relation: Relation) -> Result<(), Error> {
+        self.claim(relation.name(), None)?;
+        let oid = match &relation {
+            Relation::Table(table) => table.oid,
+            Relation::Index { index, .. } => index.oid,
+        };
+        self.dropped.push(relation);
+        let shared = self.session.shared;
         self.all_or_nothing(|transaction| {
-            store::delete(transaction, &shared.catalog, entry.oid)?;
+            store::delete(transaction, &shared.catalog, oid)?;
             transaction.next_command();
             Ok(())
         })
@@ -175,11 +207,17 @@ pub(super) fn remove_files(shared: &Shared, relation: RelFileLocator) {
     let _ = pool.store().remove(relation, ForkNumber::Main);
 }
 
+/// What a name must be.
+pub(super) const NAME_RULE: &str = "a name has 1 to 63 bytes, none of them zero";
+
+pub(super) fn is_name(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.len()) && !name.contains('\0')
+}
+
 fn check_definition(name: &str, columns: &[Column]) -> Result<(), Error> {
     let refuse = |reason: String| Err(Error::TableDefinition { table: name.to_owned(), reason });
-    let is_name = |name: &str| (1..=LONGEST_NAME).contains(&name.len()) && !name.contains('\0');
     if !is_name(name) {
-        return refuse(format!("a name has 1 to {LONGEST_NAME} bytes, none of them zero"));
+        return refuse(NAME_RULE.to_owned());
     }
     if columns.len() > MOST_COLUMNS {
         return refuse(format!("{} columns are more than {MOST_COLUMNS}", columns.len()));

@@ -4,6 +4,7 @@ mod bank;
 mod conflicts;
 mod dumped;
 mod failures;
+mod indexes;
 mod locks;
 mod recovered;
 mod references;

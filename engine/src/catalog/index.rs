@@ -1,0 +1,219 @@
+//! Which indexes a table has.
+//!
+//! Invariants: the list of a table's indexes changes under a lock of the table that keeps writers out, so whoever writes
+//! rows maintains all of them; one that was made by a transaction that still runs is shown to nobody else. The columns are
+//! written down as `2,1df,+4`: key columns, `d` for descending, `f` for nulls first, and with `+` those that are included.
+
+use std::fmt::Write as _;
+
+use base::sync::Arc;
+use base::sync::atomic::Ordering::Relaxed;
+use base::sync::atomic::{AtomicBool, AtomicUsize};
+use base::{Oid, Xid};
+
+use super::{Column, locator};
+use crate::btree::index::Known;
+use crate::btree::{KeyColumn, KeyError, Shape};
+use crate::heap::{ColumnType, Value};
+
+/// A column of an index's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IndexColumn {
+    /// The table's column, counted from 0.
+    pub column: usize,
+    /// `DESC`
+    pub descending: bool,
+    /// `NULLS FIRST`
+    pub nulls_first: bool,
+}
+
+impl IndexColumn {
+    /// `ASC NULLS LAST`
+    pub const fn ascending(column: usize) -> IndexColumn {
+        IndexColumn { column, descending: false, nulls_first: false }
+    }
+
+    /// `DESC NULLS FIRST`
+    pub const fn descending(column: usize) -> IndexColumn {
+        IndexColumn { column, descending: true, nulls_first: true }
+    }
+}
+
+/// What an index is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct IndexDefinition {
+    /// Its name; no table or other index has it.
+    pub name: String,
+    /// What it is ordered by.
+    pub key: Vec<IndexColumn>,
+    /// The table's columns that it carries along, counted from 0.
+    pub included: Vec<usize>,
+    /// Whether no two rows have the same key, keys with nulls aside.
+    pub is_unique: bool,
+    /// Whether it is the table's primary key.
+    pub is_primary: bool,
+}
+
+impl IndexDefinition {
+    /// An index on these columns, ascending.
+    pub fn new(name: impl Into<String>, columns: &[usize]) -> IndexDefinition {
+        let key = columns.iter().copied().map(IndexColumn::ascending).collect();
+        IndexDefinition { name: name.into(), key, ..IndexDefinition::default() }
+    }
+
+    /// The same, unique.
+    pub fn unique(self) -> IndexDefinition {
+        IndexDefinition { is_unique: true, ..self }
+    }
+
+    /// All its columns in its order.
+    pub fn columns(&self) -> impl Iterator<Item = usize> + '_ {
+        self.key.iter().map(|key| key.column).chain(self.included.iter().copied())
+    }
+
+    /// Its columns' types and order; `None` where the table has no such column.
+    pub(crate) fn shape(&self, columns: &[Column]) -> Option<Result<Shape, KeyError>> {
+        let of = |column: usize| columns.get(column).map(|column| column.column_type);
+        let key = |key: &IndexColumn| {
+            let IndexColumn { column, descending, nulls_first } = *key;
+            Some(KeyColumn { column: of(column)?, descending, nulls_first })
+        };
+        let keys = self.key.iter().map(key).collect::<Option<Vec<KeyColumn>>>()?;
+        let included = self.included.iter().map(|column| of(*column));
+        let included = included.collect::<Option<Vec<ColumnType>>>()?;
+        Some(Shape::new(&keys, &included))
+    }
+
+    /// Its columns as the catalog has them.
+    pub(super) fn columns_text(&self) -> String {
+        let mut text = String::new();
+        for (at, key) in self.key.iter().enumerate() {
+            let comma = if at > 0 { "," } else { "" };
+            let descending = if key.descending { "d" } else { "" };
+            let first = if key.nulls_first { "f" } else { "" };
+            let _ = write!(text, "{comma}{}{descending}{first}", key.column + 1);
+        }
+        for column in &self.included {
+            let _ = write!(text, ",+{}", column + 1);
+        }
+        text
+    }
+
+    /// Reads what [`IndexDefinition::columns_text`] wrote.
+    pub(super) fn read_columns(text: &str) -> Option<(Vec<IndexColumn>, Vec<usize>)> {
+        let number = |text: &str| text.parse::<usize>().ok()?.checked_sub(1);
+        let (mut key, mut included) = (Vec::new(), Vec::new());
+        for part in text.split(',') {
+            if let Some(part) = part.strip_prefix('+') {
+                included.push(number(part)?);
+                continue;
+            }
+            let digits = part.trim_end_matches(['d', 'f']);
+            let (descending, nulls_first) = match &part[digits.len()..] {
+                "" => (false, false),
+                "d" => (true, false),
+                "f" => (false, true),
+                "df" => (true, true),
+                _ => return None,
+            };
+            key.push(IndexColumn { column: number(digits)?, descending, nulls_first });
+        }
+        Some((key, included))
+    }
+}
+
+/// An index, as all sessions share it.
+#[derive(Debug)]
+pub(crate) struct IndexEntry {
+    pub(crate) oid: Oid,
+    /// The table's.
+    pub(crate) table: Oid,
+    pub(crate) definition: IndexDefinition,
+    pub(crate) known: Arc<Known>,
+    /// The session whose transaction made it and has not ended, plus 1; 0 for none.
+    maker: AtomicUsize,
+    /// Who made it, if versions are missing from it that a snapshot from before may see (`indcheckxmin`).
+    lacks_before: std::sync::OnceLock<Xid>,
+    /// Set and read under a lock of the table.
+    is_gone: AtomicBool,
+}
+
+impl IndexEntry {
+    /// One that was there when the engine was opened.
+    pub(crate) fn new(
+        oid: Oid,
+        table: Oid,
+        file: Oid,
+        definition: IndexDefinition,
+        shape: Shape,
+    ) -> IndexEntry {
+        IndexEntry {
+            oid,
+            table,
+            known: Arc::new(Known::new(locator(file), shape, definition.is_unique)),
+            definition,
+            maker: AtomicUsize::new(0),
+            lacks_before: std::sync::OnceLock::new(),
+            is_gone: AtomicBool::new(false),
+        }
+    }
+
+    /// The same, made by a session.
+    pub(crate) fn made_by(self, session: usize) -> IndexEntry {
+        self.maker.store(session + 1, Relaxed);
+        self
+    }
+
+    /// Its maker has committed.
+    pub(crate) fn settle(&self) {
+        self.maker.store(0, Relaxed);
+    }
+
+    /// Whether a session knows of it; whether it is its maker.
+    pub(crate) fn known_to(&self, session: usize) -> (bool, bool) {
+        let maker = self.maker.load(Relaxed);
+        (maker == 0 || maker == session + 1, maker == session + 1)
+    }
+
+    /// Versions that a snapshot from before this transaction's end may see are missing from it.
+    pub(crate) fn set_lacks_before(&self, maker: Xid) {
+        let _ = self.lacks_before.set(maker);
+    }
+
+    /// Whose end a snapshot must have seen to use it.
+    pub(crate) fn lacks_before(&self) -> Option<Xid> {
+        self.lacks_before.get().copied()
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.load(Relaxed)
+    }
+
+    pub(crate) fn set_gone(&self) {
+        self.is_gone.store(true, Relaxed);
+    }
+
+    /// Its columns' values among those of a row.
+    pub(crate) fn pick<'v>(&self, row: &[Value<'v>]) -> Vec<Value<'v>> {
+        self.definition.columns().map(|column| row[column]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_read_as_they_were_written() {
+        let last = IndexColumn { column: 2, descending: true, nulls_first: false };
+        let first = IndexColumn { column: 3, descending: false, nulls_first: true };
+        let key = vec![IndexColumn::ascending(11), IndexColumn::descending(0), last, first];
+        let index = IndexDefinition { key, included: vec![4, 1], ..IndexDefinition::default() };
+        assert_eq!(index.columns_text(), "12,1df,3d,4f,+5,+2");
+        let read = IndexDefinition::read_columns(&index.columns_text());
+        assert_eq!(read, Some((index.key, index.included)));
+        for damaged in ["", "0", "1fd", "d", "1,", "+", "+0", "1x", "-1"] {
+            assert_eq!(IndexDefinition::read_columns(damaged), None, "{damaged:?}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The image of a page that has changed in hints alone (`MarkBufferDirtyHint`).
+//!
+//! With checksums, such a page that has not been logged since the redo point is logged with its image, since a torn write
+//! would otherwise break the checksum. Invariant: the caller has the page locked to change it, and stamps it.
+
+use base::page::PageBytes;
+use base::{Lsn, RawPage, Xid};
+use wal::write::{ImageChoice, Inserter, LogError, NewBlock, NewRecord};
+
+use super::Storage;
+use crate::buffer::PageName;
+
+const XLOG: u8 = 0;
+/// `XLOG_FPI_FOR_HINT`
+const IMAGE_FOR_HINT: u8 = 0xA0;
+
+impl Storage {
+    /// Whether a record that changes a page of this LSN would take its image.
+    pub(crate) fn needs_image(&self, lsn: Lsn) -> bool {
+        let writes = self.log.log().page_writes();
+        writes.are_on && lsn <= writes.redo
+    }
+
+    /// Logs the image where that is needed; what the page is to be stamped with then.
+    ///
+    /// # Errors
+    /// Where the log is stopped.
+    pub(crate) fn log_hint(
+        &self,
+        inserter: &mut Inserter,
+        xid: Xid,
+        name: PageName,
+        page: &PageBytes,
+    ) -> Result<Option<Lsn>, LogError> {
+        let lsn = RawPage::new(page).header().lsn;
+        if !self.needs_image(lsn) || !self.has_checksums() {
+            return Ok(None);
+        }
+        let block = NewBlock {
+            image: ImageChoice::IfOlder,
+            is_standard: true,
+            page: Some(page),
+            ..NewBlock::new(0, name.locator, name.fork, name.block)
+        };
+        let blocks = [block];
+        let record = NewRecord { xid, blocks: &blocks, ..NewRecord::new(XLOG, IMAGE_FOR_HINT) };
+        Ok(Some(self.log.log().insert(inserter, &record)?.end))
+    }
+}

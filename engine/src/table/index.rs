@@ -1,0 +1,285 @@
+//! Indexes of a table: maintained with its rows, and read.
+//!
+//! ```text
+//! insert, or update that is not HOT     row in the heap ─► an entry in each index ─► unique: somebody else's key? wait, or error
+//! scan                                  entry ─► the row's versions on its page ─► the one that the snapshot sees
+//! ```
+//!
+//! Invariants: a row is in the heap before an index leads to it. An index leads to the line pointer that a chain of
+//! heap-only versions hangs from; all of them have the same values in all indexed columns. No lock of a page is held while
+//! anybody is waited for. Source: `ExecInsertIndexTuples`, `index_getnext_slot`.
+
+use std::ops::Bound;
+
+use base::Tid;
+use base::sync::Arc;
+use snapshot::TupleStamp;
+use snapshot::satisfies::{MvccSnapshot, Outcome, satisfies_dirty};
+
+use super::chain::{judge, walk};
+use super::page::page_of;
+use super::{DirtyRow, Row, Table};
+use crate::Error;
+use crate::btree::scan::KeyBound;
+use crate::btree::unique::Inserted;
+use crate::btree::{self, Direction, Index};
+use crate::catalog::{IndexDefinition, IndexEntry, TableEntry};
+use crate::heap::{TupleValues, Value};
+use crate::lock::{TableLockMode, WaitPolicy};
+use crate::session::{Isolation, Session};
+use crate::transaction::Transaction;
+
+/// An index of a table. It can be kept: whether it is still there is looked at by each use.
+#[derive(Debug, Clone)]
+pub struct TableIndex(Arc<IndexEntry>);
+
+impl TableIndex {
+    pub(crate) fn new(entry: Arc<IndexEntry>) -> TableIndex {
+        TableIndex(entry)
+    }
+
+    pub(crate) fn entry(&self) -> &Arc<IndexEntry> {
+        &self.0
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.0.definition.name
+    }
+
+    /// What it is.
+    pub fn definition(&self) -> &IndexDefinition {
+        &self.0.definition
+    }
+
+    /// Its number, which no other index or table ever has.
+    pub fn oid(&self) -> base::Oid {
+        self.0.oid
+    }
+
+    /// Its file.
+    pub fn locator(&self) -> base::RelFileLocator {
+        self.0.known.locator()
+    }
+}
+
+/// Rows found by an index, in its order. Between two of them the transaction may do something else.
+#[derive(Debug)]
+pub struct IndexScan<'e> {
+    table: Arc<TableEntry>,
+    scan: btree::Scan<'e>,
+}
+
+impl Table {
+    /// Its indexes that the transaction may read by, in the order in which they were made.
+    ///
+    /// # Errors
+    /// As a lock of the table; where a transaction's fate cannot be read.
+    pub fn indexes(&self, transaction: &mut Transaction<'_, '_>) -> Result<Vec<TableIndex>, Error> {
+        transaction.begin_statement()?;
+        transaction.use_table(self.entry(), TableLockMode::AccessShare)?;
+        let mut usable = Vec::new();
+        for index in self.entry().indexes().iter() {
+            if transaction.may_use(index)? {
+                usable.push(TableIndex::new(Arc::clone(index)));
+            }
+        }
+        Ok(usable)
+    }
+
+    /// The rows between two bounds that the transaction sees. Each bound is of values of the first columns of the index.
+    ///
+    /// # Errors
+    /// Where the index is gone, or is of another table, or lacks what the transaction's snapshot may see; where values do
+    /// not fit its columns.
+    pub fn scan_index<'e>(
+        &self,
+        transaction: &mut Transaction<'_, 'e>,
+        index: &TableIndex,
+        lower: KeyBound<'_>,
+        upper: KeyBound<'_>,
+        direction: Direction,
+    ) -> Result<IndexScan<'e>, Error> {
+        transaction.begin_statement()?;
+        transaction.use_table(self.entry(), TableLockMode::AccessShare)?;
+        let entry = index.entry();
+        if entry.table != self.oid() || !transaction.may_use(entry)? {
+            return Err(Error::NoIndex(index.name().to_owned()));
+        }
+        let storage = &transaction.session.shared.storage;
+        let scan = Index::of(storage, &entry.known).scan(lower, upper, direction)?;
+        Ok(IndexScan { table: Arc::clone(self.entry()), scan })
+    }
+
+    /// The rows with this key that are there if everybody who still runs commits, with who is at work on them: what
+    /// [`Table::scan_dirty`] gives of the whole table.
+    ///
+    /// # Errors
+    /// As [`Table::scan_index`].
+    pub fn find_dirty(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        index: &TableIndex,
+        key: &[Value<'_>],
+    ) -> Result<Vec<DirtyRow>, Error> {
+        transaction.check()?;
+        transaction.use_table(self.entry(), TableLockMode::AccessShare)?;
+        let entry = index.entry();
+        if entry.table != self.oid() || !transaction.knows(entry) {
+            return Err(Error::NoIndex(index.name().to_owned()));
+        }
+        let session = &*transaction.session;
+        let bound = Bound::Included(key);
+        let index = Index::of(&session.shared.storage, &entry.known);
+        let mut rows = Vec::new();
+        for found in index.scan(bound, bound, Direction::Forward)? {
+            rows.extend(session.dirty_row(self.entry(), found?.tid)?);
+        }
+        Ok(rows)
+    }
+}
+
+impl<'e> IndexScan<'e> {
+    /// The next row that the transaction sees, which is the one that the scan was begun in; `None` after the last.
+    ///
+    /// # Errors
+    /// Where a page cannot be read; that ends the scan.
+    pub fn next_row(
+        &mut self,
+        transaction: &mut Transaction<'_, 'e>,
+    ) -> Result<Option<Row>, Error> {
+        for found in self.scan.by_ref() {
+            transaction.session.check_cancelled()?;
+            if let Some(row) = transaction.get_row(&self.table, found?.tid)? {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Transaction<'_, '_> {
+    /// Whether an index is one that this transaction knows of and has not dropped.
+    pub(crate) fn knows(&self, index: &Arc<IndexEntry>) -> bool {
+        index.known_to(self.session.number()).0 && !index.is_gone() && !self.has_dropped(index)
+    }
+
+    /// Whether it may read by an index: one whose making left versions out serves only who sees that it was made.
+    pub(crate) fn may_use(&self, index: &Arc<IndexEntry>) -> Result<bool, Error> {
+        if !self.knows(index) {
+            return Ok(false);
+        }
+        let Some(maker) = index.lacks_before() else { return Ok(true) };
+        if index.known_to(self.session.number()).1 {
+            return Ok(self.isolation == Isolation::ReadCommitted);
+        }
+        let Some(snapshot) = &self.session.snapshot else { return Ok(false) };
+        Ok(snapshot.outcome(maker, false, &self.session.status())? == Outcome::Committed)
+    }
+
+    /// Puts entries for a row, whose tuple is this, into all indexes of its table.
+    pub(crate) fn insert_entries(
+        &mut self,
+        table: &TableEntry,
+        tuple: &[u8],
+        tid: Tid,
+    ) -> Result<(), Error> {
+        let indexes = table.indexes();
+        if indexes.is_empty() {
+            return Ok(());
+        }
+        let row = table.values(tuple)?;
+        for index in indexes.iter() {
+            if self.has_dropped(index) {
+                continue;
+            }
+            let values = index.pick(&row);
+            loop {
+                match self.put_entry(table, index, &values, tid)? {
+                    Inserted::Done => break,
+                    Inserted::Wait(xid) => {
+                        self.session.wait_for(xid, WaitPolicy::Wait)?;
+                    }
+                    Inserted::Conflict(with) => {
+                        let index = index.definition.name.clone();
+                        return Err(Error::Unique { index, tid: with });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put_entry(
+        &mut self,
+        table: &TableEntry,
+        index: &IndexEntry,
+        values: &[Value<'_>],
+        tid: Tid,
+    ) -> Result<Inserted, Error> {
+        let xid = self.assign_xid()?;
+        let session = &mut *self.session;
+        let shared = session.shared;
+        let (inserter, status) = session.log_and_status();
+        let btree = Index::of(&shared.storage, &index.known);
+        let mut writer = btree.writer(inserter, xid);
+        if !index.definition.is_unique {
+            writer.insert(values, tid)?;
+            return Ok(Inserted::Done);
+        }
+        writer.insert_unique(values, tid, &mut |other| judge(shared, table, other, &status))
+    }
+}
+
+impl TableEntry {
+    /// The values of one of its rows.
+    pub(super) fn values<'t>(&'t self, tuple: &'t [u8]) -> Result<Vec<Value<'t>>, Error> {
+        let values = TupleValues::of(&self.types, tuple).and_then(Iterator::collect);
+        values.map_err(|error| Error::Row { table: self.name.clone(), error })
+    }
+
+    /// Whether two tuples differ in a column of an index (`HeapDetermineColumnsInfo`). Values are compared as they are
+    /// stored.
+    pub(super) fn changes_indexed(&self, old: &[u8], new: &[u8]) -> Result<bool, Error> {
+        let indexes = self.indexes();
+        if indexes.is_empty() {
+            return Ok(false);
+        }
+        let of_table = |error| Error::Row { table: self.name.clone(), error };
+        let last = indexes.iter().flat_map(|index| index.definition.columns()).max();
+        let mut olds = TupleValues::of(&self.types, old).map_err(of_table)?;
+        let mut news = TupleValues::of(&self.types, new).map_err(of_table)?;
+        for column in 0..=last.unwrap_or(0) {
+            let old = olds.next_raw().transpose().map_err(of_table)?;
+            let new = news.next_raw().transpose().map_err(of_table)?;
+            let is_indexed = || {
+                let mut indexed = indexes.iter().flat_map(|index| index.definition.columns());
+                indexed.any(|indexed| indexed == column)
+            };
+            if old != new && is_indexed() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Session<'_> {
+    /// The version of a row that is there if everybody who still runs commits.
+    fn dirty_row(&self, table: &Arc<TableEntry>, tid: Tid) -> Result<Option<DirtyRow>, Error> {
+        let name = table.page_name(tid.block);
+        let pinned = self.shared.storage.pool.get(name)?;
+        let status = self.status();
+        let guard = pinned.read();
+        let Some(page) = page_of(name, &guard)? else { return Ok(None) };
+        walk(name, &page, tid.offset, &status, |version| {
+            let stamp: &TupleStamp = &version.stamp;
+            let dirty = satisfies_dirty(stamp, &status)?.verdict;
+            if !dirty.visible {
+                return Ok(None);
+            }
+            let place = Tid { block: tid.block, offset: version.offset };
+            Ok(Some(DirtyRow::new(Row::new(place, version.tuple, table).with_root(tid), &dirty)))
+        })
+    }
+}
