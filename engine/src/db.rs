@@ -206,6 +206,7 @@ impl Engine {
         let (mode, last) = (options.mode, recovered.time);
         let transactions =
             Transactions::start(&storage, mode, &options.clock, last, options.sessions)?;
+        storage.find_oldest_member()?;
         checkpoints.in_production(&storage)?;
         let catalog = Catalog::new();
         let stopped = OnceLock::new();
@@ -245,6 +246,10 @@ impl Engine {
     pub fn session(&self) -> Result<Session<'_>, Error> {
         self.shared.check()?;
         Session::new(&self.shared)
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// The names of all tables.

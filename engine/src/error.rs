@@ -258,33 +258,50 @@ pub enum Error {
     /// A savepoint that was released, or rolled back from without.
     #[error("savepoint does not exist")]
     NoSavepoint,
+    /// A version that should be frozen contradicts what is known of its table.
+    #[error("table \"{table}\", version {tid}: {fault}")]
+    Unfreezable {
+        /// The table.
+        table: String,
+        /// The version.
+        tid: base::Tid,
+        /// What is wrong with it.
+        #[source]
+        fault: crate::vacuum::FreezeFault,
+    },
     /// Commit timestamps are not kept.
     #[error(
         "snapshots by commit timestamp need commit timestamps, which this data directory does not keep \
          (make one with track_commit_timestamp, or choose classic snapshots)"
     )]
     NoCommitTimestamps,
-    /// No transaction id can be given out.
+    /// No transaction id can be given out: it would come to look older than a row's that is not frozen.
     #[error(
-        "no transaction id can be given out after {next:?}: rows of transaction {oldest} would look newer than it \
-         (freeze old rows with PostgreSQL 15's VACUUM)"
+        "database is not accepting commands to avoid wraparound data loss in database \"postgres\""
     )]
     XidsExhausted {
         /// The next one.
-        next: base::FullXid,
+        next: Xid,
         /// The oldest that rows may have.
         oldest: Xid,
     },
     /// No set of transactions can be given an id.
     #[error(
-        "no multixact id can be given out after {next}: rows locked by multixact {oldest} would look newer than it \
-         (freeze old rows with PostgreSQL 15's VACUUM)"
+        "database is not accepting commands that generate new MultiXactIds to avoid wraparound data loss in database \"postgres\""
     )]
     MultiXactsExhausted {
         /// The next one.
         next: base::MultiXactId,
         /// The oldest that rows may have.
         oldest: base::MultiXactId,
+    },
+    /// There is no room for the members of a set of transactions.
+    #[error("multixact \"members\" limit exceeded")]
+    MembersExhausted {
+        /// Members that the set would have.
+        members: u32,
+        /// Members that there is room for.
+        room: u32,
     },
     /// The table of commit timestamps is full of transactions that a snapshot in use may ask for.
     #[error("{0} (end the oldest transaction)")]
@@ -350,6 +367,21 @@ impl std::fmt::Display for Ring<'_> {
 }
 
 impl Error {
+    /// What to do about it, in PostgreSQL's words, where these are not in the error itself.
+    pub fn hint(&self) -> Option<String> {
+        crate::xact::limits::hint_of(self)
+    }
+
+    /// What there is to say besides, in PostgreSQL's words.
+    pub fn detail(&self) -> Option<String> {
+        let Error::MembersExhausted { members, room } = self else { return None };
+        let unit = if *room == 1 { "member" } else { "members" };
+        Some(format!(
+            "This command would create a multixact with {members} members, \
+             but the remaining space is only enough for {room} {unit}."
+        ))
+    }
+
     /// The code that PostgreSQL gives for it (`errcodes.txt`).
     pub fn sqlstate(&self) -> &'static str {
         match self {
@@ -373,6 +405,7 @@ impl Error {
             Error::NoSavepoint => "3B001",
             Error::XidsExhausted { .. }
             | Error::MultiXactsExhausted { .. }
+            | Error::MembersExhausted { .. }
             | Error::CommitTimestampWindow(_) => "54000",
             Error::Sessions(_) => "53300",
             Error::NoCommitTimestamps => "55000",
@@ -386,6 +419,7 @@ impl Error {
             | Error::FailedBefore(_) => "58030",
             Error::Page { .. }
             | Error::Heap { .. }
+            | Error::Unfreezable { .. }
             | Error::Catalog(_)
             | Error::MissingPage { .. }
             | Error::Control(_)

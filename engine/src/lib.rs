@@ -5,7 +5,7 @@
 //! records of those changes. `btree` is indexes in pages. `redo` redoes every record that the engine writes; `recovery` brings a directory to where
 //! its log ends; `checkpoint` says from where it will begin, and `background_writer` goes before it. `storage` holds these
 //! together, for who runs transactions, for checkpoints and for recovery. `xact`, `catalog` and `table` are transactions,
-//! tables and rows; `db` opens and closes it all, `session` is who works with it, and `transaction` what it does. `workload` is loads
+//! tables and rows; `vacuum` removes what nobody sees any more; `db` opens and closes it all, `session` is who works with it, and `transaction` what it does. `workload` is loads
 //! to run it under, each with an invariant.
 //!
 //! # Example
@@ -105,6 +105,10 @@ mod table;
 #[cfg(not(any(loom, shuttle)))]
 mod transaction;
 #[cfg(not(any(loom, shuttle)))]
+pub mod vacuum;
+#[cfg(not(any(loom, shuttle)))]
+mod visibility_map;
+#[cfg(not(any(loom, shuttle)))]
 pub mod workload;
 #[cfg(not(any(loom, shuttle)))]
 mod xact;
@@ -128,5 +132,7 @@ pub use table::{
 };
 #[cfg(not(any(loom, shuttle)))]
 pub use transaction::{AdvisoryMode, SavepointId, Transaction};
+#[cfg(not(any(loom, shuttle)))]
+pub use xact::limits::LimitWarning;
 #[cfg(not(any(loom, shuttle)))]
 pub use xact::{Clock, SnapshotMode};

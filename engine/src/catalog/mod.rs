@@ -6,9 +6,10 @@
 //! strata_definition  base/5/9902   table_oid int8, key_columns text (numbers and commas), definition text
 //! strata_index       base/5/9903   oid int8, name text, table_oid int8, file int8, is_unique bool, is_primary bool,
 //!                                  columns text ([`index`])
+//! strata_frozen      base/5/9910   table_oid int8, relfrozenxid int8, relminmxid int8 ([`frozen`])
 //! ```
 //!
-//! The four are heaps like any other, of fixed file numbers, made when a data directory is opened first; their rows are
+//! They are heaps like any other, of fixed file numbers, made when a data directory is opened first; their rows are
 //! written by the transactions that make and drop tables, and read when the engine opens ([`store`]). While it runs, what
 //! is here decides.
 //!
@@ -17,6 +18,7 @@
 //! the relation that was there. Whoever uses a
 //! table has it locked; it is dropped by who has it locked exclusively. Nothing here waits.
 
+pub(crate) mod frozen;
 pub(crate) mod index;
 pub(crate) mod store;
 
@@ -28,6 +30,7 @@ use base::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::{Oid, RelFileLocator, Xid};
 
 use crate::Error;
+use crate::catalog::frozen::FrozenCell;
 use crate::data_directory::DEFAULT_DATABASE;
 use crate::heap::ColumnType;
 use crate::heap::placement::Placement;
@@ -86,6 +89,8 @@ pub(crate) struct TableEntry {
     pub(crate) types: Arc<[ColumnType]>,
     pub(crate) placement: Arc<Placement>,
     indexes: Mutex<Arc<[Arc<IndexEntry>]>>,
+    /// How old what its rows name may be.
+    pub(crate) frozen: FrozenCell,
     /// Set and read under the lock of the table.
     is_gone: AtomicBool,
 }
@@ -105,6 +110,7 @@ impl TableEntry {
             definition: None,
             placement: Arc::default(),
             indexes: Mutex::new(Arc::new([])),
+            frozen: FrozenCell::new(oid),
             is_gone: AtomicBool::new(false),
         }
     }
@@ -206,6 +212,10 @@ pub(crate) struct Catalog {
     pub(crate) columns: Arc<TableEntry>,
     pub(crate) definitions: Arc<TableEntry>,
     pub(crate) indexes: Arc<TableEntry>,
+    /// `strata_frozen`
+    pub(crate) frozen: Arc<TableEntry>,
+    /// How old what any row names may be.
+    pub(crate) database: FrozenCell,
 }
 
 #[derive(Debug, Default)]
@@ -242,12 +252,21 @@ impl Catalog {
             columns: Arc::new(store::columns()),
             definitions: Arc::new(store::definitions()),
             indexes: Arc::new(store::indexes()),
+            frozen: Arc::new(frozen::frozen()),
+            database: frozen::of_database(),
         }
     }
 
     /// The catalog's own tables.
-    pub(crate) fn own(&self) -> [&Arc<TableEntry>; 4] {
-        [&self.tables, &self.columns, &self.definitions, &self.indexes]
+    pub(crate) fn own(&self) -> [&Arc<TableEntry>; 5] {
+        [&self.tables, &self.columns, &self.definitions, &self.indexes, &self.frozen]
+    }
+
+    /// All tables that everybody sees, the catalog's own first.
+    pub(crate) fn all_present(&self) -> Vec<Arc<TableEntry>> {
+        let names = lock(&self.names);
+        let others = names.values().filter_map(|name| name.present.as_ref()?.table());
+        self.own().into_iter().chain(others).map(Arc::clone).collect()
     }
 
     /// The table that a session means by a name.

@@ -10,7 +10,9 @@ use base::sync::Arc;
 use base::{ForkNumber, Oid, RelFileLocator};
 use wal::write::{Inserter, NewRecord};
 
-use super::{Catalog, Column, Definition, IndexDefinition, IndexEntry, Relation, TableEntry};
+use super::{
+    Catalog, Column, Definition, IndexDefinition, IndexEntry, Relation, TableEntry, frozen,
+};
 use crate::Error;
 use crate::heap::{ColumnType, Value};
 use crate::storage::Storage;
@@ -105,7 +107,7 @@ pub(crate) fn make_missing(
             log_create(storage, inserter, relation)?;
         }
     }
-    Ok(())
+    frozen::make_first_page(storage, catalog, inserter)
 }
 
 /// Logs that a relation's file was made (`log_smgrcreate`).
@@ -153,6 +155,7 @@ pub(crate) fn insert(
         let row = [oid, Value::Text(&numbers.join(",")), Value::Text(&definition.text)];
         transaction.insert_row(&catalog.definitions, &row)?;
     }
+    frozen::insert(transaction, catalog, table)?;
     transaction.next_command();
     Ok(())
 }
@@ -270,12 +273,10 @@ pub(crate) fn load(transaction: &mut Transaction<'_, '_>, catalog: &Catalog) -> 
         let reason = format!("there is a definition of a table {table}, which is not there");
         return Err(damaged(reason));
     }
-    match columns.keys().next() {
-        Some(table) => {
-            Err(damaged(format!("there are columns of a table {table}, which is not there")))
-        }
-        None => Ok(()),
+    if let Some(table) = columns.keys().next() {
+        return Err(damaged(format!("there are columns of a table {table}, which is not there")));
     }
+    frozen::load(transaction, catalog)
 }
 
 /// A number of the catalog's.

@@ -11,6 +11,7 @@
 
 pub mod change;
 pub mod delete;
+pub mod inplace;
 pub mod insert;
 pub mod lock;
 pub mod mask;

@@ -2,15 +2,21 @@
 //!
 //! Source: `clog_redo`.
 
+use wal::record::Record;
 use wal::rmgr::clog::Clog;
 
 use super::{Redo, RedoCause};
 
-pub(super) fn redo(redo: &mut Redo<'_>, payload: &Clog) -> Result<(), RedoCause> {
+pub(super) fn redo(
+    redo: &mut Redo<'_>,
+    record: &Record<'_>,
+    payload: &Clog,
+) -> Result<(), RedoCause> {
     let storage = redo.storage;
     match *payload {
         Clog::ZeroPage { page } => storage.clog.redo_zero_page(page_number(page)?)?,
         Clog::Truncate(truncate) => {
+            redo.before_irreversible(record.end())?;
             storage.clog.truncate(truncate.oldest_xid)?;
         }
     }

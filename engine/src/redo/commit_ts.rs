@@ -2,16 +2,22 @@
 //!
 //! Source: `commit_ts_redo`.
 
+use wal::record::Record;
 use wal::rmgr::commit_ts::CommitTs;
 
 use super::clog::page_number;
 use super::{Redo, RedoCause};
 
-pub(super) fn redo(redo: &mut Redo<'_>, payload: &CommitTs) -> Result<(), RedoCause> {
+pub(super) fn redo(
+    redo: &mut Redo<'_>,
+    record: &Record<'_>,
+    payload: &CommitTs,
+) -> Result<(), RedoCause> {
     let storage = redo.storage;
     match *payload {
         CommitTs::ZeroPage { page } => storage.commit_ts.redo_zero_page(page_number(page)?)?,
         CommitTs::Truncate(truncate) => {
+            redo.before_irreversible(record.end())?;
             let mut ids = storage.ids.lock();
             let oldest = &mut ids.oldest_commit_timestamp_xid;
             if !oldest.is_invalid() && oldest.precedes(truncate.oldest_xid) {

@@ -7,8 +7,9 @@ use wal::rmgr::heap::{DeleteFlags, Heap, InsertFlags, LockFlags, UpdateFlags};
 use wal::rmgr::heap2::Heap2;
 
 use super::round::PageChange;
-use super::{Redo, RedoCause, visibility_map};
+use super::{Redo, RedoCause};
 use crate::buffer::PageName;
+use crate::visibility_map;
 
 pub(super) fn redo_heap(
     redo: &mut Redo<'_>,

@@ -274,8 +274,8 @@ impl<'s> Redo<'s> {
             Payload::Xlog(payload) => xlog::redo(self, record, &payload),
             Payload::Smgr(payload) => smgr::redo(self, record, &payload),
             Payload::Btree(payload) => btree::redo(self, record, &payload),
-            Payload::Clog(payload) => clog::redo(self, &payload),
-            Payload::CommitTs(payload) => commit_ts::redo(self, &payload),
+            Payload::Clog(payload) => clog::redo(self, record, &payload),
+            Payload::CommitTs(payload) => commit_ts::redo(self, record, &payload),
             Payload::Multixact(payload) => multixact::redo(self, record, &payload),
             // Locks and snapshots of a standby, which this is not.
             Payload::Standby(_) => Ok(()),

@@ -9,12 +9,8 @@ use wal::rmgr::multixact::{Create, Multixact};
 use super::clog::page_number;
 use super::{Redo, RedoCause};
 use crate::slru::Member;
+use crate::slru::multixact::precedes;
 use crate::storage::IdState;
-
-/// Whether one id or position comes before another, where they wrap around.
-fn precedes(one: u32, other: u32) -> bool {
-    (one.wrapping_sub(other) as i32) < 0
-}
 
 /// The next id and position are at least these.
 pub(super) fn advance_next(ids: &mut IdState, multi: MultiXactId, offset: u32) {
@@ -49,9 +45,9 @@ pub(super) fn redo(
         Multixact::Create(create) => made(redo, record, create)?,
         Multixact::Truncate(truncate) => {
             redo.before_irreversible(record.end())?;
-            let (oldest, first) = (truncate.end_offset, truncate.end_member);
+            let oldest = truncate.end_offset;
             advance_oldest(&mut storage.ids.lock(), oldest, truncate.oldest_multi_database);
-            storage.multixact.truncate(oldest, first)?;
+            storage.multixact.truncate(oldest, truncate.start_member, truncate.end_member)?;
         }
     }
     Ok(())

@@ -1,41 +1,14 @@
 //! The visibility map's bits, as redo sets and clears them.
 //!
-//! ```text
-//! page     24 bytes of header | byte 0: blocks 0 to 3 | byte 1: blocks 4 to 7 | ...      32672 blocks a page
-//! bits     of a block, from the lowest: all tuples visible to all, all frozen
-//! ```
-//!
-//! Invariant: a bit that is clear says nothing, so that a page of the map which is damaged or missing may be taken for
-//! zeros: clearing bits is not logged with an image, and a crash may tear the page. Source: `visibilitymap.c`.
+//! Invariant: a page of the map that is damaged or missing may be taken for zeros: clearing bits is not logged with an image,
+//! and a crash may tear the page. Source: `visibilitymap.c`.
 
-use base::page::PAGE_HEADER_SIZE;
-use base::{BlockNumber, ForkNumber, PAGE_SIZE, RawPage, RelFileLocator};
+use base::{BlockNumber, ForkNumber, RawPage, RelFileLocator};
 
 use super::pages::{HeldPage, OnePage};
 use super::{Redo, RedoCause};
 use crate::buffer::{PageName, PageStore};
-
-const BLOCKS_PER_BYTE: u32 = 4;
-const MAP_BYTES: u32 = (PAGE_SIZE - PAGE_HEADER_SIZE) as u32;
-const BLOCKS_PER_PAGE: u32 = MAP_BYTES * BLOCKS_PER_BYTE;
-const _: () = assert!(BLOCKS_PER_PAGE == 32672);
-
-/// Both bits of a block.
-pub(super) const BITS: u8 = 3;
-/// The bit that says that all tuples are frozen.
-pub(super) const ALL_FROZEN: u8 = 2;
-
-/// Where a block's bits are: the page of the map, the byte in it, the shift.
-fn place(heap_block: BlockNumber) -> (BlockNumber, usize, u32) {
-    let within = heap_block % BLOCKS_PER_PAGE;
-    let byte = PAGE_HEADER_SIZE + (within / BLOCKS_PER_BYTE) as usize;
-    (heap_block / BLOCKS_PER_PAGE, byte, within % BLOCKS_PER_BYTE * 2)
-}
-
-/// The page of the map that has a heap block's bits.
-pub(super) fn page_of(locator: RelFileLocator, heap_block: BlockNumber) -> PageName {
-    PageName { locator, fork: ForkNumber::VisibilityMap, block: place(heap_block).0 }
-}
+use crate::visibility_map::{BITS, BLOCKS_PER_PAGE, place};
 
 /// Sees to it that the page has a header.
 fn initialise(page: &mut HeldPage<'_>) {

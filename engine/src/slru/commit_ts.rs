@@ -23,7 +23,8 @@ pub struct CommitTsLog {
     slru: Slru,
 }
 
-fn page_of(xid: Xid) -> u64 {
+/// The page that an id's entry is on.
+pub fn page_of(xid: Xid) -> u64 {
     u64::from(xid.0) / ENTRIES_PER_PAGE
 }
 

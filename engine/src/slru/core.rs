@@ -218,6 +218,40 @@ impl Slru {
         Ok(count)
     }
 
+    /// Whether there is a file of which every page comes before `cutoff`.
+    ///
+    /// # Errors
+    /// Where the directory cannot be listed.
+    pub fn has_before(&self, cutoff: u64) -> Result<bool, Error> {
+        let first_kept = cutoff - cutoff % PAGES_PER_SEGMENT;
+        let directory = &self.kind.directory;
+        let entries = self.disk.list(directory).at("list", directory)?;
+        let mut segments = entries.iter().filter_map(|entry| segment_of_name(entry.name.to_str()?));
+        Ok(segments.any(|segment| self.lies_before(segment, first_kept)))
+    }
+
+    fn lies_before(&self, segment: u64, first_kept: u64) -> bool {
+        let (precedes, first) = (self.kind.precedes, segment * PAGES_PER_SEGMENT);
+        precedes(first, first_kept) && precedes(first + PAGES_PER_SEGMENT - 1, first_kept)
+    }
+
+    /// Removes the files from that of page `first` up to that of page `end`, which stays; behind the file of page `last` the
+    /// first one follows. For numbers that are not in an order (`PerformMembersTruncation`). Returns how many.
+    ///
+    /// # Errors
+    /// Where a file cannot be removed.
+    pub fn remove_range(&self, first: u64, end: u64, last: u64) -> Result<usize, Error> {
+        let segment_of = |page: u64| page / PAGES_PER_SEGMENT;
+        let (mut segment, end, last) = (segment_of(first), segment_of(end), segment_of(last));
+        let mut locked = self.lock();
+        let mut removed = 0;
+        while segment != end {
+            removed += usize::from(locked.remove_segment(segment)?);
+            segment = if segment >= last { 0 } else { segment + 1 };
+        }
+        Ok(removed)
+    }
+
     /// Removes the files of which every page comes before `cutoff`, which must not come behind the page that was
     /// made last. Returns how many.
     ///
@@ -231,26 +265,20 @@ impl Slru {
         if precedes(locked.buffers.latest, first_kept) {
             return Ok(0);
         }
-        let is_removable = |segment: u64| {
-            let first = segment * PAGES_PER_SEGMENT;
-            precedes(first, first_kept) && precedes(first + PAGES_PER_SEGMENT - 1, first_kept)
-        };
-        for slot in &mut locked.buffers.slots {
-            if slot.page.is_some_and(|page| is_removable(page / PAGES_PER_SEGMENT)) {
-                slot.page = None;
-                slot.is_dirty = false;
-            }
-        }
         let directory = &self.kind.directory;
         let mut removed = 0;
         for entry in self.disk.list(directory).at("list", directory)? {
             let Some(segment) = entry.name.to_str().and_then(segment_of_name) else { continue };
-            if is_removable(segment) {
-                let path = self.path(segment);
-                self.disk.remove_file(&path).at("remove", &path)?;
-                locked.buffers.unsynced.remove(&segment);
-                locked.buffers.names_changed = true;
-                removed += 1;
+            if self.lies_before(segment, first_kept) {
+                removed += usize::from(locked.remove_segment(segment)?);
+            }
+        }
+        // Pages that were never written have no file.
+        for slot in &mut locked.buffers.slots {
+            let is_gone = |page: u64| self.lies_before(page / PAGES_PER_SEGMENT, first_kept);
+            if slot.page.is_some_and(is_gone) {
+                slot.page = None;
+                slot.is_dirty = false;
             }
         }
         Ok(removed)
@@ -325,6 +353,24 @@ impl Locked<'_> {
             Some(at) if self.buffers.slots[at].is_dirty => self.write_back(at),
             _ => Ok(()),
         }
+    }
+
+    /// Removes a file, with what is in buffers of it; whether it was there.
+    fn remove_segment(&mut self, segment: u64) -> Result<bool, Error> {
+        for slot in &mut self.buffers.slots {
+            if slot.page.is_some_and(|page| page / PAGES_PER_SEGMENT == segment) {
+                slot.page = None;
+                slot.is_dirty = false;
+            }
+        }
+        let path = self.slru.path(segment);
+        match self.slru.disk.remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            removed => removed.at("remove", &path)?,
+        }
+        self.buffers.unsynced.remove(&segment);
+        self.buffers.names_changed = true;
+        Ok(true)
     }
 
     /// The buffer with the page, read from its file if need be.

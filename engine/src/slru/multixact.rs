@@ -11,6 +11,7 @@
 //! ends at the next position. Position 0 stands for "not written yet" and no set begins there. Positions wrap around
 //! over 0. Source: `access/transam/multixact.c`.
 
+use std::io;
 use std::path::Path;
 
 use base::disk::Disk;
@@ -24,7 +25,8 @@ const OFFSETS_PER_PAGE: u32 = (PAGE_SIZE / 4) as u32;
 const MEMBERS_PER_GROUP: u32 = 4;
 const GROUP_SIZE: usize = 20;
 const GROUPS_PER_PAGE: u32 = (PAGE_SIZE / GROUP_SIZE) as u32;
-const MEMBERS_PER_PAGE: u32 = GROUPS_PER_PAGE * MEMBERS_PER_GROUP;
+/// Members of a page (`MULTIXACT_MEMBERS_PER_PAGE`).
+pub const MEMBERS_PER_PAGE: u32 = GROUPS_PER_PAGE * MEMBERS_PER_GROUP;
 const _: () = assert!(MEMBERS_PER_PAGE == 1636);
 
 /// A member of a set.
@@ -41,6 +43,11 @@ pub struct Member {
 pub struct MultiXactLog {
     offsets: Slru,
     members: Slru,
+}
+
+/// Whether a set is older than another: their ids wrap around (`MultiXactIdPrecedes`).
+pub fn precedes(one: MultiXactId, other: MultiXactId) -> bool {
+    (one.wrapping_sub(other) as i32) < 0
 }
 
 fn offsets_precede(one: u64, other: u64) -> bool {
@@ -235,19 +242,34 @@ impl MultiXactLog {
         Ok(Some(members))
     }
 
+    /// Where the members of a set begin; `None` if it is not there (`find_multixact_start`).
+    ///
+    /// # Errors
+    /// Where its page cannot be read.
+    pub fn start_of(&self, multi: MultiXactId) -> Result<Option<u32>, Error> {
+        match self.offset(multi) {
+            Ok(position) => Ok((position != 0).then_some(position)),
+            Err(Error::MissingPage { .. }) => Ok(None),
+            Err(Error::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn offset(&self, multi: MultiXactId) -> Result<u32, Error> {
         self.offsets.read(offset_page(multi), Xid(multi), |page, _| {
             u32::from_le_bytes(page.as_chunks::<4>().0[offset_entry(multi)])
         })
     }
 
-    /// Removes the files that have only sets before `oldest`, whose members begin at `first`. Returns how many. Before
-    /// that it is to be logged (`MULTIXACT_TRUNCATE_ID`).
+    /// Removes the files that have only sets before `oldest`, and only members from position `first` up to `end`, where those
+    /// of `oldest` begin. Returns how many. Before that it is to be logged (`MULTIXACT_TRUNCATE_ID`).
     ///
     /// # Errors
     /// As the operating system says.
-    pub fn truncate(&self, oldest: MultiXactId, first: u32) -> Result<usize, Error> {
-        let members = self.members.truncate(member_page(first))?;
+    pub fn truncate(&self, oldest: MultiXactId, first: u32, end: u32) -> Result<usize, Error> {
+        // Members that are in use may be more than half of all positions: they have no order.
+        let pages = [first, end, u32::MAX].map(member_page);
+        let members = self.members.remove_range(pages[0], pages[1], pages[2])?;
         // The page of the last one that is before it: `oldest` may be the next one, without a page.
         let last = oldest.wrapping_sub(1);
         Ok(members + self.offsets.truncate(offset_page(if last == 0 { oldest } else { last }))?)

@@ -39,6 +39,8 @@ pub struct IdState {
     pub oldest_multi: u32,
     /// The database that it is from.
     pub oldest_multi_database: Oid,
+    /// Where the members of the oldest multixact begin; `None` where that is not known.
+    pub oldest_multi_offset: Option<u32>,
     /// The oldest transaction that has a commit timestamp; invalid for none.
     pub oldest_commit_timestamp_xid: Xid,
     /// The newest one.
@@ -70,6 +72,7 @@ impl IdState {
             oldest_xid_database: checkpoint.oldest_xid_database,
             oldest_multi: checkpoint.oldest_multi,
             oldest_multi_database: checkpoint.oldest_multi_database,
+            oldest_multi_offset: None,
             oldest_commit_timestamp_xid: checkpoint.oldest_commit_timestamp_xid,
             newest_commit_timestamp_xid: checkpoint.newest_commit_timestamp_xid,
         }

@@ -17,6 +17,7 @@ mod commit_gate;
 mod hint_image;
 mod ids;
 mod log_handle;
+mod member_space;
 
 use base::sync::Arc;
 use base::{FullXid, Xid};

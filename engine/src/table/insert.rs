@@ -7,7 +7,7 @@ use base::sync::Arc;
 use base::{BlockNumber, ForkNumber, PAGE_SIZE, Page, Tid, max_align};
 use wal::write::Inserter;
 
-use super::page::{heap_error, log_change, page_to_fill};
+use super::page::{clear_map, heap_error, log_change, page_to_fill};
 use crate::Error;
 use crate::buffer::{PageName, PageStore, PageWrite};
 use crate::catalog::TableEntry;
@@ -16,6 +16,7 @@ use crate::heap::insert::{self, Insertion};
 use crate::heap::{Value, form_tuple};
 use crate::session::{Session, Target};
 use crate::transaction::Transaction;
+use crate::visibility_map::MapPage;
 
 /// Pages that are looked at before one is added.
 const CANDIDATES: usize = 8;
@@ -79,9 +80,11 @@ impl Transaction<'_, '_> {
         let inserted =
             self.session.with_room(table, tuple.len(), |shared, inserter, name, page| {
                 let how = Insertion::new(name.block, xid, command);
+                let map = MapPage::to_clear(shared, name, page)?;
                 let mut filled = page_to_fill(name, page)?;
                 let offset = insert::insert(&mut filled, &how, tuple, &mut change)
                     .map_err(heap_error(name))?;
+                clear_map(map.as_ref(), name);
                 log_change(shared, inserter, xid, &change, &mut [(name, page)])?;
                 Ok(Tid { block: name.block, offset })
             });
@@ -112,9 +115,11 @@ impl Transaction<'_, '_> {
             let done =
                 self.session.with_room(table, first.len(), |shared, inserter, name, page| {
                     let how = Insertion::new(name.block, xid, command);
+                    let map = MapPage::to_clear(shared, name, page)?;
                     let mut filled = page_to_fill(name, page)?;
                     let offsets = insert::multi_insert(&mut filled, &how, rest, 0, &mut change)
                         .map_err(heap_error(name))?;
+                    clear_map(map.as_ref(), name);
                     log_change(shared, inserter, xid, &change, &mut [(name, page)])?;
                     Ok(offsets
                         .into_iter()

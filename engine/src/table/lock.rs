@@ -11,7 +11,8 @@
 //! that those who come first go first. Source: `heap_lock_tuple`, `heap_lock_updated_tuple_rec`, `heapam_tuple_lock`.
 //!
 //! Invariants: a version is locked by its `xmax`, and for as long as that transaction runs; nobody holds its queue after he
-//! has what he waited for. No page is locked while anybody is waited for.
+//! has what he waited for. No page is locked, and none pinned, while anybody is waited for; what a version names is looked up as
+//! long as its page is pinned, so that vacuum does not cut it off meanwhile.
 
 use base::page::LinePointer;
 use base::sync::Arc;
@@ -29,6 +30,7 @@ use crate::heap::{RowLock, lock};
 use crate::lock::{LockTag, WaitPolicy};
 use crate::session::{Isolation, Session};
 use crate::transaction::Transaction;
+use crate::visibility_map::{ALL_FROZEN, MapPage};
 use crate::xact::multixact::strength_of;
 
 /// What locking a row came to.
@@ -202,7 +204,7 @@ impl Transaction<'_, '_> {
         let (mut tid, mut prior, mut root) = (before.ctid, by, leads_to(before));
         loop {
             self.session.check_cancelled()?;
-            let Some((_, Version { header, .. })) = self.session.version(table, tid)? else {
+            let Some((pinned, Version { header, .. })) = self.session.version(table, tid)? else {
                 return Ok(Newest::Gone);
             };
             if header.xmin != prior {
@@ -213,6 +215,7 @@ impl Transaction<'_, '_> {
                 let stamp = TupleStamp::new(&header, tid);
                 (satisfies_dirty(&stamp, &status)?.verdict, updater(&header, &status)?)
             };
+            drop(pinned);
             if dirty.visible && !dirty.xmax.is_normal() {
                 return Ok(Newest::At { tid, root });
             }
@@ -250,7 +253,7 @@ impl Transaction<'_, '_> {
         let mut waited: Option<HeapTupleHeader> = None;
         loop {
             self.session.check_cancelled()?;
-            let Some((_, Version { header, row })) = self.session.version(table, tid)? else {
+            let Some((pinned, Version { header, row })) = self.session.version(table, tid)? else {
                 return Ok(VersionLocked::NotThere);
             };
             let tid = row.tid();
@@ -305,14 +308,16 @@ impl Transaction<'_, '_> {
                     let leads_on = follows && !only_locks && header.ctid != tid;
                     if goes_together && strength == RowLock::KeyShare && leads_on {
                         let by = updater(&header, &self.session.status())?;
+                        drop(pinned);
                         if let Some(stopped) = self.lock_later(table, header.ctid, by, strength)? {
                             return Ok(stopped);
                         }
-                    }
-                    if !goes_together && !is_own {
+                    } else if !goes_together && !is_own {
                         if changed {
                             return self.ended(&header, tid);
                         }
+                        let by = updater(&header, &self.session.status())?;
+                        drop(pinned);
                         let session = &mut *self.session;
                         if !skips_queue
                             && !session.enter_queue(queued, table, tid, strength, policy)?
@@ -328,7 +333,6 @@ impl Transaction<'_, '_> {
                             return Ok(VersionLocked::WouldBlock);
                         }
                         if leads_on {
-                            let by = updater(&header, &self.session.status())?;
                             let stopped = self.lock_later(table, header.ctid, by, strength)?;
                             if let Some(stopped) = stopped {
                                 return Ok(stopped);
@@ -367,7 +371,7 @@ impl Transaction<'_, '_> {
         let (mut tid, mut prior) = (tid, by);
         loop {
             self.session.check_cancelled()?;
-            let Some((_, Version { header, .. })) = self.session.version(table, tid)? else {
+            let Some((pinned, Version { header, .. })) = self.session.version(table, tid)? else {
                 return Ok(None);
             };
             let status = self.session.status();
@@ -394,6 +398,7 @@ impl Transaction<'_, '_> {
                 }
             }
             if let Some(holder) = in_the_way {
+                drop(pinned);
                 self.session.wait_for(holder, WaitPolicy::Wait)?;
                 continue;
             }
@@ -422,18 +427,25 @@ impl Transaction<'_, '_> {
         is_later: bool,
     ) -> Result<bool, Error> {
         let session = &mut *self.session;
-        let new = session.new_xmax(seen, xid, strength, false)?;
         let name = table.page_name(tid.block);
         let pinned = session.shared.storage.pool.get(name)?;
+        // What it names is there as long as it is what was looked at, and the page is pinned.
+        if !is_as_seen(name, &pinned.read(), tid, header)? {
+            return Ok(false);
+        }
+        let new = session.new_xmax(seen, xid, strength, false)?;
         let mut guard = pinned.write();
         if !is_as_seen(name, &guard, tid, header)? {
             return Ok(false);
         }
+        let map = MapPage::to_clear(session.shared, name, &guard)?;
         let (inserter, change) = (&mut session.inserter, &mut session.change);
         let mut page = page_to_fill(name, &mut guard)?;
+        // The page stays visible to all, but has something to be frozen.
+        let clears = map.is_some_and(|map| map.clear(name.block, ALL_FROZEN));
         let locked = match is_later {
-            true => lock::lock_updated(&mut page, tid, new, false, change),
-            false => lock::lock(&mut page, tid, new, false, change),
+            true => lock::lock_updated(&mut page, tid, new, clears, change),
+            false => lock::lock(&mut page, tid, new, clears, change),
         };
         locked.map_err(heap_error(name))?;
         log_change(session.shared, inserter, xid, change, &mut [(name, &mut guard)])?;

@@ -20,6 +20,7 @@
 //!
 //! Invariant: no page is locked while another transaction is waited for.
 
+use base::page::PageBytes;
 use base::sync::Arc;
 use base::{ForkNumber, HeapTupleHeader, Infomask, Infomask2, Page, Tid, Xid, max_align};
 use snapshot::satisfies::{MvccSnapshot, Outcome, UpdateVerdict, satisfies_update};
@@ -27,7 +28,9 @@ use snapshot::{CommandIdPair, MultiXactMember, TransactionStatus, TupleStamp};
 
 use super::Row;
 use super::lock::{Newest, Queued, Version, VersionLocked, has_same_xmax};
-use super::page::{PinnedPage, heap_error, log_change, page_to_fill, read_header, try_prune};
+use super::page::{
+    PinnedPage, clear_map, heap_error, log_change, page_to_fill, read_header, try_prune,
+};
 use super::row_xmax::{holders, is_only_locked, set_conflict, updater};
 use crate::Error;
 use crate::buffer::{PageName, PageWrite};
@@ -37,6 +40,7 @@ use crate::heap::{Change, CommandStamp, NewXmax, RowLock, TupleValues, Value, de
 use crate::lock::WaitPolicy;
 use crate::session::{Isolation, Session};
 use crate::transaction::Transaction;
+use crate::visibility_map::MapPage;
 use crate::xact::multixact::named_by;
 
 /// What becomes of a row.
@@ -318,9 +322,11 @@ impl Transaction<'_, '_> {
         }
         let stamp = self.ending_stamp(seen)?;
         let session = &mut *self.session;
+        let map = MapPage::to_clear(session.shared, name, &guard)?;
         let (inserter, change) = (&mut session.inserter, &mut session.change);
         let mut page = page_to_fill(name, &mut guard)?;
         delete::delete(&mut page, tid, xid, new, stamp, change).map_err(heap_error(name))?;
+        clear_map(map.as_ref(), name);
         log_change(session.shared, inserter, xid, change, &mut [(name, &mut guard)])?;
         Ok(Tried::Changed { new: tid, is_hot: true })
     }
@@ -405,14 +411,17 @@ impl Session<'_> {
         if !is_as_seen(name, &guard, how.old, seen)? {
             return Ok(Tried::Stale);
         }
-        let mut page = page_to_fill(name, &mut guard)?;
+        let page = page_to_fill(name, &mut guard)?;
         if page.as_page().heap_free_space() < max_align(tuple.len() as u64) as usize {
             return Ok(Tried::NoRoom);
         }
         let how =
             Updating { may_share: !self.shared.storage.needs_image(page.header().lsn), ..*how };
+        let map = MapPage::to_clear(self.shared, name, &guard)?;
+        let mut page = page_to_fill(name, &mut guard)?;
         let change = &mut self.change;
         let offset = update(&mut page, &how, tuple, change).map_err(heap_error(name))?;
+        clear_map(map.as_ref(), name);
         let pages = &mut [(name, &mut guard)];
         log_change(self.shared, &mut self.inserter, how.xid, change, pages)?;
         Ok(Tried::Changed { new: Tid { block: name.block, offset }, is_hot: how.is_hot })
@@ -463,6 +472,8 @@ impl Session<'_> {
                 self.targets.remove(&table.oid);
                 continue;
             }
+            let old_map = MapPage::to_clear(shared, old_name, &old_guard)?;
+            let new_map = MapPage::to_clear(shared, new_name, &new_guard)?;
             let change: &mut Change = &mut self.change;
             let mut old_page = page_to_fill(old_name, &mut old_guard)?;
             let mut new_page = page_to_fill(new_name, &mut new_guard)?;
@@ -470,6 +481,8 @@ impl Session<'_> {
             let offset =
                 update_to_other_page(&mut old_page, &mut new_page, block, how, tuple, change)
                     .map_err(heap_error(new_name))?;
+            clear_map(old_map.as_ref(), old_name);
+            clear_map(new_map.as_ref(), new_name);
             let pages = &mut [(new_name, &mut new_guard), (old_name, &mut old_guard)];
             log_change(shared, &mut self.inserter, how.xid, change, pages)?;
             self.set_target(table, block, Page::assume_valid(&new_guard).heap_free_space());
@@ -491,11 +504,11 @@ const HINTS: Infomask = Infomask::XMIN_COMMITTED
 /// Whether the version is what was looked at, hints aside.
 pub(super) fn is_as_seen(
     name: PageName,
-    guard: &PageWrite<'_>,
+    page: &PageBytes,
     tid: Tid,
     seen: &HeapTupleHeader,
 ) -> Result<bool, Error> {
-    let page = base::RawPage::new(guard).validate();
+    let page = base::RawPage::new(page).validate();
     let page = page.map_err(|error| Error::Page { name, error })?;
     let Some(tuple) = page.item(tid.offset) else { return Ok(false) };
     let now = read_header(name, tid.offset, tuple)?;

@@ -16,15 +16,20 @@ use wal::write::{ImageChoice, Inserter, NewBlock, NewRecord};
 use crate::Error;
 use crate::buffer::{PageName, PageRead, PageWrite, Pinned, RelationFiles};
 use crate::db::Shared;
-use crate::heap::prune::{Fate, Fates, prune};
+use crate::heap::prune::{Fate, Fates, Pruned, prune};
 use crate::heap::{Change, HeapError};
 use crate::session::Session;
-use crate::storage::LogHandle;
+use crate::storage::{LogHandle, Storage};
+use crate::visibility_map::{self, MapPage};
 use crate::xact::mode::ModeHorizon;
 use crate::xact::status::SessionStatus;
 
 /// A page of the engine's pool.
 pub(crate) type PinnedPage<'e> = Pinned<'e, RelationFiles, base::sync::Arc<LogHandle>>;
+
+const XLOG: u8 = 0;
+/// `XLOG_FPI`
+const IMAGE: u8 = 0xB0;
 
 /// The page of a lock, checked; `None` of one that was never initialised.
 pub(crate) fn page_of<'p>(
@@ -49,7 +54,7 @@ pub(crate) fn page_to_fill<'p>(
 }
 
 /// The header of a tuple of a page.
-pub(super) fn read_header(
+pub(crate) fn read_header(
     name: PageName,
     offset: OffsetNumber,
     tuple: &[u8],
@@ -65,6 +70,14 @@ pub(super) fn read_header(
 /// What a heap's change could not do, of this page.
 pub(crate) fn heap_error(name: PageName) -> impl Fn(HeapError) -> Error {
     move |error| Error::Heap { name, error }
+}
+
+/// Clears all that the map says of a page whose change clears its flag. Before the change is logged: the log says that the map
+/// was cleared.
+pub(crate) fn clear_map(map: Option<&MapPage<'_>>, name: PageName) {
+    if let Some(map) = map {
+        map.clear(name.block, visibility_map::BITS);
+    }
 }
 
 /// Logs a change of a page, or of two, and stamps them. The first is the record's block 0.
@@ -131,6 +144,11 @@ impl NewHint {
         });
         (!bits.is_empty()).then_some(NewHint { offset, seen, bits })
     }
+
+    /// The bits.
+    pub(crate) fn bits(&self) -> Infomask {
+        self.bits
+    }
 }
 
 /// Sets hints, unless somebody works with the page: another time will do.
@@ -148,6 +166,12 @@ pub(crate) fn set_hints(
     let Some(mut guard) = pinned.try_write() else { return Ok(()) };
     let name = pinned.name();
     let mut page = guard.page_mut().map_err(|error| Error::Page { name, error })?;
+    put_hints(&mut page, hints);
+    log_hint(session, name, &mut guard)
+}
+
+/// Writes hints about those versions that are still what they were found to be.
+pub(crate) fn put_hints(page: &mut PageMut<'_>, hints: &[NewHint]) {
     for hint in hints {
         let Some(tuple) = page.item_mut(hint.offset) else { continue };
         let Some(bytes) = tuple.first_chunk_mut() else { continue };
@@ -161,11 +185,10 @@ pub(crate) fn set_hints(
             *bytes = header.to_bytes();
         }
     }
-    log_hint(session, name, &mut guard)
 }
 
 /// Logs the image of a page that has changed in hints alone, where that is needed.
-fn log_hint(
+pub(crate) fn log_hint(
     session: &mut Session<'_>,
     name: PageName,
     guard: &mut PageWrite<'_>,
@@ -175,6 +198,29 @@ fn log_hint(
     if let Some(end) = storage.log_hint(&mut session.inserter, xid, name, guard)? {
         PageMut::assume_valid(guard.bytes_mut()).set_lsn(end);
     }
+    Ok(())
+}
+
+/// Logs a page as a whole, which the log does not know yet (`log_newpage_buffer`).
+///
+/// # Errors
+/// Where the log is stopped.
+pub(crate) fn log_page(
+    storage: &Storage,
+    inserter: &mut Inserter,
+    name: PageName,
+    guard: &mut PageWrite<'_>,
+) -> Result<(), Error> {
+    let block = NewBlock {
+        image: ImageChoice::Always,
+        is_standard: true,
+        page: Some(&**guard),
+        ..NewBlock::new(0, name.locator, name.fork, name.block)
+    };
+    let blocks = [block];
+    let record = NewRecord { blocks: &blocks, ..NewRecord::new(XLOG, IMAGE) };
+    let end = storage.log.log().insert(inserter, &record)?.end;
+    PageMut::assume_valid(guard.bytes_mut()).set_lsn(end);
     Ok(())
 }
 
@@ -202,6 +248,22 @@ pub(crate) fn try_prune(
     let name = pinned.name();
     let horizon = session.horizon();
     let Some(mut guard) = pinned.try_cleanup() else { return Ok(()) };
+    prune_locked(session, name, &mut guard, horizon)?;
+    let page = Page::assume_valid(&guard);
+    table.placement.note(name.block, page.heap_free_space());
+    Ok(())
+}
+
+/// Prunes the page, which is locked for that, and logs it; of one that changes in hints alone the image, if need be.
+///
+/// # Errors
+/// As [`try_prune`].
+pub(crate) fn prune_locked(
+    session: &mut Session<'_>,
+    name: PageName,
+    guard: &mut PageWrite<'_>,
+    horizon: ModeHorizon<'_>,
+) -> Result<Pruned, Error> {
     let mut change = std::mem::take(&mut session.change);
     let outcome = {
         let status = session.status();
@@ -215,17 +277,16 @@ pub(crate) fn try_prune(
     };
     let logged = outcome.and_then(|pruned| {
         if pruned.is_empty() {
-            return log_hint(session, name, &mut guard);
+            log_hint(session, name, guard)?;
+        } else {
+            let xid = session.own_xid().unwrap_or(Xid::INVALID);
+            let (shared, inserter) = (session.shared, &mut session.inserter);
+            log_change(shared, inserter, xid, &change, &mut [(name, guard)])?;
         }
-        let xid = session.own_xid().unwrap_or(Xid::INVALID);
-        let (shared, inserter) = (session.shared, &mut session.inserter);
-        log_change(shared, inserter, xid, &change, &mut [(name, &mut guard)])
+        Ok(pruned)
     });
     session.change = change;
-    logged?;
-    let page = Page::assume_valid(&guard);
-    table.placement.note(name.block, page.heap_free_space());
-    Ok(())
+    logged
 }
 
 /// What is to become of a page's versions. Of one whose transactions cannot be asked about, nothing.

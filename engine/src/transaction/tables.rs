@@ -200,11 +200,14 @@ impl Transaction<'_, '_> {
 /// number is not given out again.
 pub(super) fn remove_files(shared: &Shared, relation: RelFileLocator) {
     let pool = &shared.storage.pool;
-    // A writer that is about to write one of its pages lets it go soon.
-    while pool.forget(relation, ForkNumber::Main, 0).is_err() {
-        base::sync::thread::yield_now();
+    // The main fork last: as long as it is there, so is the relation.
+    for fork in [ForkNumber::VisibilityMap, ForkNumber::Main] {
+        // A writer that is about to write one of its pages lets it go soon.
+        while pool.forget(relation, fork, 0).is_err() {
+            base::sync::thread::yield_now();
+        }
+        let _ = pool.store().remove(relation, fork);
     }
-    let _ = pool.store().remove(relation, ForkNumber::Main);
 }
 
 /// What a name must be.

@@ -176,6 +176,7 @@ impl Ending<'_> {
 
     fn end_in_memory(&mut self) {
         self.transactions.time.release(self.backend);
+        self.transactions.member_no_more(self.backend.number());
         self.backend.end_transaction();
         self.transactions.writers.fetch_sub(1, Relaxed);
     }

@@ -7,6 +7,7 @@
 //! | [`own_ids`] | which ids are a session's own |
 //! | [`multixact`] | sets of transactions that hold a row together |
 //! | [`xids`] | gives ids out, to transactions and to subtransactions, and makes room for them in the logs of transactions |
+//! | [`limits`] | says how near ids are to running out |
 //! | [`end`] | commits and aborts |
 //! | [`wait`] | waits for others' ends |
 //!
@@ -21,6 +22,7 @@
 //! finds how it ended in `pg_xact`. What waits holds no page.
 
 pub(crate) mod end;
+pub(crate) mod limits;
 pub(crate) mod mode;
 pub(crate) mod multixact;
 pub(crate) mod own_ids;
@@ -31,12 +33,14 @@ pub(crate) mod xids;
 use std::fmt;
 
 use base::sync::atomic::AtomicU32;
+use base::sync::atomic::Ordering::Relaxed;
 use base::sync::{Arc, Mutex};
-use base::{TimestampTz, Xid};
-use procarray::{ClogGroup, Config, GroupClear, ProcArray};
+use base::{MultiXactId, TimestampTz, Xid};
+use procarray::{Backend, ClogGroup, Config, GroupClear, ProcArray, ProcNumber};
 
 use crate::Error;
 use crate::lock::LockManager;
+use crate::slru::multixact::precedes;
 use crate::storage::{Running, RunningTransactions, Storage};
 use mode::Time;
 pub use mode::{Clock, SnapshotMode};
@@ -49,8 +53,12 @@ pub(crate) struct Transactions {
     pub(crate) locks: LockManager,
     /// Held while a set of transactions gets its id.
     pub(crate) multixact_generator: Mutex<()>,
+    /// Held while the logs of transactions are cut off (`WrapLimitsVacuumLock`).
+    pub(crate) truncation: Mutex<()>,
     /// How many have an id, for the commit delay.
     pub(crate) writers: AtomicU32,
+    /// Of each slot, the oldest set that its transaction may be a member of; 0 for none (`OldestMemberMXactId`).
+    oldest_members: Box<[AtomicU32]>,
 }
 
 impl fmt::Debug for Transactions {
@@ -81,8 +89,41 @@ impl Transactions {
             time: Time::start(storage, mode, clock, last, sessions, next_xid)?,
             locks: LockManager::new(sessions as usize),
             multixact_generator: Mutex::new(()),
+            truncation: Mutex::new(()),
             writers: AtomicU32::new(0),
+            oldest_members: (0..sessions).map(|_| AtomicU32::new(0)).collect(),
             array,
+        })
+    }
+}
+
+impl Transactions {
+    /// A transaction gets its id: sets that it is a member of come later than those that there are. Done before anybody can
+    /// come upon the id.
+    pub(crate) fn member_from_now_on(&self, storage: &Storage, slot: ProcNumber) {
+        // The lock's hold orders this with who looks for the oldest.
+        let ids = storage.ids.lock();
+        self.oldest_members[slot.0 as usize].store(ids.next_multi, Relaxed);
+    }
+
+    /// The transaction of a slot has ended.
+    pub(crate) fn member_no_more(&self, slot: ProcNumber) {
+        self.oldest_members[slot.0 as usize].store(0, Relaxed);
+    }
+
+    /// The id before which everybody has ended, for all who look (`GetOldestNonRemovableTransactionId`).
+    pub(crate) fn oldest_xmin(&self, backend: &Backend) -> Xid {
+        // Read first: who comes later is newer.
+        let next = self.array.next_xid();
+        self.time.oldest_xmin(backend, next)
+    }
+
+    /// The oldest set of which a member may run (`GetOldestMultiXactId`).
+    pub(crate) fn oldest_multixact(&self, storage: &Storage) -> MultiXactId {
+        let ids = storage.ids.lock();
+        let of_slots = self.oldest_members.iter().map(|slot| slot.load(Relaxed));
+        of_slots.filter(|multi| *multi != 0).fold(ids.next_multi.max(1), |oldest, multi| {
+            if precedes(multi, oldest) { multi } else { oldest }
         })
     }
 }
@@ -138,7 +179,6 @@ impl RunningTransactions for Transactions {
 mod tests {
     use super::*;
     use base::FullXid;
-    use procarray::Backend;
 
     /// Without logs.
     fn array(next: u64) -> Arc<ProcArray> {

@@ -117,10 +117,14 @@ impl Time {
         let mut ended = Vec::new();
         let mut last = last.unwrap_or(TimestampTz(0));
         let mut xid = table.oldest();
+        // What is older may be cut off.
+        let first = storage.ids.lock().oldest_commit_timestamp_xid;
+        let is_there = |xid: Xid| !first.is_invalid() && !xid.precedes(first);
         while is_logged && xid < next {
             if xid.xid().is_normal() {
                 let committed = storage.clog.status(xid.xid())?.0 == Status::Committed;
-                let entry = if committed { storage.commit_ts.get(xid.xid())? } else { None };
+                let is_there = committed && is_there(xid.xid());
+                let entry = if is_there { storage.commit_ts.get(xid.xid())? } else { None };
                 let time = entry.map(|entry| entry.time);
                 last = last.max(time.unwrap_or(last));
                 ended.push((xid, committed, time));
@@ -206,6 +210,19 @@ impl Time {
             SnapshotMode::Classic => ModeHorizon::Classic(xid()),
             SnapshotMode::CommitTs => ModeHorizon::CommitTs(by_time()),
             SnapshotMode::Mirror => ModeHorizon::Mirror(xid(), by_time()),
+        }
+    }
+
+    /// The id before which everybody has ended, and ended before all snapshots in use were taken; `next` is the next id.
+    pub(crate) fn oldest_xmin(&self, backend: &Backend, next: FullXid) -> Xid {
+        let by_list = backend.horizons().data.xid;
+        let by_time = || {
+            let oldest = oldest_start_ts(&self.advertised, &self.publication);
+            self.table.truncation_horizon(oldest, next)
+        };
+        match self.mode {
+            SnapshotMode::Classic => by_list.xid(),
+            SnapshotMode::CommitTs | SnapshotMode::Mirror => by_list.min(by_time()).xid(),
         }
     }
 

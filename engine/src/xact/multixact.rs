@@ -18,10 +18,12 @@ use snapshot::{LoggedStatus, MultiXactMember, MultiXactStatus, TransactionStatus
 use wal::rmgr::heap::InfoBits;
 use wal::write::NewRecord;
 
+use super::limits;
 use crate::Error;
 use crate::heap::{NewXmax, RowLock};
 use crate::session::Session;
 use crate::slru::Member;
+use crate::slru::multixact::precedes;
 
 /// The resource manager `MultiXact`, and its records.
 const MULTIXACT: u8 = 6;
@@ -29,14 +31,17 @@ const ZERO_OFFSETS_PAGE: u8 = 0x00;
 const ZERO_MEMBERS_PAGE: u8 = 0x10;
 const CREATE: u8 = 0x20;
 
-/// Ids that stay free between the newest and the oldest (`SetMultiXactIdLimit`).
-const KEPT_FREE: u32 = 3_000_000;
-
 /// The sets that a transaction has made, by their members (`mXactCacheGetBySet`).
 #[derive(Debug, Default)]
 pub(crate) struct MadeSets(HashMap<Vec<(u32, u8)>, MultiXactId>);
 
 impl MadeSets {
+    /// The one that was made last.
+    pub(crate) fn newest(&self) -> Option<MultiXactId> {
+        let newer = |one: MultiXactId, other| if precedes(one, other) { other } else { one };
+        self.0.values().copied().reduce(newer)
+    }
+
     pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
@@ -170,16 +175,13 @@ impl Session<'_> {
         let storage = &self.shared.storage;
         let generator = &self.shared.transactions.multixact_generator;
         let _one_at_a_time = generator.lock().unwrap_or_else(PoisonError::into_inner);
-        let (next, position, oldest) = {
-            let ids = storage.ids.lock();
-            (ids.next_multi.max(1), ids.next_multi_offset, ids.oldest_multi)
-        };
-        if next.wrapping_sub(oldest) >= (1 << 31) - KEPT_FREE {
-            return Err(Error::MultiXactsExhausted { next, oldest });
-        }
+        let ids = *storage.ids.lock();
+        let (next, position) = (ids.next_multi.max(1), ids.next_multi_offset);
+        limits::check_multi(next, ids.oldest_multi)?;
         // No set begins at position 0.
         let first = position.max(1);
         let taken = count + (first - position);
+        limits::check_members(position, taken, ids.oldest_multi_offset)?;
         let mut log_page = |info: u8, page: u64| {
             let main = (page as u32).to_le_bytes();
             let record = NewRecord { main: &[&main], ..NewRecord::new(MULTIXACT, info) };

@@ -17,6 +17,7 @@ use snapshot::{CommandIdPair, LoggedStatus, MultiXactMember, MultiXactStatus, Tr
 use super::own_ids::OwnIds;
 use crate::Error;
 use crate::slru::Status;
+use crate::slru::multixact::precedes;
 use crate::storage::Storage;
 
 /// Combo command ids of one transaction: a number for each pair of commands that made and ended one version
@@ -149,13 +150,12 @@ impl TransactionStatus for LogStatus<'_> {
         multi: MultiXactId,
         only_lockers: bool,
     ) -> Result<Cow<'_, [MultiXactMember]>, Error> {
-        let is_before = |one: MultiXactId, other: MultiXactId| (one.wrapping_sub(other) as i32) < 0;
         let members = loop {
             let (oldest, next, position) = {
                 let ids = self.storage.ids.lock();
                 (ids.oldest_multi, ids.next_multi, ids.next_multi_offset)
             };
-            if only_lockers && is_before(multi, oldest) || !is_before(multi, next) {
+            if only_lockers && precedes(multi, oldest) || !precedes(multi, next) {
                 return Ok(Cow::Borrowed(&[]));
             }
             if let Some(members) = self.storage.multixact.members(multi, next, position)? {

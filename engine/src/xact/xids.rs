@@ -4,12 +4,13 @@
 //! come before all records with that id. No id is given out that comes so close to the oldest one in a row that the order
 //! of ids would break. Source: `GetNewTransactionId`, `ExtendCLOG`, `ExtendCommitTs`.
 
+use base::FullXid;
 use base::sync::atomic::Ordering::Relaxed;
-use base::{FullXid, Xid};
 use procarray::Backend;
 use wal::write::{Inserter, NewRecord};
 
 use super::Transactions;
+use super::limits;
 use super::mode::Time;
 use crate::Error;
 use crate::storage::Storage;
@@ -18,9 +19,6 @@ use crate::storage::Storage;
 const CLOG: u8 = 3;
 const COMMIT_TS: u8 = 18;
 const ZERO_PAGE: u8 = 0x00;
-
-/// Ids that stay free between the newest and the oldest, for an administrator to repair with (`SetTransactionIdLimit`).
-const KEPT_FREE: u64 = 3_000_000;
 
 /// Gives the session's transaction an id.
 ///
@@ -32,8 +30,12 @@ pub(crate) fn assign(
     backend: &mut Backend,
     inserter: &mut Inserter,
 ) -> Result<FullXid, Error> {
-    let xid =
-        backend.try_assign_xid(|xid| make_room(storage, &transactions.time, inserter, xid))?;
+    let slot = backend.number();
+    let xid = backend.try_assign_xid(|xid| {
+        make_room(storage, &transactions.time, inserter, xid)?;
+        transactions.member_from_now_on(storage, slot);
+        Ok::<(), Error>(())
+    })?;
     transactions.writers.fetch_add(1, Relaxed);
     Ok(xid)
 }
@@ -65,7 +67,7 @@ fn make_room(
     inserter: &mut Inserter,
     xid: FullXid,
 ) -> Result<(), Error> {
-    check_age(xid, storage.ids.lock().oldest_xid)?;
+    limits::check_xid(xid.xid(), storage.ids.lock().oldest_xid)?;
     if time.check(xid).is_err() {
         time.truncate(xid);
         time.check(xid)?;
@@ -93,25 +95,4 @@ fn log_zero_page(
     let record = NewRecord { main: &[&main], ..NewRecord::new(rmid, ZERO_PAGE) };
     storage.log.log().insert(inserter, &record)?;
     Ok(())
-}
-
-fn check_age(next: FullXid, oldest: Xid) -> Result<(), Error> {
-    let age = u64::from(next.xid().0.wrapping_sub(oldest.0));
-    if age >= (1 << 31) - KEPT_FREE { Err(Error::XidsExhausted { next, oldest }) } else { Ok(()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_stop_before_the_oldest_would_come_after_the_newest() {
-        let oldest = Xid(1000);
-        let last = (1_u64 << 31) - KEPT_FREE + 1000;
-        assert!(check_age(FullXid(1000), oldest).is_ok());
-        assert!(check_age(FullXid(last - 1), oldest).is_ok());
-        let error = check_age(FullXid(last), oldest).expect_err("too far");
-        assert!(error.to_string().contains("freeze"), "{error}");
-        assert!(check_age(FullXid((1 << 32) + 500), Xid(u32::MAX - 10)).is_ok());
-    }
 }

@@ -12,6 +12,7 @@ mod recovery;
 mod slru;
 mod slru_server;
 mod transactions;
+mod vacuum;
 
 use std::path::Path;
 

@@ -35,14 +35,26 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     pub(crate) fn new() -> Cluster {
+        Cluster::with(&[])
+    }
+
+    /// The same with more arguments for initdb.
+    pub(crate) fn with(arguments: &[&str]) -> Cluster {
         let place = place();
         let data = place.path().join("data");
         printed(
             program("initdb")
-                .args(["--no-sync", "--no-instructions", "--auth=trust", "-D"])
+                .args(["--no-sync", "--no-instructions", "--auth=trust"])
+                .args(arguments)
+                .arg("-D")
                 .arg(&data),
         );
         Cluster { _place: place, data }
+    }
+
+    /// Its data directory.
+    pub(crate) fn data(&self) -> &std::path::Path {
+        &self.data
     }
 
     /// Runs commands, one a line, and gives the texts that queries of one column return.
@@ -67,7 +79,7 @@ impl Cluster {
     }
 
     /// Hands what was written here to the server's user.
-    fn give(&self) {
+    pub(crate) fn give(&self) {
         give(&self.data);
     }
 

@@ -107,4 +107,5 @@ each_workload! {
     recovery_of_a_crash
     by_fsync
     by_open_datasync
+    vacuums
 }

@@ -12,6 +12,7 @@
 //! | `oracle` | what must be there after a crash, and what may be |
 //! | `run` | an engine under a workload; a transaction of it |
 //! | `workloads`, `workloads/log` | what is done to it; to the log's files and by recoveries |
+//! | `vacuums` | one of them: tables vacuumed, logs of transactions cut off |
 //! | `images` | data directories that workloads begin with |
 //! | `judge` | what is demanded of a disk that a crash left |
 //! | `boundaries` | a crash in each call that changes the disk |
@@ -34,6 +35,7 @@ mod judge;
 mod oracle;
 mod random;
 mod run;
+mod vacuums;
 mod workloads;
 
 pub(crate) use judge::left;

@@ -16,9 +16,10 @@ use base::sync::Arc;
 use base::{FullXid, TimestampTz};
 use engine::heap::{ColumnType, Value};
 use engine::recovery::RecoveryProgress;
+use engine::vacuum::VacuumOptions;
 use engine::{
-    Clock, Column, Durability, Engine, EngineOptions, Error, Isolation, SavepointId, Session,
-    SnapshotMode, Table, Transaction,
+    Clock, Column, Durability, Engine, EngineOptions, Error, Isolation, RowLock, SavepointId,
+    Session, SnapshotMode, Table, Transaction, WaitPolicy,
 };
 use snapshot::commit_ts::clock::TestClock;
 use wal::write::LogOptions;
@@ -185,6 +186,15 @@ impl Run {
         work.rollback()
     }
 
+    /// Vacuums all tables.
+    pub(super) fn vacuum(
+        &self,
+        session: &mut Session<'_>,
+        options: &VacuumOptions,
+    ) -> Result<(), Error> {
+        session.vacuum(None, options, &mut |_| ControlFlow::Continue(())).map(drop)
+    }
+
     /// What must be there, as the oracle says: all of it, where nothing has crashed.
     pub(super) fn check(&self) -> Result<(), Error> {
         let (found, expected) = (found(self.engine())?, self.oracle.borrow().state());
@@ -312,6 +322,14 @@ impl Work<'_, '_> {
         assert!(deleted, "row {id} of \"{table}\" was seen, and cannot be deleted");
         self.changes.push(Change::Remove { table: table.to_owned(), id });
         Ok(())
+    }
+
+    /// Locks a row as whoever refers to it does.
+    pub(super) fn share(&mut self, table: &str, id: i32) -> Result<(), Error> {
+        let handle = self.transaction.table(table)?;
+        let root = self.root(&handle, id)?;
+        let (strength, policy) = (RowLock::KeyShare, WaitPolicy::Wait);
+        handle.lock_row(&mut self.transaction, root, strength, policy).map(drop)
     }
 
     /// The rows that it sees.

@@ -12,6 +12,7 @@ use engine::{Durability, EngineOptions, Error, Isolation, SnapshotMode};
 
 use super::images::{self, Image};
 use super::run::{Run, Work, options};
+pub(super) use super::vacuums::vacuums;
 pub(super) use log::{
     by_fsync, by_open_datasync, killed_again_and_again, new_log_files, new_timeline,
     recovery_of_a_crash, segments,
@@ -26,7 +27,7 @@ pub(super) struct Workload {
     pub(super) options: fn() -> EngineOptions,
     /// How its directory is opened after a crash.
     pub(super) reopening: fn(&FaultyDisk) -> EngineOptions,
-    work: fn(&mut Run) -> Result<(), Error>,
+    pub(super) work: fn(&mut Run) -> Result<(), Error>,
 }
 
 /// How a workload went.
@@ -70,6 +71,7 @@ pub(super) fn all() -> Vec<Workload> {
         recovery_of_a_crash(),
         by_fsync(),
         by_open_datasync(),
+        vacuums(),
     ]
 }
 
@@ -77,7 +79,7 @@ fn classic() -> EngineOptions {
     options(SnapshotMode::Classic)
 }
 
-fn workload(name: &'static str, work: fn(&mut Run) -> Result<(), Error>) -> Workload {
+pub(super) fn workload(name: &'static str, work: fn(&mut Run) -> Result<(), Error>) -> Workload {
     // Opened in the mode that answers each question twice.
     let reopening = |_: &FaultyDisk| options(SnapshotMode::Mirror);
     Workload { name, image: images::with_rows, options: classic, reopening, work }

@@ -11,7 +11,7 @@ mod references;
 mod row_locks;
 mod rows;
 mod savepoints;
-mod tools;
+pub(crate) mod tools;
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -27,11 +27,11 @@ use wal::write::LogOptions;
 
 use super::*;
 
-const MODES: [SnapshotMode; 3] =
+pub(crate) const MODES: [SnapshotMode; 3] =
     [SnapshotMode::Classic, SnapshotMode::CommitTs, SnapshotMode::Mirror];
 
 /// A small engine.
-fn options(mode: SnapshotMode) -> EngineOptions {
+pub(crate) fn options(mode: SnapshotMode) -> EngineOptions {
     let log = LogOptions { buffer_pages: 64, ..LogOptions::default() };
     EngineOptions {
         mode,
@@ -45,19 +45,19 @@ fn options(mode: SnapshotMode) -> EngineOptions {
 }
 
 /// An engine in a new data directory on a disk in memory.
-fn engine(mode: SnapshotMode) -> (Engine, FaultyDisk) {
+pub(crate) fn engine(mode: SnapshotMode) -> (Engine, FaultyDisk) {
     let (disk, _) = initialized();
     (open(&disk, mode), disk)
 }
 
-fn open(disk: &FaultyDisk, mode: SnapshotMode) -> Engine {
+pub(crate) fn open(disk: &FaultyDisk, mode: SnapshotMode) -> Engine {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let nobody = &mut |_: &RecoveryProgress| ControlFlow::Continue(());
     Engine::open_on(disk, Path::new(DATA), options(mode), nobody).expect("opened")
 }
 
 /// `id int4 not null, amount int8, note text`
-fn account_columns() -> [Column; 3] {
+pub(crate) fn account_columns() -> [Column; 3] {
     [
         Column::new("id", ColumnType::Int4).not_null(),
         Column::new("amount", ColumnType::Int8),
@@ -65,12 +65,12 @@ fn account_columns() -> [Column; 3] {
     ]
 }
 
-fn account(id: i32, amount: i64) -> [Value<'static>; 3] {
+pub(crate) fn account(id: i32, amount: i64) -> [Value<'static>; 3] {
     [Value::Int4(id), Value::Int8(amount), Value::Null]
 }
 
 /// Makes a table of accounts, of which each has this amount; and says where they are.
-fn with_accounts(engine: &Engine, count: i32, amount: i64) -> (Table, Vec<Tid>) {
+pub(crate) fn with_accounts(engine: &Engine, count: i32, amount: i64) -> (Table, Vec<Tid>) {
     let mut session = engine.session().expect("a session");
     let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
     let table = transaction.create_table("account", &account_columns()).expect("made");
@@ -81,7 +81,7 @@ fn with_accounts(engine: &Engine, count: i32, amount: i64) -> (Table, Vec<Tid>) 
 }
 
 /// Identifier and amount of a row.
-fn read(row: &Row) -> (i32, i64) {
+pub(crate) fn read(row: &Row) -> (i32, i64) {
     match row.values().expect("a row")[..] {
         [Value::Int4(id), Value::Int8(amount), _] => (id, amount),
         ref other => panic!("an account: {other:?}"),
@@ -89,7 +89,7 @@ fn read(row: &Row) -> (i32, i64) {
 }
 
 /// All accounts that a transaction sees, by identifier.
-fn accounts(table: &Table, transaction: &mut Transaction<'_, '_>) -> Vec<(i32, i64)> {
+pub(crate) fn accounts(table: &Table, transaction: &mut Transaction<'_, '_>) -> Vec<(i32, i64)> {
     let rows = table.scan(transaction).expect("a scan");
     let mut rows: Vec<_> = rows.map(|row| read(&row.expect("a row"))).collect();
     rows.sort_unstable();
@@ -97,7 +97,7 @@ fn accounts(table: &Table, transaction: &mut Transaction<'_, '_>) -> Vec<(i32, i
 }
 
 /// What a new transaction sees.
-fn committed(engine: &Engine) -> Vec<(i32, i64)> {
+pub(crate) fn committed(engine: &Engine) -> Vec<(i32, i64)> {
     let mut session = engine.session().expect("a session");
     let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
     let table = transaction.table("account").expect("there");

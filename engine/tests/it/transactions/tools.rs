@@ -13,7 +13,7 @@ fn value<'a>(control: &'a str, name: &str) -> &'a str {
 }
 
 /// What the programs find in a data directory that was closed. Gives the records of its log, one a line.
-fn judge(data: &Path) -> String {
+pub(crate) fn judge(data: &Path) -> String {
     give(data);
     let path = data.to_str().expect("a plain name");
     let control = printed(program("pg_controldata").arg(path));

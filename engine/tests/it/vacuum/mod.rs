@@ -1,0 +1,54 @@
+//! Vacuum: what goes and what stays, in every snapshot mode; what a real server says of the pages.
+
+mod cut_off;
+mod rows;
+mod server;
+
+use std::ops::ControlFlow;
+
+use engine::heap::Value;
+use engine::vacuum::{VacuumOptions, VacuumProgress, VacuumReport};
+use engine::{Engine, Isolation, Session, Table};
+
+/// Vacuums one table.
+fn vacuum(session: &mut Session<'_>, table: &str, options: &VacuumOptions) -> VacuumReport {
+    let go_on = &mut |_: &VacuumProgress<'_>| ControlFlow::Continue(());
+    let mut reports = session.vacuum(Some(table), options, go_on).expect("vacuumed");
+    assert_eq!(reports.len(), 1);
+    reports.remove(0)
+}
+
+/// Gives the accounts of some identifiers other amounts, in one transaction.
+fn update(engine: &Engine, table: &Table, amount: i64, which: impl Fn(i32) -> bool) {
+    change(engine, table, which, |id, tid, transaction| {
+        let row = [Value::Int4(id), Value::Int8(amount), Value::Text("changed")];
+        table.update(transaction, tid, &row).expect("updated").expect("there");
+    });
+}
+
+/// Deletes some accounts.
+fn delete(engine: &Engine, table: &Table, which: impl Fn(i32) -> bool) {
+    change(engine, table, which, |_, tid, transaction| {
+        assert!(table.delete(transaction, tid).expect("deleted"));
+    });
+}
+
+fn change(
+    engine: &Engine,
+    table: &Table,
+    which: impl Fn(i32) -> bool,
+    mut how: impl FnMut(i32, base::Tid, &mut engine::Transaction<'_, '_>),
+) {
+    let mut session = engine.session().expect("a session");
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    let rows: Vec<_> = table
+        .scan(&mut transaction)
+        .expect("a scan")
+        .map(|row| row.map(|row| (row.tid(), crate::transactions::read(&row).0)))
+        .collect::<Result<_, _>>()
+        .expect("rows");
+    for (tid, id) in rows.into_iter().filter(|(_, id)| which(*id)) {
+        how(id, tid, &mut transaction);
+    }
+    transaction.commit().expect("committed");
+}
