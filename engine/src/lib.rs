@@ -90,6 +90,10 @@ mod error;
 pub mod heap;
 #[cfg(not(any(loom, shuttle)))]
 mod lock;
+#[cfg(all(feature = "planted", not(any(loom, shuttle))))]
+pub mod planted;
+#[cfg(not(any(feature = "planted", loom, shuttle)))]
+mod planted;
 #[cfg(not(any(loom, shuttle)))]
 pub mod recovery;
 #[cfg(not(any(loom, shuttle)))]

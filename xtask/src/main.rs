@@ -11,6 +11,7 @@ mod deny;
 mod extension;
 mod fuzz;
 mod heap;
+mod history;
 mod hostile;
 mod identity;
 mod installation;
@@ -78,6 +79,8 @@ enum Task {
     Heap,
     /// Kill an engine under load with SIGKILL again and again, and check what it had acknowledged; `test` does, fewer times.
     Crash(crash::Arguments),
+    /// Plant faults in the engine that recorded histories must find; or record long histories and check them.
+    History(history::Arguments),
     /// Make the corpus: WAL of real servers of every major version, and what PostgreSQL's own tools say about it.
     Corpus {
         /// The major version: 15, 16, 17, 18 or all.
@@ -104,6 +107,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Fuzz(arguments) => fuzz::fuzz(arguments),
         Task::Heap => heap::heap(),
         Task::Crash(arguments) => crash::crash(arguments),
+        Task::History(arguments) => history::history(arguments),
         Task::Corpus { major, force } => corpus::run(*major, *force),
     }
 }

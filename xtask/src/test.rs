@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use crate::cache::Cache;
 use crate::installation::Installation;
 use crate::setup::{self, Needs};
-use crate::{corpus, heap, loom, process, regress, schedules, workspace};
+use crate::{corpus, heap, history, loom, process, regress, schedules, workspace};
 
 /// What `cargo xtask test` takes.
 #[derive(Debug, clap::Args)]
@@ -52,6 +52,8 @@ enum Stage {
     Tests,
     /// The engine's pages and rows, judged by a server, and the server's log redone.
     Heap,
+    /// Faults planted in the engine, each found by a recorded history.
+    Histories,
     /// Build the extension for each major, and run its SQL tests in servers.
     Extension,
     /// The models of the lock-free parts under loom, in their short form.
@@ -118,6 +120,7 @@ fn run_stage(stage: Stage, arguments: &Arguments) -> Result<()> {
             cargo.args(&arguments.cargo_test)
         }
         Stage::Heap => return heap::heap(),
+        Stage::Histories => return history::planted(),
         Stage::Extension => return regress::all(arguments.hostile),
         Stage::Models => return loom::short(),
         Stage::Schedules => return schedules::short(),

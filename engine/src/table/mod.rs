@@ -31,6 +31,7 @@ use crate::Error;
 use crate::catalog::{Column, Definition, TableEntry};
 use crate::heap::{ColumnType, RowLock, TupleValues, Value};
 use crate::lock::{TableLockMode, WaitPolicy};
+use crate::planted::{self, Bug};
 use crate::transaction::Transaction;
 pub use check_index::CheckedIndex;
 pub use dirty::DirtyRow;
@@ -252,7 +253,7 @@ impl Table {
     ) -> Result<VersionChange, Error> {
         let mut newer = None;
         let changed = self.modify(transaction, tid, |row, into| {
-            if row.tid() == tid {
+            if row.tid() == tid || planted::has(Bug::NoRecheck) {
                 return Ok(change(into));
             }
             newer = Some(row.clone());

@@ -38,6 +38,7 @@ use crate::catalog::TableEntry;
 use crate::heap::update::{Updating, update, update_to_other_page};
 use crate::heap::{Change, CommandStamp, NewXmax, RowLock, TupleValues, Value, delete};
 use crate::lock::WaitPolicy;
+use crate::planted::{self, Bug};
 use crate::session::{Isolation, Session};
 use crate::transaction::Transaction;
 use crate::visibility_map::MapPage;
@@ -103,7 +104,8 @@ impl Transaction<'_, '_> {
         queued: &mut Queued,
     ) -> Result<Option<Tid>, Error> {
         let (mut place, mut root) = (tid, tid);
-        if self.isolation == Isolation::RepeatableRead {
+        let conflicts = !planted::has(Bug::FirstUpdaterDoesNotWin);
+        if self.isolation == Isolation::RepeatableRead && conflicts {
             // The versions before the one that the snapshot sees were changed before it was taken: no conflict.
             match self.get_row(table, tid)? {
                 Some(row) => place = row.tid(),
@@ -156,6 +158,7 @@ impl Transaction<'_, '_> {
             };
             let stand = match verdict {
                 UpdateVerdict::Ok => Stand::Free(None),
+                UpdateVerdict::BeingModified if planted::has(Bug::NoWait) => Stand::Free(None),
                 UpdateVerdict::BeingModified => {
                     self.stand(&header, &members, strength, has_waited)?
                 }
@@ -211,7 +214,7 @@ impl Transaction<'_, '_> {
             }
             let xid = self.assign_xid()?;
             let mut seen = header;
-            if verdict == UpdateVerdict::Ok {
+            if verdict == UpdateVerdict::Ok || planted::has(Bug::NoWait) {
                 seen.infomask |= Infomask::XMAX_INVALID;
             }
             let old_xmax = self.session.new_xmax(&seen, xid, strength, true)?;
@@ -285,6 +288,7 @@ impl Transaction<'_, '_> {
     ) -> Result<(), Error> {
         match self.isolation {
             Isolation::ReadCommitted => Ok(()),
+            Isolation::RepeatableRead if planted::has(Bug::FirstUpdaterDoesNotWin) => Ok(()),
             Isolation::RepeatableRead => {
                 Err(Error::Serialization { table: table.name.clone(), tid, how })
             }

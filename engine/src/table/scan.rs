@@ -4,7 +4,7 @@
 //! pages of a scan are those that the table had when it began: rows that were added since are not seen anyway.
 
 use base::sync::Arc;
-use base::{BlockNumber, Infomask2, Tid};
+use base::{BlockNumber, Infomask, Infomask2, Tid};
 use snapshot::TupleStamp;
 use snapshot::satisfies::satisfies_mvcc;
 
@@ -16,6 +16,7 @@ use super::page::{
 use crate::Error;
 use crate::buffer::Ring;
 use crate::catalog::TableEntry;
+use crate::planted::{self, Bug};
 use crate::session::Session;
 use crate::transaction::Transaction;
 
@@ -109,7 +110,10 @@ impl Session<'_> {
         let Some(page) = page_of(name, &guard)? else { return Ok((None, hints)) };
         let lsn = page.header().lsn;
         let found = walk(name, &page, root.offset, &status, |version| {
-            let OnPage { offset, header, stamp, tuple } = *version;
+            let OnPage { offset, header, mut stamp, tuple } = *version;
+            if planted::has(Bug::EndedIsSeen) {
+                stamp.infomask |= Infomask::XMAX_INVALID;
+            }
             let judged = satisfies_mvcc(&stamp, snapshot, &status)?;
             hints.extend(NewHint::of(offset, header, &stamp, judged.hints, lsn, &status));
             let row = || Row::new(Tid { offset, ..root }, tuple, table).with_root(root);

@@ -25,6 +25,7 @@ use base::{CommandId, FullXid, Xid};
 
 use crate::Error;
 use crate::catalog::Relation;
+use crate::planted::{self, Bug};
 use crate::session::{Isolation, Session};
 pub use locks::AdvisoryMode;
 pub use savepoint::SavepointId;
@@ -96,7 +97,11 @@ impl Transaction<'_, '_> {
         if self.is_in_command {
             return Ok(());
         }
-        let keeps = self.has_snapshot && self.isolation == Isolation::RepeatableRead;
+        let keeps = self.has_snapshot
+            && match self.isolation {
+                Isolation::ReadCommitted => planted::has(Bug::StaleSnapshot),
+                Isolation::RepeatableRead => !planted::has(Bug::SnapshotForEachStatement),
+            };
         match &mut session.snapshot {
             Some(snapshot) if keeps => snapshot.set_curcid(self.command),
             snapshot => {

@@ -21,6 +21,7 @@ use crate::Error;
 use crate::catalog::{Claim, Relation};
 use crate::checkpoint::running_xacts_are_logged;
 use crate::lock::{LockTag, TableLockMode, WaitPolicy};
+use crate::planted::{self, Bug};
 use crate::session::{Durability, Session};
 use crate::xact::end::Ending;
 use crate::xact::xids;
@@ -125,9 +126,13 @@ impl Transaction<'_, '_> {
         let made = self.made.split_off(made);
         let files: Vec<_> = made.iter().map(Relation::locator).collect();
         let shared = self.session.shared;
-        let own = xid.map_or_else(Vec::new, |xid| self.session.ids.cut(xid));
+        let own = xid.map_or_else(Vec::new, |xid| match planted::has(Bug::SavepointIsKept) {
+            false => self.session.ids.cut(xid),
+            true => vec![xid],
+        });
         let aborted = match xid {
             None => Ok(()),
+            _ if planted::has(Bug::SavepointIsKept) => Ok(()),
             Some(xid) => {
                 let Session { backend, inserter, .. } = &mut *self.session;
                 let (storage, transactions) = (&shared.storage, &shared.transactions);

@@ -111,14 +111,16 @@ impl Lists {
         Ok(None)
     }
 
-    /// Runs one operation as a statement; what it gave is written into it.
+    /// Runs one operation as a statement; what it gave is written into it. Gives whether there was a row: only a faulty
+    /// engine loses one.
     pub(super) fn run(
         &self,
         transaction: &mut Transaction<'_, '_>,
         operation: &mut Operation,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         transaction.begin_command()?;
         let row = self.row(transaction, operation.key())?;
+        let mut is_there = row.is_some();
         match operation {
             Operation::ReadList { values, .. } => {
                 *values = row.map_or(Ok(Vec::new()), |row| list(&row))?;
@@ -133,21 +135,25 @@ impl Lists {
                     text += &value.to_string();
                     Ok((text, Replaced::Unknown))
                 };
-                self.change(transaction, *key, row, change, |text| Value::Text(text))?;
+                let changed =
+                    self.change(transaction, *key, row, change, |text| Value::Text(text))?;
+                is_there = changed.is_some();
             }
             Operation::Write { key, value, replaced } => {
                 let new = *value as i64;
                 let change = |row: &Row| {
                     Ok((String::new(), register(row)?.map_or(Replaced::Nothing, Replaced::Value)))
                 };
-                *replaced = self.change(transaction, *key, row, change, |_| Value::Int8(new))?;
+                let changed = self.change(transaction, *key, row, change, |_| Value::Int8(new))?;
+                *replaced = changed.unwrap_or(Replaced::Unknown);
+                is_there = changed.is_some();
             }
         }
         transaction.end_command();
-        Ok(())
+        Ok(is_there)
     }
 
-    /// Gives a row another value, on top of the newest one; says what that was.
+    /// Gives a row another value, on top of the newest one; says what that was. `None` if there is no row.
     fn change(
         &self,
         transaction: &mut Transaction<'_, '_>,
@@ -155,9 +161,8 @@ impl Lists {
         row: Option<Row>,
         mut new: impl FnMut(&Row) -> Result<(String, Replaced), Error>,
         value: impl for<'a> Fn(&'a str) -> Value<'a>,
-    ) -> Result<Replaced, Error> {
-        let missing = || Error::Catalog(format!("the row of key {key} is gone"));
-        let mut row = row.ok_or_else(missing)?;
+    ) -> Result<Option<Replaced>, Error> {
+        let Some(mut row) = row else { return Ok(None) };
         loop {
             let (text, replaced) = new(&row)?;
             let values = [Value::Int8((self.first + key) as i64), value(&text)];
@@ -169,10 +174,10 @@ impl Lists {
                     {
                         roots.lock().unwrap_or_else(PoisonError::into_inner).push(root);
                     }
-                    return Ok(replaced);
+                    return Ok(Some(replaced));
                 }
                 VersionChange::Newer(newer) => row = newer,
-                VersionChange::Gone => return Err(missing()),
+                VersionChange::Gone => return Ok(None),
             }
         }
     }

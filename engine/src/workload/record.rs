@@ -30,10 +30,14 @@ use crate::{Durability, Engine, Error, Isolation, Session};
 
 /// One transaction in so many is rolled back on purpose.
 const ROLLED_BACK: u32 = 50;
+/// A write that finds no row. The reads at the end show that it is gone.
+const NO_DATA_FOUND: &str = "P0002";
 /// Operations of a transaction that reads everything at the end.
 const LAST_READS: u64 = 500;
 /// A short wait for a lock is no deadlock; and one that is should not cost a second.
 const DEADLOCK_TIMEOUT: Duration = Duration::from_millis(5);
+/// Nobody holds a lock for so long; a lock that is never given back is not to stop the run.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How a history is made.
 #[derive(Debug, Clone)]
@@ -260,6 +264,7 @@ impl Part {
     ) -> Result<(), RecordError> {
         let mut session = engine.session()?;
         session.set_deadlock_timeout(DEADLOCK_TIMEOUT);
+        session.set_lock_timeout(Some(LOCK_TIMEOUT));
         let mut random =
             Rng::with_seed(shared.plan.seed.wrapping_mul(1 << 20) + u64::from(self.who));
         let most = shared.plan.transactions.unwrap_or(u64::MAX);
@@ -320,8 +325,12 @@ impl Part {
             } else {
                 done.operations.push(operation);
             }
-            if let Err(error) = ran {
-                let state = failed(error)?;
+            let state = match ran {
+                Ok(true) => None,
+                Ok(false) => Some(NO_DATA_FOUND),
+                Err(error) => Some(failed(error)?),
+            };
+            if let Some(state) = state {
                 transaction.rollback()?;
                 *self.recorded.failed.entry(state).or_default() += 1;
                 return Ok(Outcome::Failed(state.to_owned()));
@@ -423,7 +432,9 @@ fn operations<W>(shared: &Shared<'_, W>, random: &mut Rng) -> Vec<Operation> {
 /// The SQLSTATE of an error after which the session goes on.
 fn failed(error: Error) -> Result<&'static str, Error> {
     match error {
-        Error::Deadlock { .. } | Error::Serialization { .. } => Ok(error.sqlstate()),
+        Error::Deadlock { .. } | Error::Serialization { .. } | Error::LockTimeout => {
+            Ok(error.sqlstate())
+        }
         other => Err(other),
     }
 }

@@ -20,6 +20,7 @@ use wal::write::{Inserter, NewRecord};
 
 use super::Transactions;
 use crate::Error;
+use crate::planted::{self, Bug};
 use crate::storage::Storage;
 
 /// The resource manager of both records.
@@ -68,6 +69,11 @@ impl Ending<'_> {
         let time = &self.transactions.time;
         let committing = time.committing();
         let timestamp = time.draw(self.xid);
+        if planted::has(Bug::EndsBeforeItIsLogged) {
+            self.end_in_memory();
+            (0..20).for_each(|_| base::sync::thread::yield_now());
+            return self.log_commit(timestamp, dropped, durability);
+        }
         let logged = self.log_commit(timestamp, dropped, durability);
         match &logged {
             Ok(()) => time.publish(self.xid, self.children, timestamp),

@@ -25,6 +25,7 @@ use snapshot::{ClassicSnapshot, CommitTsSource, SnapshotSource};
 
 use super::status::SessionStatus;
 use crate::Error;
+use crate::planted::{self, Bug};
 use crate::slru::Status;
 use crate::storage::Storage;
 
@@ -254,7 +255,8 @@ impl Time {
     /// Publishes a commit whose record is durable, with its subtransactions, in ascending order.
     pub(crate) fn publish(&self, xid: FullXid, children: &[FullXid], timestamp: TimestampTz) {
         if self.mode != SnapshotMode::Classic {
-            self.publication.publish(&self.table, xid, children, timestamp);
+            let past = if planted::has(Bug::TimestampFromThePast) { 5000 } else { 0 };
+            self.publication.publish(&self.table, xid, children, TimestampTz(timestamp.0 - past));
         }
     }
 
@@ -310,9 +312,18 @@ impl MvccSnapshot<SessionStatus<'_>> for ModeSnapshot<'_> {
         known_committed: bool,
         status: &SessionStatus<'_>,
     ) -> Result<Outcome, Error> {
+        let planted = |outcome| match outcome {
+            Outcome::Running if planted::has(Bug::DirtyRead) => Outcome::Committed,
+            Outcome::Aborted if planted::has(Bug::AbortedIsSeen) => Outcome::Committed,
+            outcome => outcome,
+        };
         match self {
-            ModeSnapshot::Classic(classic) => classic.outcome(xid, known_committed, status),
-            ModeSnapshot::CommitTs(point) => point.outcome(xid, known_committed, status),
+            ModeSnapshot::Classic(classic) => {
+                classic.outcome(xid, known_committed, status).map(planted)
+            }
+            ModeSnapshot::CommitTs(point) => {
+                point.outcome(xid, known_committed, status).map(planted)
+            }
             ModeSnapshot::Mirror(classic, point) => {
                 let by_list = classic.outcome(xid, known_committed, status)?;
                 let by_time = point.outcome(xid, known_committed, status)?;
@@ -330,6 +341,9 @@ impl MvccSnapshot<SessionStatus<'_>> for ModeSnapshot<'_> {
 
 impl RemovalHorizon for ModeHorizon<'_> {
     fn is_removable(&self, ender: Xid) -> bool {
+        if planted::has(Bug::RemovedTooEarly) {
+            return true;
+        }
         match self {
             ModeHorizon::Classic(xid) => xid.is_removable(ender),
             ModeHorizon::CommitTs(point) => point.is_removable(ender),
