@@ -8,8 +8,8 @@ use std::fmt;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// What stands behind `strata` on a right command line.
-const COMMANDS: [&str; 8] =
-    ["waldump", "verify", "controldata", "init", "run", "check", "recover", "dump"];
+const COMMANDS: [&str; 9] =
+    ["waldump", "verify", "controldata", "init", "run", "check", "recover", "dump", "isolation"];
 
 /// A failure, in words for the user.
 #[derive(Debug)]

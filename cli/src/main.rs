@@ -11,6 +11,7 @@ mod dump;
 mod engine_arguments;
 mod failure;
 mod init;
+mod isolation;
 mod memory;
 mod open;
 mod output;
@@ -62,6 +63,7 @@ enum Command {
     Check(check::Arguments),
     Recover(recover::Arguments),
     Dump(dump::Arguments),
+    Isolation(isolation::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Recover(arguments) => recover::run(&arguments),
         Command::Dump(arguments) => dump::run(&arguments),
+        Command::Isolation(arguments) => isolation::run(&arguments),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

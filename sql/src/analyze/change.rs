@@ -1,0 +1,354 @@
+//! INSERT, UPDATE and DELETE analyzed.
+
+use std::rc::Rc;
+
+use sqlparser::ast::{
+    self, AssignmentTarget, ConflictTarget, Expr as Ast, FromTable, OnConflictAction, OnInsert,
+    SelectItem, SetExpr, Statement, TableFactor, TableObject, UpdateTableFromKind,
+};
+
+use super::{Analyzer, Level, Query, Typed};
+use crate::error::{Result, SqlError};
+use crate::expr::Expr;
+use crate::plan::{Change, ChangeKind, ConflictUpdate, JoinKind, OnConflict, Plan};
+use crate::table::{TableDef, ident, object_name};
+use crate::types::{Datum, Type};
+
+/// Columns that get a value.
+type Sets = Vec<(usize, Expr)>;
+
+impl Analyzer<'_, '_, '_> {
+    /// A change, within WITH or alone.
+    pub(super) fn change(&mut self, statement: &Statement) -> Result<Query> {
+        self.levels.push(Level::default());
+        let analyzed = match statement {
+            Statement::Insert(insert) => self.insert(insert),
+            Statement::Update(update) => self.update(update),
+            Statement::Delete(delete) => self.delete(delete),
+            other => Err(SqlError::not_supported(first_words(other))),
+        };
+        self.levels.pop();
+        let (change, columns) = analyzed?;
+        Ok(Query { plan: Plan::Change(Box::new(change)), columns })
+    }
+
+    fn insert(&mut self, insert: &ast::Insert) -> Result<(Change, Vec<(String, Type)>)> {
+        let TableObject::TableName(name) = &insert.table else {
+            return Err(SqlError::not_supported("INSERT into what is no table"));
+        };
+        let name = object_name(name)?;
+        let table = self.table(&name)?;
+        let alias = insert.table_alias.as_ref().map(|alias| ident(&alias.alias));
+        let alias = alias.unwrap_or_else(|| name.clone());
+        let targets = insert
+            .columns
+            .iter()
+            .map(|column| self.target(&table, &object_name(column)?))
+            .collect::<Result<Vec<_>>>()?;
+        let targets = if targets.is_empty() { (0..table.columns.len()).collect() } else { targets };
+        let input =
+            self.source(&table, &targets, insert.source.as_deref(), insert.columns.is_empty())?;
+        let level = self.level()?;
+        let base = level.add_table(&table, alias);
+        let on_conflict = match &insert.on {
+            None => None,
+            Some(OnInsert::OnConflict(written)) => Some(self.on_conflict(&table, written)?),
+            Some(_) => return Err(SqlError::not_supported("ON DUPLICATE KEY UPDATE")),
+        };
+        let (returning, columns) = self.returned(insert.returning.as_deref())?;
+        let kind = ChangeKind::Insert { on_conflict };
+        Ok((Change { table, input, base, kind, returning }, columns))
+    }
+
+    fn target(&self, table: &TableDef, name: &str) -> Result<usize> {
+        table.column(name).ok_or_else(|| {
+            let table = table.name();
+            let message = format!("column \"{name}\" of relation \"{table}\" does not exist");
+            SqlError::new("42703", message)
+        })
+    }
+
+    /// A column's value where none is given.
+    fn default(&mut self, table: &TableDef, column: usize) -> Result<Expr> {
+        let column = &table.columns[column];
+        let Some(default) = column.default.as_ref().filter(|_| !column.is_generated) else {
+            return Ok(Expr::Const(Datum::Null));
+        };
+        // It sees no column.
+        self.levels.push(Level { no_aggregates: Some("DEFAULT expressions"), ..Level::default() });
+        let typed = self.expr(default);
+        self.levels.pop();
+        Ok(self.assign(typed?, column.of, column.modifier, &column.name)?.expr)
+    }
+
+    fn assigned(&self, table: &TableDef, column: usize, typed: Typed) -> Result<Expr> {
+        let def = &table.columns[column];
+        if def.is_generated {
+            let name = &def.name;
+            let message = format!("cannot insert a non-DEFAULT value into column \"{name}\"");
+            let detail = format!("Column \"{name}\" is a generated column.");
+            return Err(SqlError::new("428C9", message).detail(detail));
+        }
+        Ok(self.assign(typed, def.of, def.modifier, &def.name)?.expr)
+    }
+
+    /// The rows to be inserted, in the order of the columns.
+    fn source(
+        &mut self,
+        table: &Rc<TableDef>,
+        targets: &[usize],
+        source: Option<&ast::Query>,
+        may_be_short: bool,
+    ) -> Result<Plan> {
+        let place = |values: Vec<Expr>, analyzer: &mut Self| -> Result<Vec<Expr>> {
+            let mut row = Vec::with_capacity(table.columns.len());
+            for column in 0..table.columns.len() {
+                let given = targets.iter().take(values.len()).position(|target| *target == column);
+                row.push(match given {
+                    Some(at) => values[at].clone(),
+                    None => analyzer.default(table, column)?,
+                });
+            }
+            Ok(row)
+        };
+        let check_width = |width: usize| {
+            if width > targets.len() {
+                return Err(SqlError::syntax("INSERT has more expressions than target columns"));
+            }
+            if width < targets.len() && !may_be_short {
+                return Err(SqlError::syntax("INSERT has more target columns than expressions"));
+            }
+            Ok(())
+        };
+        let Some(source) = source else {
+            return Ok(Plan::Values(vec![place(Vec::new(), self)?]));
+        };
+        let is_plain =
+            source.with.is_none() && source.order_by.is_none() && source.limit_clause.is_none();
+        if let (SetExpr::Values(values), true) = (&*source.body, is_plain) {
+            let mut rows = Vec::with_capacity(values.rows.len());
+            for row in &values.rows {
+                check_width(row.content.len())?;
+                let mut exprs = Vec::with_capacity(row.content.len());
+                for (value, target) in row.content.iter().zip(targets) {
+                    if is_default(value) {
+                        exprs.push(self.default(table, *target)?);
+                        continue;
+                    }
+                    self.levels.push(Level { no_aggregates: Some("VALUES"), ..Level::default() });
+                    let typed = self.expr(value);
+                    self.levels.pop();
+                    exprs.push(self.assigned(table, *target, typed?)?);
+                }
+                rows.push(place(exprs, self)?);
+            }
+            return Ok(Plan::Values(rows));
+        }
+        // The query is one of its own, beside this level.
+        let level = self.levels.pop();
+        let query = self.query(source);
+        self.levels.extend(level);
+        let Query { plan, columns } = query?;
+        check_width(columns.len())?;
+        let mut exprs = Vec::with_capacity(columns.len());
+        for ((at, (_, of)), target) in columns.iter().enumerate().zip(targets) {
+            exprs.push(self.assigned(table, *target, Typed::new(Expr::column(at), *of))?);
+        }
+        Ok(Plan::Project { input: Box::new(plan), exprs: place(exprs, self)? })
+    }
+
+    fn on_conflict(
+        &mut self,
+        table: &Rc<TableDef>,
+        written: &ast::OnConflict,
+    ) -> Result<OnConflict> {
+        let arbiter = match &written.conflict_target {
+            None => None,
+            Some(ConflictTarget::Columns(names)) => {
+                let mut wanted = Vec::new();
+                for name in names {
+                    let name = ident(name);
+                    wanted.push(table.column(&name).ok_or_else(|| {
+                        SqlError::new("42703", format!("column \"{name}\" does not exist"))
+                    })?);
+                }
+                let is_meant = |columns: &[usize]| {
+                    columns.iter().all(|column| wanted.contains(column))
+                        && wanted.iter().all(|column| columns.contains(column))
+                };
+                let found = table.uniques.iter().position(|unique| is_meant(&unique.columns));
+                Some(found.ok_or_else(|| {
+                    SqlError::new(
+                        "42P10",
+                        "there is no unique or exclusion constraint matching the ON CONFLICT specification",
+                    )
+                })?)
+            }
+            Some(ConflictTarget::OnConstraint(name)) => {
+                let name = object_name(name)?;
+                let found = table.uniques.iter().position(|unique| unique.name == name);
+                Some(found.ok_or_else(|| {
+                    let message = format!(
+                        "constraint \"{name}\" for table \"{}\" does not exist",
+                        table.name()
+                    );
+                    SqlError::new("42704", message)
+                })?)
+            }
+        };
+        let update = match &written.action {
+            OnConflictAction::DoNothing => None,
+            OnConflictAction::DoUpdate(_) if arbiter.is_none() => {
+                return Err(SqlError::syntax(
+                    "ON CONFLICT DO UPDATE requires inference specification or constraint name",
+                ));
+            }
+            OnConflictAction::DoUpdate(update) => {
+                let columns =
+                    table.columns.iter().map(|column| (column.name.clone(), column.of)).collect();
+                let level = self.level()?;
+                level.add("excluded".to_owned(), columns, None);
+                if let Some(excluded) = level.entries.last_mut() {
+                    excluded.is_qualified_only = true;
+                }
+                let sets = self.sets(table, &update.assignments)?;
+                let condition = match &update.selection {
+                    Some(selection) => Some(self.condition_in(selection, "WHERE")?),
+                    None => None,
+                };
+                // RETURNING has no EXCLUDED.
+                let level = self.level()?;
+                if let Some(excluded) = level.entries.pop() {
+                    level.width = excluded.base;
+                }
+                Some(ConflictUpdate { sets, condition })
+            }
+        };
+        Ok(OnConflict { arbiter, update })
+    }
+
+    fn sets(&mut self, table: &Rc<TableDef>, assignments: &[ast::Assignment]) -> Result<Sets> {
+        let before = self.level()?.no_aggregates.replace("UPDATE");
+        let sets = self.sets_of(table, assignments);
+        self.level()?.no_aggregates = before;
+        sets
+    }
+
+    fn sets_of(&mut self, table: &Rc<TableDef>, assignments: &[ast::Assignment]) -> Result<Sets> {
+        let mut sets = Vec::new();
+        let mut set = |analyzer: &mut Self, name: &ast::ObjectName, value: &Ast| -> Result<()> {
+            let column = analyzer.target(table, &object_name(name)?)?;
+            if sets.iter().any(|(before, _)| *before == column) {
+                let name = &table.columns[column].name;
+                let message = format!("multiple assignments to same column \"{name}\"");
+                return Err(SqlError::syntax(message));
+            }
+            let expr = if is_default(value) {
+                analyzer.default(table, column)?
+            } else {
+                let typed = analyzer.expr(value)?;
+                analyzer.assigned(table, column, typed)?
+            };
+            sets.push((column, expr));
+            Ok(())
+        };
+        for assignment in assignments {
+            match (&assignment.target, &assignment.value) {
+                (AssignmentTarget::ColumnName(name), value) => set(self, name, value)?,
+                (AssignmentTarget::Tuple(names), Ast::Tuple(values))
+                    if names.len() == values.len() =>
+                {
+                    for (name, value) in names.iter().zip(values) {
+                        set(self, name, value)?;
+                    }
+                }
+                _ => return Err(SqlError::not_supported(format!("SET {assignment}"))),
+            }
+        }
+        Ok(sets)
+    }
+
+    /// The table that is changed, as the first relation of the level, joined with the others.
+    fn target_and(
+        &mut self,
+        target: &ast::TableWithJoins,
+        others: Option<&[ast::TableWithJoins]>,
+        selection: Option<&Ast>,
+    ) -> Result<(Rc<TableDef>, Plan)> {
+        let TableFactor::Table { name, alias, .. } = &target.relation else {
+            return Err(SqlError::not_supported(format!("a change of {}", target.relation)));
+        };
+        if !target.joins.is_empty() {
+            return Err(SqlError::syntax("syntax error at or near \"JOIN\""));
+        }
+        let name = object_name(name)?;
+        let table = self.table(&name)?;
+        let alias = alias.as_ref().map_or(name, |alias| ident(&alias.name));
+        self.level()?.add_table(&table, alias);
+        let mut plan = Plan::Scan(Rc::clone(&table));
+        if let Some(others) = others {
+            let width = self.level()?.width;
+            let right = Box::new(self.from(others)?);
+            let widths = [width, self.level()?.width - width];
+            let left = Box::new(plan);
+            plan = Plan::Join { kind: JoinKind::Inner, left, right, on: None, base: 0, widths };
+        }
+        if let Some(selection) = selection {
+            let condition = self.condition_in(selection, "WHERE")?;
+            plan = Plan::Filter { input: Box::new(plan), condition };
+        }
+        Ok((table, plan))
+    }
+
+    fn update(&mut self, update: &ast::Update) -> Result<(Change, Vec<(String, Type)>)> {
+        let from = match &update.from {
+            None => None,
+            Some(UpdateTableFromKind::AfterSet(from)) => Some(from.as_slice()),
+            Some(_) => return Err(SqlError::not_supported("UPDATE with FROM before SET")),
+        };
+        let selection = update.selection.as_ref();
+        let (table, input) = self.target_and(&update.table, from, selection)?;
+        let sets = self.sets(&table, &update.assignments)?;
+        let (returning, columns) = self.returned(update.returning.as_deref())?;
+        let kind = ChangeKind::Update { sets };
+        Ok((Change { table, input, base: 0, kind, returning }, columns))
+    }
+
+    fn delete(&mut self, delete: &ast::Delete) -> Result<(Change, Vec<(String, Type)>)> {
+        let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
+        let [target] = from.as_slice() else {
+            return Err(SqlError::not_supported("DELETE from several tables"));
+        };
+        let selection = delete.selection.as_ref();
+        let (table, input) = self.target_and(target, delete.using.as_deref(), selection)?;
+        let (returning, columns) = self.returned(delete.returning.as_deref())?;
+        Ok((Change { table, input, base: 0, kind: ChangeKind::Delete, returning }, columns))
+    }
+
+    #[expect(clippy::type_complexity, reason = "expressions, and the columns that a client gets")]
+    fn returned(
+        &mut self,
+        written: Option<&[SelectItem]>,
+    ) -> Result<(Option<Vec<Expr>>, Vec<(String, Type)>)> {
+        match written {
+            None => Ok((None, Vec::new())),
+            Some(written) => {
+                let (exprs, columns) = self.returning(written)?;
+                Ok((Some(exprs), columns))
+            }
+        }
+    }
+}
+
+/// Whether a value is the word DEFAULT.
+fn is_default(value: &Ast) -> bool {
+    matches!(value, Ast::Identifier(name)
+        if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default"))
+}
+
+/// A statement by the word that it begins with.
+fn first_words(statement: &Statement) -> String {
+    let text = statement.to_string();
+    let words: Vec<&str> = text.split_whitespace().take(2).collect();
+    words.join(" ")
+}

@@ -1,0 +1,216 @@
+//! Foreign keys: what a change leaves to be checked when its statement is over, as queries of the tables.
+//!
+//! ```text
+//! child inserted, or its key changed     the parent must be there: it is locked FOR KEY SHARE
+//! parent deleted, or its key changed     no child may be left (NO ACTION, RESTRICT), or children are deleted or changed, too
+//! ```
+//!
+//! Invariant: keys with a null refer to nothing. Source: `ri_triggers.c`.
+
+use std::rc::Rc;
+
+use engine::Transaction;
+
+use super::key_text;
+use crate::backend::{Answer, Backend};
+use crate::error::{Result, SqlError};
+use crate::table::{Action, ForeignKey, TableDef, quoted};
+use crate::types::Datum;
+
+/// What is to be checked.
+#[derive(Debug)]
+pub(crate) enum Check {
+    /// A child's row must have its parent.
+    Parent { child: Rc<TableDef>, key: usize, values: Vec<Datum> },
+    /// A parent's row was deleted, or got these other values.
+    Children { parent: Rc<TableDef>, old: Vec<Datum>, new: Option<Vec<Datum>> },
+}
+
+impl Check {
+    pub(crate) fn of_insert(table: &Rc<TableDef>, row: &[Datum]) -> Vec<Check> {
+        let key = |(number, key): (usize, &ForeignKey)| {
+            let values: Vec<Datum> =
+                key.columns.iter().map(|column| row[*column].clone()).collect();
+            let has_null = values.iter().any(Datum::is_null);
+            (!has_null).then(|| Check::Parent { child: Rc::clone(table), key: number, values })
+        };
+        table.foreign_keys.iter().enumerate().filter_map(key).collect()
+    }
+
+    pub(crate) fn of_update(table: &Rc<TableDef>, old: &[Datum], new: &[Datum]) -> Vec<Check> {
+        let is_changed = |columns: &[usize]| {
+            columns.iter().any(|at| old[*at].sort_order(&new[*at], table.columns[*at].of).is_ne())
+        };
+        let mut checks = Check::of_insert(table, new);
+        checks.retain(|check| match check {
+            Check::Parent { key, .. } => is_changed(&table.foreign_keys[*key].columns),
+            Check::Children { .. } => true,
+        });
+        if table.uniques.iter().any(|unique| is_changed(&unique.columns)) {
+            let (old, new) = (old.to_vec(), Some(new.to_vec()));
+            checks.push(Check::Children { parent: Rc::clone(table), old, new });
+        }
+        checks
+    }
+
+    pub(crate) fn of_delete(table: &Rc<TableDef>, row: &[Datum]) -> Vec<Check> {
+        if table.uniques.is_empty() {
+            return Vec::new();
+        }
+        vec![Check::Children { parent: Rc::clone(table), old: row.to_vec(), new: None }]
+    }
+
+    /// Whether it waits for the end of the transaction.
+    pub(crate) fn is_deferred(&self) -> bool {
+        match self {
+            Check::Parent { child, key, .. } => child.foreign_keys[*key].is_deferred,
+            Check::Children { .. } => false,
+        }
+    }
+
+    /// Makes the check.
+    pub(crate) fn run<'e>(
+        &self,
+        backend: &mut Backend<'_, 'e>,
+        transaction: &mut Transaction<'_, 'e>,
+    ) -> Result<()> {
+        match self {
+            Check::Parent { child, key, values } => {
+                let key = &child.foreign_keys[*key];
+                let names = key.parent_columns.iter().map(String::as_str);
+                let query = format!(
+                    "SELECT 1 FROM {} x WHERE {} FOR KEY SHARE OF x",
+                    quoted(&key.parent),
+                    condition(names, values)
+                );
+                if !has_rows(backend.internal(transaction, &query)?) {
+                    let columns =
+                        key.columns.iter().map(|column| child.columns[*column].name.as_str());
+                    let names: Vec<&str> = columns.collect();
+                    let message = format!(
+                        "insert or update on table \"{}\" violates foreign key constraint \"{}\"",
+                        child.name(),
+                        key.name
+                    );
+                    return Err(SqlError::new("23503", message).detail(format!(
+                        "Key {} is not present in table \"{}\".",
+                        key_text(&names, values),
+                        key.parent
+                    )));
+                }
+                Ok(())
+            }
+            Check::Children { parent, old, new } => {
+                for table in transaction.tables() {
+                    if table
+                        .definition()
+                        .is_none_or(|definition| !definition.text.contains("FOREIGN KEY"))
+                    {
+                        continue;
+                    }
+                    let child = TableDef::of(table)?;
+                    for key in child.foreign_keys.iter().filter(|key| key.parent == parent.name()) {
+                        children(parent, &child, key, old, new.as_deref(), backend, transaction)?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What becomes of a parent's children.
+fn children<'e>(
+    parent: &TableDef,
+    child: &TableDef,
+    key: &ForeignKey,
+    old: &[Datum],
+    new: Option<&[Datum]>,
+    backend: &mut Backend<'_, 'e>,
+    transaction: &mut Transaction<'_, 'e>,
+) -> Result<()> {
+    let places: Vec<usize> =
+        key.parent_columns.iter().filter_map(|name| parent.column(name)).collect();
+    let of = |row: &[Datum]| -> Vec<Datum> { places.iter().map(|at| row[*at].clone()).collect() };
+    let old = of(old);
+    let new = new.map(of);
+    if let Some(new) = &new {
+        let pairs = old.iter().zip(new).zip(&places);
+        if pairs
+            .into_iter()
+            .all(|((old, new), at)| old.sort_order(new, parent.columns[*at].of).is_eq())
+        {
+            return Ok(());
+        }
+    }
+    if old.iter().any(Datum::is_null) {
+        return Ok(());
+    }
+    let names: Vec<&str> =
+        key.columns.iter().map(|column| child.columns[*column].name.as_str()).collect();
+    let (table, condition) = (quoted(child.name()), condition(names.iter().copied(), &old));
+    let action = if new.is_some() { key.on_update } else { key.on_delete };
+    let sets = |values: &[Datum]| {
+        let set = |(name, value): (&&str, &Datum)| format!("{} = {}", quoted(name), literal(value));
+        let sets: Vec<String> = names.iter().zip(values).map(set).collect();
+        format!("UPDATE {table} SET {} WHERE {condition}", sets.join(", "))
+    };
+    match (action, &new) {
+        (Action::Nothing | Action::Restrict, _) => {
+            // Another row may have taken the parent's place.
+            if action == Action::Nothing {
+                let names = key.parent_columns.iter().map(String::as_str);
+                let condition = self::condition(names, &old);
+                let query = format!("SELECT 1 FROM {} x WHERE {condition}", quoted(parent.name()));
+                if has_rows(backend.internal(transaction, &query)?) {
+                    return Ok(());
+                }
+            }
+            let query = format!("SELECT 1 FROM {table} x WHERE {condition} FOR KEY SHARE OF x");
+            if !has_rows(backend.internal(transaction, &query)?) {
+                return Ok(());
+            }
+            let message = format!(
+                "update or delete on table \"{}\" violates foreign key constraint \"{}\" on table \"{}\"",
+                parent.name(),
+                key.name,
+                child.name()
+            );
+            let names: Vec<&str> = key.parent_columns.iter().map(String::as_str).collect();
+            Err(SqlError::new("23503", message).detail(format!(
+                "Key {} is still referenced from table \"{}\".",
+                key_text(&names, &old),
+                child.name()
+            )))
+        }
+        (Action::Cascade, Some(new)) => backend.internal(transaction, &sets(new)).map(drop),
+        (Action::Cascade, None) => {
+            let query = format!("DELETE FROM {table} WHERE {condition}");
+            backend.internal(transaction, &query).map(drop)
+        }
+        (Action::SetNull, _) => {
+            let nulls = vec![Datum::Null; names.len()];
+            backend.internal(transaction, &sets(&nulls)).map(drop)
+        }
+    }
+}
+
+fn has_rows(answer: Answer) -> bool {
+    answer.rows.is_some_and(|(_, rows)| !rows.is_empty())
+}
+
+fn condition<'a>(names: impl Iterator<Item = &'a str>, values: &[Datum]) -> String {
+    let parts: Vec<String> = names
+        .zip(values)
+        .map(|(name, value)| format!("{} = {}", quoted(name), literal(value)))
+        .collect();
+    parts.join(" AND ")
+}
+
+/// A value as an untyped literal.
+fn literal(value: &Datum) -> String {
+    match value.text() {
+        Some(text) => format!("'{}'", text.replace('\'', "''")),
+        None => "NULL".to_owned(),
+    }
+}

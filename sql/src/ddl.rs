@@ -1,0 +1,401 @@
+//! Tables made, changed and dropped.
+//!
+//! Invariants: a table that gets another definition is made anew and its rows are copied, by the transaction that changes
+//! it. A foreign key refers to columns that are unique.
+
+use engine::Transaction;
+use sqlparser::ast::{self, AlterTableOperation, ObjectType, Statement};
+
+use crate::backend::{Answer, Backend};
+use crate::error::{Result, SqlError};
+use crate::exec::cursor::stored_row;
+use crate::table::{Parts, TableDef, Unique, ident, object_name};
+use crate::types::{Datum, Modifier, StoredRow, Type};
+
+impl<'e> Backend<'_, 'e> {
+    /// What makes, changes or drops tables; `None` if the statement is no such one.
+    pub(crate) fn definition(
+        &mut self,
+        transaction: &mut Transaction<'_, 'e>,
+        statement: &Statement,
+    ) -> Result<Option<Answer>> {
+        let tag = match statement {
+            Statement::CreateTable(create) => {
+                self.refuse_read_only("CREATE TABLE")?;
+                return self.create(transaction, create).map(Some);
+            }
+            Statement::Drop {
+                object_type: ObjectType::Table, if_exists, names, cascade, ..
+            } => {
+                self.refuse_read_only("DROP TABLE")?;
+                self.drop_tables(transaction, names, *if_exists, *cascade)?;
+                "DROP TABLE"
+            }
+            Statement::Truncate(truncate) => {
+                self.refuse_read_only("TRUNCATE TABLE")?;
+                for target in &truncate.table_names {
+                    let name = object_name(&target.name)?;
+                    let table = transaction.table(&name)?;
+                    let definition = table.definition().cloned();
+                    let columns = table.columns().to_vec();
+                    drop(table);
+                    transaction.drop_table(&name)?;
+                    transaction.create_defined_table(&name, &columns, definition.as_ref())?;
+                }
+                "TRUNCATE TABLE"
+            }
+            Statement::AlterTable(alter) => {
+                self.refuse_read_only("ALTER TABLE")?;
+                let name = object_name(&alter.name)?;
+                for operation in &alter.operations {
+                    self.alter(transaction, &name, operation)?;
+                }
+                "ALTER TABLE"
+            }
+            Statement::CreateIndex(create) => {
+                self.refuse_read_only("CREATE INDEX")?;
+                self.create_index(transaction, create)?;
+                "CREATE INDEX"
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Answer::tag(tag)))
+    }
+
+    fn refuse_read_only(&self, what: &str) -> Result<()> {
+        if self.state.settings.read_only {
+            let message = format!("cannot execute {what} in a read-only transaction");
+            return Err(SqlError::new("25006", message));
+        }
+        Ok(())
+    }
+
+    fn create(
+        &mut self,
+        transaction: &mut Transaction<'_, 'e>,
+        create: &ast::CreateTable,
+    ) -> Result<Answer> {
+        for (is_there, what) in [
+            (create.temporary, "CREATE TEMPORARY TABLE"),
+            (create.inherits.is_some(), "INHERITS"),
+            (create.partition_by.is_some(), "PARTITION BY"),
+            (create.partition_of.is_some(), "PARTITION OF"),
+            (create.like.is_some(), "LIKE"),
+        ] {
+            if is_there {
+                return Err(SqlError::not_supported(what));
+            }
+        }
+        let name = object_name(&create.name)?;
+        if create.if_not_exists && transaction.table(&name).is_ok() {
+            let message = format!("relation \"{name}\" already exists, skipping");
+            self.notice("NOTICE", "42P07", message);
+            return Ok(Answer::tag("CREATE TABLE"));
+        }
+        if let Some(query) = &create.query {
+            return self.create_as(transaction, &name, query);
+        }
+        let mut parts = Parts::of(create)?;
+        self.resolve_foreign_keys(transaction, &name, &mut parts)?;
+        let definition = parts.definition(&name);
+        transaction.create_defined_table(&name, &parts.stored_columns()?, Some(&definition))?;
+        // Defaults and checks that make no sense are found now.
+        self.check_rules(transaction, &name)?;
+        Ok(Answer::tag("CREATE TABLE"))
+    }
+
+    fn create_as(
+        &mut self,
+        transaction: &mut Transaction<'_, 'e>,
+        name: &str,
+        query: &ast::Query,
+    ) -> Result<Answer> {
+        let statement = Statement::Query(Box::new(query.clone()));
+        let (columns, rows) = self.rows_of(transaction, &statement)?;
+        let mut parts = Parts::default();
+        for (column, of) in &columns {
+            let of = if *of == Type::Unknown { Type::Text } else { *of };
+            parts.add_column(column, of);
+        }
+        let definition = parts.definition(name);
+        let table =
+            transaction.create_defined_table(name, &parts.stored_columns()?, Some(&definition))?;
+        let types: Vec<Type> = columns.iter().map(|(_, of)| *of).collect();
+        transaction.begin_command()?;
+        for row in &rows {
+            let stored = StoredRow::new(row, &types);
+            table.insert(transaction, &stored.values()?)?;
+        }
+        transaction.end_command();
+        Ok(Answer::tag(&format!("SELECT {}", rows.len())))
+    }
+
+    /// Finds the columns that foreign keys refer to.
+    fn resolve_foreign_keys(
+        &self,
+        transaction: &mut Transaction<'_, 'e>,
+        name: &str,
+        parts: &mut Parts,
+    ) -> Result<()> {
+        let mut keys = std::mem::take(&mut parts.foreign_keys);
+        for key in &mut keys {
+            let (parent_columns, uniques) = if key.parent == name {
+                (parts.columns.clone(), parts.uniques.clone())
+            } else {
+                let parent = self.database.table(transaction, &key.parent)?;
+                (parent.columns.clone(), parent.uniques.clone())
+            };
+            let names_of = |unique: &Unique| -> Vec<String> {
+                unique.columns.iter().map(|column| parent_columns[*column].name.clone()).collect()
+            };
+            if key.parent_columns.is_empty() {
+                let primary = uniques.iter().find(|unique| unique.is_primary).ok_or_else(|| {
+                    let message =
+                        format!("there is no primary key for referenced table \"{}\"", key.parent);
+                    SqlError::new("42704", message)
+                })?;
+                key.parent_columns = names_of(primary);
+            }
+            for column in &key.parent_columns {
+                if !parent_columns.iter().any(|known| known.name == *column) {
+                    let message = format!(
+                        "column \"{column}\" referenced in foreign key constraint does not exist"
+                    );
+                    return Err(SqlError::new("42703", message));
+                }
+            }
+            let is_meant = |unique: &Unique| {
+                let names = names_of(unique);
+                names.len() == key.parent_columns.len()
+                    && names.iter().all(|name| key.parent_columns.contains(name))
+            };
+            if !uniques.iter().any(is_meant) {
+                let message = format!(
+                    "there is no unique constraint matching given keys for referenced table \"{}\"",
+                    key.parent
+                );
+                return Err(SqlError::new("42830", message));
+            }
+            if key.columns.len() != key.parent_columns.len() {
+                let message =
+                    "number of referencing and referenced columns for foreign key disagree";
+                return Err(SqlError::new("42830", message));
+            }
+        }
+        parts.foreign_keys = keys;
+        Ok(())
+    }
+
+    fn drop_tables(
+        &mut self,
+        transaction: &mut Transaction<'_, 'e>,
+        names: &[ast::ObjectName],
+        if_exists: bool,
+        cascade: bool,
+    ) -> Result<()> {
+        let names = names.iter().map(object_name).collect::<Result<Vec<_>>>()?;
+        for name in &names {
+            if transaction.table(name).is_err() {
+                let message = format!("table \"{name}\" does not exist");
+                if !if_exists {
+                    return Err(SqlError::new("42P01", message));
+                }
+                self.notice("NOTICE", "00000", format!("{message}, skipping"));
+                continue;
+            }
+            for other in transaction.tables() {
+                if names.contains(&other.name().to_owned()) {
+                    continue;
+                }
+                let child = TableDef::of(other)?;
+                let Some(key) = child.foreign_keys.iter().find(|key| key.parent == *name) else {
+                    continue;
+                };
+                if cascade {
+                    return Err(SqlError::not_supported(
+                        "DROP TABLE CASCADE of a referenced table",
+                    ));
+                }
+                let detail = format!(
+                    "constraint {} on table {} depends on table {name}",
+                    key.name,
+                    child.name()
+                );
+                let message =
+                    format!("cannot drop table {name} because other objects depend on it");
+                let hint = "Use DROP ... CASCADE to drop the dependent objects too.";
+                return Err(SqlError::new("2BP01", message).detail(detail).hint(hint));
+            }
+        }
+        for name in &names {
+            if transaction.table(name).is_ok() {
+                transaction.drop_table(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn alter(
+        &mut self,
+        transaction: &mut Transaction<'_, 'e>,
+        name: &str,
+        operation: &AlterTableOperation,
+    ) -> Result<()> {
+        let old = self.database.table(transaction, name)?;
+        let mut parts = old.parts();
+        let mut added = None;
+        match operation {
+            AlterTableOperation::AddConstraint { constraint, .. } => {
+                parts.constraint(name, constraint)?;
+                self.resolve_foreign_keys(transaction, name, &mut parts)?;
+            }
+            AlterTableOperation::AddColumn { column_def, if_not_exists: false, .. } => {
+                added = Some(parts.columns.len());
+                parts.add_defined_column(name, column_def)?;
+            }
+            // A fill factor changes no result.
+            AlterTableOperation::SetOptionsParens { .. } => return Ok(()),
+            other => return Err(SqlError::not_supported(format!("ALTER TABLE {other}"))),
+        }
+        self.remake(transaction, &old, &parts, added)
+    }
+
+    fn create_index(
+        &mut self,
+        transaction: &mut Transaction<'_, 'e>,
+        create: &ast::CreateIndex,
+    ) -> Result<()> {
+        let table = object_name(&create.table_name)?;
+        let old = self.database.table(transaction, &table)?;
+        let mut parts = old.parts();
+        let columns = parts.index_columns(&create.columns)?;
+        if !create.unique {
+            // It would change no result.
+            return Ok(());
+        }
+        if create.predicate.is_some() {
+            return Err(SqlError::not_supported("a unique index with WHERE"));
+        }
+        let name = create.name.as_ref().map(object_name).transpose()?;
+        let name = name.unwrap_or_else(|| {
+            let names = columns.iter().map(|column| parts.columns[*column].name.as_str());
+            format!("{table}_{}_idx", names.collect::<Vec<_>>().join("_"))
+        });
+        parts.add_unique(&table, Some(name), columns, false)?;
+        self.remake(transaction, &old, &parts, None)
+    }
+
+    /// Makes a table anew with another definition, and copies its rows.
+    fn remake(
+        &mut self,
+        transaction: &mut Transaction<'_, 'e>,
+        old: &TableDef,
+        parts: &Parts,
+        added: Option<usize>,
+    ) -> Result<()> {
+        let name = old.name().to_owned();
+        let mut rows = Vec::new();
+        transaction.begin_command()?;
+        let mut pages = old.table.scan_pages(transaction)?;
+        while let Some(page) = pages.next_page(transaction)? {
+            for row in &page {
+                let mut row = stored_row(old, row)?;
+                row.truncate(old.columns.len());
+                rows.push(row);
+            }
+        }
+        transaction.end_command();
+        transaction.drop_table(&name)?;
+        let definition = parts.definition(&name);
+        let table =
+            transaction.create_defined_table(&name, &parts.stored_columns()?, Some(&definition))?;
+        let def = TableDef::of(table)?;
+        if let Some(at) = added {
+            self.fill_added(transaction, &def, at, &mut rows)?;
+        }
+        self.check_rows(transaction, &def, &mut rows)?;
+        let types = def.types();
+        transaction.begin_command()?;
+        for row in &rows {
+            let stored = StoredRow::new(row, &types);
+            def.table.insert(transaction, &stored.values()?)?;
+        }
+        transaction.end_command();
+        Ok(())
+    }
+
+    /// Whether no two rows have the same unique key.
+    pub(crate) fn check_unique(def: &TableDef, rows: &[Vec<Datum>]) -> Result<()> {
+        for unique in &def.uniques {
+            let mut keys: Vec<Vec<&Datum>> = rows
+                .iter()
+                .map(|row| unique.columns.iter().map(|column| &row[*column]).collect())
+                .filter(|key: &Vec<&Datum>| !key.iter().any(|value| value.is_null()))
+                .collect();
+            let order = |one: &Vec<&Datum>, other: &Vec<&Datum>| {
+                let pairs = one.iter().zip(other).zip(&unique.columns);
+                let mut orders = pairs
+                    .into_iter()
+                    .map(|((one, other), column)| one.sort_order(other, def.columns[*column].of));
+                orders.find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
+            };
+            keys.sort_by(order);
+            if let Some(pair) = keys.windows(2).find(|pair| order(&pair[0], &pair[1]).is_eq()) {
+                let names: Vec<&str> = unique
+                    .columns
+                    .iter()
+                    .map(|column| def.columns[*column].name.as_str())
+                    .collect();
+                let values: Vec<Datum> = pair[0].iter().map(|value| (*value).clone()).collect();
+                let key = crate::constraint::key_text(&names, &values);
+                let message = format!("could not create unique index \"{}\"", unique.name);
+                return Err(
+                    SqlError::new("23505", message).detail(format!("Key {key} is duplicated."))
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+impl TableDef {
+    /// What its definition says.
+    fn parts(&self) -> Parts {
+        Parts {
+            columns: self.columns.clone(),
+            uniques: self.uniques.clone(),
+            checks: self.checks.clone(),
+            foreign_keys: self.foreign_keys.clone(),
+        }
+    }
+}
+
+impl Parts {
+    fn add_column(&mut self, name: &str, of: Type) {
+        self.columns.push(crate::table::ColumnDef {
+            name: name.to_owned(),
+            of,
+            modifier: Modifier::None,
+            not_null: false,
+            default: None,
+            is_generated: false,
+        });
+    }
+
+    /// A column as `CREATE TABLE` and `ADD COLUMN` define it.
+    fn add_defined_column(&mut self, table: &str, column: &ast::ColumnDef) -> Result<()> {
+        let name = ident(&column.name);
+        if self.columns.iter().any(|known| known.name == name) {
+            let message = format!("column \"{name}\" of relation \"{table}\" already exists");
+            return Err(SqlError::new("42701", message));
+        }
+        let (of, modifier) = crate::table::data_type(&column.data_type)?;
+        self.add_column(&name, of);
+        let at = self.columns.len() - 1;
+        self.columns[at].modifier = modifier;
+        for option in &column.options {
+            self.column_option(table, at, option.name.as_ref().map(ident), &option.option)?;
+        }
+        Ok(())
+    }
+}

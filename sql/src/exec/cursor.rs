@@ -1,0 +1,400 @@
+//! Nodes that give one row after the other.
+//!
+//! Invariant: a row is asked for only when it is wanted: a limit above row locks has no more rows locked than it gives.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use engine::PageScan;
+
+use super::recheck::lock_rows;
+use super::{Exec, Row, aggregate, change};
+use crate::error::{Result, SqlError};
+use crate::expr::{Expr, Rows};
+use crate::plan::{JoinKind, Plan, RowMark, SetKind};
+use crate::table::TableDef;
+use crate::types::{Datum, Type};
+
+/// A node that gives rows.
+pub(crate) enum Cursor<'p> {
+    Ready(std::vec::IntoIter<Row>),
+    Shared(Rc<Vec<Row>>, usize),
+    Scan {
+        table: &'p TableDef,
+        pages: PageScan,
+        rows: VecDeque<Row>,
+    },
+    Values(std::slice::Iter<'p, Vec<Expr>>),
+    Series {
+        next: Option<i64>,
+        to: i64,
+        step: i64,
+        of: Type,
+    },
+    Filter {
+        input: Box<Cursor<'p>>,
+        condition: &'p Expr,
+    },
+    Lock {
+        input: Box<Cursor<'p>>,
+        below: &'p Plan,
+        marks: &'p [RowMark],
+    },
+    Project {
+        input: Box<Cursor<'p>>,
+        exprs: &'p [Expr],
+    },
+    ProjectSeries {
+        input: Box<Cursor<'p>>,
+        exprs: &'p [Expr],
+        series: &'p [(usize, Plan)],
+        rows: VecDeque<Row>,
+    },
+    Limit {
+        input: Box<Cursor<'p>>,
+        skip: u64,
+        left: Option<u64>,
+    },
+    Trim {
+        input: Box<Cursor<'p>>,
+        width: usize,
+    },
+}
+
+impl<'p> Cursor<'p> {
+    /// Begins a node.
+    pub(crate) fn open(
+        plan: &'p Plan,
+        exec: &mut Exec<'_, '_, '_, '_>,
+        outer: Option<&Rows<'_>>,
+    ) -> Result<Cursor<'p>> {
+        let nothing = Rows { row: &[], outer };
+        let boxed = |plan: &'p Plan, exec: &mut Exec<'_, '_, '_, '_>| {
+            Cursor::open(plan, exec, outer).map(Box::new)
+        };
+        Ok(match plan {
+            Plan::One => Cursor::Ready(vec![Vec::new()].into_iter()),
+            Plan::Values(rows) => Cursor::Values(rows.iter()),
+            Plan::Scan(table) => {
+                let pages = table.table.scan_pages(exec.transaction)?;
+                Cursor::Scan { table, pages, rows: VecDeque::new() }
+            }
+            Plan::Series { of, from, to, step } => {
+                let from = from.eval(exec, &nothing)?.int();
+                let to = to.eval(exec, &nothing)?.int();
+                let step = match step {
+                    Some(step) => step.eval(exec, &nothing)?.int(),
+                    None => Some(1),
+                };
+                if step == Some(0) {
+                    return Err(SqlError::new("22023", "step size cannot equal zero"));
+                }
+                match (from, to, step) {
+                    (Some(from), Some(to), Some(step)) => {
+                        Cursor::Series { next: Some(from), to, step, of: *of }
+                    }
+                    _ => Cursor::Series { next: None, to: 0, step: 1, of: *of },
+                }
+            }
+            Plan::Cte(number) => Cursor::Shared(exec.cte(*number)?, 0),
+            Plan::Derived(plan) => Cursor::open(plan, exec, outer)?,
+            Plan::Join { kind, left, right, on, base, widths } => {
+                let join = Join { kind: *kind, on: on.as_ref(), base: *base, widths: *widths };
+                Cursor::Ready(join.rows(left, right, exec, outer)?.into_iter())
+            }
+            Plan::Filter { input, condition } => {
+                Cursor::Filter { input: boxed(input, exec)?, condition }
+            }
+            Plan::Aggregate { input, keys, calls, is_grouped } => {
+                let rows = exec.all(input, outer)?;
+                let rows = aggregate::aggregate(rows, keys, calls, *is_grouped, exec, outer)?;
+                Cursor::Ready(rows.into_iter())
+            }
+            Plan::Sort { input, keys } => {
+                let mut rows = Vec::new();
+                for row in exec.all(input, outer)? {
+                    let mut by = Vec::with_capacity(keys.len());
+                    for key in keys {
+                        by.push(key.expr.eval(exec, &Rows { row: &row, outer })?);
+                    }
+                    rows.push((by, row));
+                }
+                rows.sort_by(|(one, _), (other, _)| {
+                    let mut orders = one.iter().zip(other).zip(keys).map(|((one, other), key)| {
+                        if one.is_null() || other.is_null() {
+                            let nulls = one.is_null().cmp(&other.is_null());
+                            return if key.nulls_first { nulls.reverse() } else { nulls };
+                        }
+                        let order = one.sort_order(other, key.of);
+                        if key.descending { order.reverse() } else { order }
+                    });
+                    orders.find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
+                });
+                Cursor::Ready(rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>().into_iter())
+            }
+            Plan::Lock { input, marks } => {
+                Cursor::Lock { input: boxed(input, exec)?, below: input, marks }
+            }
+            Plan::Project { input, exprs } => Cursor::Project { input: boxed(input, exec)?, exprs },
+            Plan::ProjectSeries { input, exprs, series } => Cursor::ProjectSeries {
+                input: boxed(input, exec)?,
+                exprs,
+                series,
+                rows: VecDeque::new(),
+            },
+            Plan::Distinct { input, columns } => {
+                let mut rows: Vec<Row> = Vec::new();
+                for row in exec.all(input, outer)? {
+                    if !rows.iter().any(|before| is_same(before, &row, columns)) {
+                        rows.push(row);
+                    }
+                }
+                Cursor::Ready(rows.into_iter())
+            }
+            Plan::Limit { input, limit, offset } => {
+                let mut count = |written: &Option<Expr>, what: &str| -> Result<Option<u64>> {
+                    let Some(written) = written else { return Ok(None) };
+                    let Some(count) = written.eval(exec, &nothing)?.int() else { return Ok(None) };
+                    let refuse = |_| {
+                        let code = if what == "LIMIT" { "2201W" } else { "2201X" };
+                        SqlError::new(code, format!("{what} must not be negative"))
+                    };
+                    u64::try_from(count).map(Some).map_err(refuse)
+                };
+                let left = count(limit, "LIMIT")?;
+                let skip = count(offset, "OFFSET")?.unwrap_or(0);
+                Cursor::Limit { input: boxed(input, exec)?, skip, left }
+            }
+            Plan::SetOperation { kind, all, left, right, types } => {
+                let (left, right) = (exec.all(left, outer)?, exec.all(right, outer)?);
+                let columns: Vec<(usize, Type)> = types.iter().copied().enumerate().collect();
+                Cursor::Ready(set_operation(*kind, *all, left, right, &columns).into_iter())
+            }
+            Plan::Trim { input, width } => {
+                Cursor::Trim { input: boxed(input, exec)?, width: *width }
+            }
+            Plan::Change(change) => Cursor::Ready(change::change(change, exec, outer)?.into_iter()),
+        })
+    }
+
+    /// The next row.
+    pub(crate) fn next(
+        &mut self,
+        exec: &mut Exec<'_, '_, '_, '_>,
+        outer: Option<&Rows<'_>>,
+    ) -> Result<Option<Row>> {
+        match self {
+            Cursor::Ready(rows) => Ok(rows.next()),
+            Cursor::Shared(rows, at) => {
+                *at += 1;
+                Ok(rows.get(*at - 1).cloned())
+            }
+            Cursor::Scan { table, pages, rows } => loop {
+                if let Some(row) = rows.pop_front() {
+                    return Ok(Some(row));
+                }
+                let Some(page) = pages.next_page(exec.transaction)? else { return Ok(None) };
+                for row in &page {
+                    rows.push_back(stored_row(table, row)?);
+                }
+            },
+            Cursor::Values(rows) => {
+                let Some(exprs) = rows.next() else { return Ok(None) };
+                evaluated(exprs, &[], exec, outer).map(Some)
+            }
+            Cursor::Series { next, to, step, of } => {
+                let Some(value) = *next else { return Ok(None) };
+                if (*step > 0 && value > *to) || (*step < 0 && value < *to) {
+                    *next = None;
+                    return Ok(None);
+                }
+                *next = value.checked_add(*step);
+                let datum = match of {
+                    Type::Int4 => Datum::Int4(value as i32),
+                    _ => Datum::Int8(value),
+                };
+                Ok(Some(vec![datum]))
+            }
+            Cursor::Filter { input, condition } => {
+                while let Some(row) = input.next(exec, outer)? {
+                    if condition.is_true(exec, &Rows { row: &row, outer })? {
+                        return Ok(Some(row));
+                    }
+                }
+                Ok(None)
+            }
+            Cursor::Lock { input, below, marks } => {
+                while let Some(mut row) = input.next(exec, outer)? {
+                    if lock_rows(below, marks, &mut row, exec, outer)? {
+                        return Ok(Some(row));
+                    }
+                }
+                Ok(None)
+            }
+            Cursor::Project { input, exprs } => {
+                let Some(row) = input.next(exec, outer)? else { return Ok(None) };
+                evaluated(exprs, &row, exec, outer).map(Some)
+            }
+            Cursor::ProjectSeries { input, exprs, series, rows } => loop {
+                if let Some(row) = rows.pop_front() {
+                    return Ok(Some(row));
+                }
+                let Some(row) = input.next(exec, outer)? else { return Ok(None) };
+                let fixed = evaluated(exprs, &row, exec, outer)?;
+                let mut given = Vec::with_capacity(series.len());
+                for (_, plan) in *series {
+                    // Its arguments are evaluated over the row.
+                    given.push(exec.all(plan, Some(&Rows { row: &row, outer }))?);
+                }
+                // Those that end first give nulls.
+                let longest = given.iter().map(Vec::len).max().unwrap_or(0);
+                for number in 0..longest {
+                    let mut made = fixed.clone();
+                    for ((at, _), values) in series.iter().zip(&given) {
+                        let value = values.get(number).and_then(|row| row.first());
+                        made[*at] = value.cloned().unwrap_or(Datum::Null);
+                    }
+                    rows.push_back(made);
+                }
+            },
+            Cursor::Limit { input, skip, left } => {
+                if *left == Some(0) {
+                    return Ok(None);
+                }
+                while *skip > 0 {
+                    *skip -= 1;
+                    if input.next(exec, outer)?.is_none() {
+                        return Ok(None);
+                    }
+                }
+                let row = input.next(exec, outer)?;
+                if row.is_some() {
+                    *left = left.map(|left| left - 1);
+                }
+                Ok(row)
+            }
+            Cursor::Trim { input, width } => {
+                let row = input.next(exec, outer)?;
+                Ok(row.map(|mut row| {
+                    row.truncate(*width);
+                    row
+                }))
+            }
+        }
+    }
+}
+
+/// A stored row with its place behind it.
+pub(crate) fn stored_row(table: &TableDef, row: &engine::Row) -> Result<Row> {
+    let mut values = Vec::with_capacity(table.columns.len() + 1);
+    for value in row.values()? {
+        values.push(Datum::of_stored(&value)?);
+    }
+    values.push(Datum::Tid(row.tid()));
+    Ok(values)
+}
+
+/// The values of expressions over a row.
+pub(crate) fn evaluated(
+    exprs: &[Expr],
+    row: &[Datum],
+    exec: &mut Exec<'_, '_, '_, '_>,
+    outer: Option<&Rows<'_>>,
+) -> Result<Row> {
+    let rows = Rows { row, outer };
+    exprs.iter().map(|expr| expr.eval(exec, &rows)).collect()
+}
+
+fn is_same(one: &Row, other: &Row, columns: &[(usize, Type)]) -> bool {
+    columns.iter().all(|(at, of)| one[*at].sort_order(&other[*at], *of).is_eq())
+}
+
+fn set_operation(
+    kind: SetKind,
+    all: bool,
+    left: Vec<Row>,
+    mut right: Vec<Row>,
+    columns: &[(usize, Type)],
+) -> Vec<Row> {
+    let mut made: Vec<Row> = Vec::new();
+    let mut add = |row: Row| {
+        if all || !made.iter().any(|before| is_same(before, &row, columns)) {
+            made.push(row);
+        }
+    };
+    if kind == SetKind::Union {
+        left.into_iter().chain(right).for_each(&mut add);
+        return made;
+    }
+    for row in left {
+        let found = right.iter().position(|other| is_same(&row, other, columns));
+        if let Some(at) = found.filter(|_| all) {
+            right.swap_remove(at);
+        }
+        if found.is_some() == (kind == SetKind::Intersect) {
+            add(row);
+        }
+    }
+    made
+}
+
+/// Two relations joined, row by row.
+struct Join<'p> {
+    kind: JoinKind,
+    on: Option<&'p Expr>,
+    base: usize,
+    widths: [usize; 2],
+}
+
+impl Join<'_> {
+    fn rows(
+        &self,
+        left: &Plan,
+        right: &Plan,
+        exec: &mut Exec<'_, '_, '_, '_>,
+        outer: Option<&Rows<'_>>,
+    ) -> Result<Vec<Row>> {
+        let (left, right) = (exec.all(left, outer)?, exec.all(right, outer)?);
+        let keeps_left = matches!(self.kind, JoinKind::Left | JoinKind::Full);
+        let keeps_right = matches!(self.kind, JoinKind::Right | JoinKind::Full);
+        let mut is_matched = vec![false; right.len()];
+        let mut made = Vec::new();
+        for one in &left {
+            let mut found = false;
+            for (other, is_matched) in right.iter().zip(&mut is_matched) {
+                let row = [one.as_slice(), other.as_slice()].concat();
+                if self.matches(&row, exec, outer)? {
+                    found = true;
+                    *is_matched = true;
+                    made.push(row);
+                }
+            }
+            if !found && keeps_left {
+                let nulls = vec![Datum::Null; self.widths[1]];
+                made.push([one.as_slice(), &nulls].concat());
+            }
+        }
+        if keeps_right {
+            let nulls = vec![Datum::Null; self.widths[0]];
+            let alone = right.iter().zip(&is_matched).filter(|(_, is_matched)| !**is_matched);
+            made.extend(alone.map(|(row, _)| [nulls.as_slice(), row].concat()));
+        }
+        Ok(made)
+    }
+
+    fn matches(
+        &self,
+        row: &[Datum],
+        exec: &mut Exec<'_, '_, '_, '_>,
+        outer: Option<&Rows<'_>>,
+    ) -> Result<bool> {
+        let Some(on) = self.on else { return Ok(true) };
+        if self.base == 0 {
+            return on.is_true(exec, &Rows { row, outer });
+        }
+        // Columns are counted from the beginning of the FROM.
+        let mut padded = vec![Datum::Null; self.base];
+        padded.extend_from_slice(row);
+        on.is_true(exec, &Rows { row: &padded, outer })
+    }
+}

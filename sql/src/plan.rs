@@ -1,0 +1,255 @@
+//! What the executor runs: nodes that give rows, and what statements change.
+//!
+//! ```text
+//! FROM: Scan, Values, Series, Cte, Derived, joined ─► Filter (WHERE) ─► Aggregate ─► Filter (HAVING) ─► Sort ─► Lock
+//!     ─► Project ─► Distinct ─► Limit
+//! ```
+//!
+//! Invariants: the rows of all relations of one FROM lie side by side, each at a place that is known when the statement is
+//! analyzed; a table's columns are followed by its `ctid`. What stands below a Lock or a change can be asked again for one
+//! row with newer values ([`crate::exec::recheck`]).
+
+use std::rc::Rc;
+
+use crate::expr::{Comparison, Expr};
+use crate::parse::STRENGTHS;
+use crate::table::TableDef;
+use crate::types::Type;
+
+/// A node.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// One row without columns.
+    One,
+    Values(Vec<Vec<Expr>>),
+    Scan(Rc<TableDef>),
+    /// `generate_series`
+    Series {
+        of: Type,
+        from: Expr,
+        to: Expr,
+        step: Option<Expr>,
+    },
+    Cte(usize),
+    /// A query in FROM.
+    Derived(Box<Plan>),
+    Join {
+        kind: JoinKind,
+        left: Box<Plan>,
+        right: Box<Plan>,
+        on: Option<Expr>,
+        base: usize,
+        widths: [usize; 2],
+    },
+    Filter {
+        input: Box<Plan>,
+        condition: Expr,
+    },
+    Aggregate {
+        input: Box<Plan>,
+        keys: Vec<(Expr, Type)>,
+        calls: Vec<AggregateCall>,
+        is_grouped: bool,
+    },
+    Sort {
+        input: Box<Plan>,
+        keys: Vec<SortKey>,
+    },
+    Lock {
+        input: Box<Plan>,
+        marks: Vec<RowMark>,
+    },
+    Project {
+        input: Box<Plan>,
+        exprs: Vec<Expr>,
+    },
+    /// A projection with functions that give several rows, by their places.
+    ProjectSeries {
+        input: Box<Plan>,
+        exprs: Vec<Expr>,
+        series: Vec<(usize, Plan)>,
+    },
+    /// Without those that were there; by these types, and these columns alone.
+    Distinct {
+        input: Box<Plan>,
+        columns: Vec<(usize, Type)>,
+    },
+    Limit {
+        input: Box<Plan>,
+        limit: Option<Expr>,
+        offset: Option<Expr>,
+    },
+    SetOperation {
+        kind: SetKind,
+        all: bool,
+        left: Box<Plan>,
+        right: Box<Plan>,
+        types: Vec<Type>,
+    },
+    /// Keeps the first so many columns.
+    Trim {
+        input: Box<Plan>,
+        width: usize,
+    },
+    Change(Box<Change>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JoinKind {
+    Inner,
+    Left,
+    Right,
+    Full,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SetKind {
+    Union,
+    Intersect,
+    Except,
+}
+
+#[derive(Debug)]
+pub(crate) struct SortKey {
+    pub(crate) expr: Expr,
+    pub(crate) of: Type,
+    pub(crate) descending: bool,
+    pub(crate) nulls_first: bool,
+}
+
+/// How strongly a row is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Strength {
+    KeyShare,
+    Share,
+    NoKeyUpdate,
+    Update,
+}
+
+impl Strength {
+    /// As the rewritten lock clause has it.
+    pub(crate) fn named(name: &str) -> Option<Strength> {
+        let all = [Strength::KeyShare, Strength::Share, Strength::NoKeyUpdate, Strength::Update];
+        STRENGTHS.iter().position(|strength| *strength == name).map(|at| all[at])
+    }
+
+    /// As messages have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Strength::KeyShare => "FOR KEY SHARE",
+            Strength::Share => "FOR SHARE",
+            Strength::NoKeyUpdate => "FOR NO KEY UPDATE",
+            Strength::Update => "FOR UPDATE",
+        }
+    }
+}
+
+/// What is done where somebody else holds a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    Wait,
+    Skip,
+    Fail,
+}
+
+/// A relation whose rows are locked.
+#[derive(Debug)]
+pub(crate) struct RowMark {
+    pub(crate) table: Rc<TableDef>,
+    /// Where its columns begin.
+    pub(crate) base: usize,
+    pub(crate) strength: Strength,
+    pub(crate) patience: Patience,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct AggregateCall {
+    pub(crate) kind: AggregateKind,
+    /// None of `count(*)`.
+    pub(crate) args: Vec<Expr>,
+    /// The argument's type.
+    pub(crate) of: Type,
+    pub(crate) distinct: bool,
+    pub(crate) filter: Option<Expr>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AggregateKind {
+    Count,
+    Sum,
+    Average,
+    Min,
+    Max,
+    And,
+    Or,
+    StringAgg,
+}
+
+/// What a statement does to a table.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) table: Rc<TableDef>,
+    /// Rows for [`ChangeKind::Insert`] in the order of the columns; for the others what FROM gives, the table's at `base`.
+    pub(crate) input: Plan,
+    pub(crate) base: usize,
+    pub(crate) kind: ChangeKind,
+    pub(crate) returning: Option<Vec<Expr>>,
+}
+
+#[derive(Debug)]
+pub(crate) enum ChangeKind {
+    Insert {
+        on_conflict: Option<OnConflict>,
+    },
+    /// The columns that get a value.
+    Update {
+        sets: Vec<(usize, Expr)>,
+    },
+    Delete,
+}
+
+#[derive(Debug)]
+pub(crate) struct OnConflict {
+    /// The unique constraint that may be violated; any if there is none.
+    pub(crate) arbiter: Option<usize>,
+    /// What is done to the row that is there, `EXCLUDED` behind it; nothing without.
+    pub(crate) update: Option<ConflictUpdate>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ConflictUpdate {
+    pub(crate) sets: Vec<(usize, Expr)>,
+    pub(crate) condition: Option<Expr>,
+}
+
+/// A query inside of an expression.
+#[derive(Debug)]
+pub(crate) struct Subplan {
+    pub(crate) plan: Plan,
+    /// Whether it is the same for every row.
+    pub(crate) is_constant: bool,
+}
+
+/// A statement that is ready to run.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) plan: Plan,
+    /// Names and types of what a client gets; none of a change without RETURNING.
+    pub(crate) columns: Vec<(String, Type)>,
+    pub(crate) gives_rows: bool,
+    pub(crate) subplans: Vec<Subplan>,
+    pub(crate) ctes: Vec<Plan>,
+}
+
+impl Comparison {
+    pub(crate) fn symbol(self) -> &'static str {
+        match self {
+            Comparison::Equal => "=",
+            Comparison::NotEqual => "<>",
+            Comparison::Less => "<",
+            Comparison::LessOrEqual => "<=",
+            Comparison::Greater => ">",
+            Comparison::GreaterOrEqual => ">=",
+        }
+    }
+}

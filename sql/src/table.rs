@@ -1,0 +1,495 @@
+//! Tables as SQL knows them: columns with their full types and defaults, and constraints.
+//!
+//! The engine keeps a table's columns; the rest is the text of a `CREATE TABLE` that it keeps beside them
+//! ([`engine::Definition`]), in which every constraint has a name. This is that text read.
+//!
+//! Invariant: columns are in the order of the engine's.
+
+use std::rc::Rc;
+
+use engine::{Definition, Table};
+use sqlparser::ast::{self, ColumnOption, ReferentialAction, TableConstraint};
+
+use crate::error::{Result, SqlError};
+use crate::parse::{Statement, statements};
+use crate::types::{Modifier, Type};
+
+/// A table.
+#[derive(Debug)]
+pub(crate) struct TableDef {
+    pub(crate) table: Table,
+    pub(crate) columns: Vec<ColumnDef>,
+    pub(crate) uniques: Vec<Unique>,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) foreign_keys: Vec<ForeignKey>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct ColumnDef {
+    pub(crate) name: String,
+    pub(crate) of: Type,
+    pub(crate) modifier: Modifier,
+    pub(crate) not_null: bool,
+    pub(crate) default: Option<ast::Expr>,
+    /// Whether the default is what the column always is (`GENERATED ALWAYS AS ... STORED`).
+    pub(crate) is_generated: bool,
+}
+
+/// A unique constraint or index, or a primary key.
+#[derive(Debug, Clone)]
+pub(crate) struct Unique {
+    pub(crate) name: String,
+    pub(crate) columns: Vec<usize>,
+    pub(crate) is_primary: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Check {
+    pub(crate) name: String,
+    pub(crate) condition: ast::Expr,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct ForeignKey {
+    pub(crate) name: String,
+    pub(crate) columns: Vec<usize>,
+    /// The table that is referred to.
+    pub(crate) parent: String,
+    /// Its columns, by name.
+    pub(crate) parent_columns: Vec<String>,
+    pub(crate) on_delete: Action,
+    pub(crate) on_update: Action,
+    /// Whether it is checked when the transaction ends.
+    pub(crate) is_deferred: bool,
+}
+
+/// What becomes of a row whose parent goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// `NO ACTION`
+    Nothing,
+    Restrict,
+    Cascade,
+    SetNull,
+}
+
+impl TableDef {
+    pub(crate) fn name(&self) -> &str {
+        self.table.name()
+    }
+
+    pub(crate) fn types(&self) -> Vec<Type> {
+        self.columns.iter().map(|column| column.of).collect()
+    }
+
+    pub(crate) fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
+    /// Reads what the engine keeps of a table.
+    pub(crate) fn of(table: Table) -> Result<Rc<TableDef>> {
+        let Some(definition) = table.definition() else {
+            // Made without SQL.
+            let column = |column: &engine::Column| ColumnDef {
+                name: column.name.clone(),
+                of: Type::of_stored(column.column_type),
+                modifier: Modifier::None,
+                not_null: column.not_null,
+                default: None,
+                is_generated: false,
+            };
+            let columns = table.columns().iter().map(column).collect();
+            return Ok(Rc::new(TableDef {
+                table,
+                columns,
+                uniques: Vec::new(),
+                checks: Vec::new(),
+                foreign_keys: Vec::new(),
+            }));
+        };
+        let damaged = || {
+            let message = format!("the definition of table \"{}\" is damaged", table.name());
+            SqlError::new("XX001", message)
+        };
+        let mut read = statements(&definition.text)?;
+        let Some(Ok(Statement::Sql(statement))) = read.pop() else { return Err(damaged()) };
+        let ast::Statement::CreateTable(create) = *statement else { return Err(damaged()) };
+        let parts = Parts::of(&create)?;
+        if parts.columns.len() != table.columns().len() {
+            return Err(damaged());
+        }
+        let Parts { columns, uniques, checks, foreign_keys } = parts;
+        Ok(Rc::new(TableDef { table, columns, uniques, checks, foreign_keys }))
+    }
+}
+
+/// What a `CREATE TABLE` says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Parts {
+    pub(crate) columns: Vec<ColumnDef>,
+    pub(crate) uniques: Vec<Unique>,
+    pub(crate) checks: Vec<Check>,
+    pub(crate) foreign_keys: Vec<ForeignKey>,
+}
+
+impl Parts {
+    pub(crate) fn of(create: &ast::CreateTable) -> Result<Parts> {
+        let table = object_name(&create.name)?;
+        let mut parts = Parts::default();
+        for column in &create.columns {
+            let name = ident(&column.name);
+            if parts.columns.iter().any(|before| before.name == name) {
+                let message = format!("column \"{name}\" specified more than once");
+                return Err(SqlError::new("42701", message));
+            }
+            let (of, modifier) = data_type(&column.data_type)?;
+            if of.stored().is_none() {
+                let what = format!("a column of type {}", of.name());
+                return Err(SqlError::not_supported(what));
+            }
+            parts.columns.push(ColumnDef {
+                name,
+                of,
+                modifier,
+                not_null: false,
+                default: None,
+                is_generated: false,
+            });
+        }
+        for (at, column) in create.columns.iter().enumerate() {
+            for option in &column.options {
+                let name = option.name.as_ref().map(ident);
+                parts.column_option(&table, at, name, &option.option)?;
+            }
+        }
+        for constraint in &create.constraints {
+            parts.constraint(&table, constraint)?;
+        }
+        Ok(parts)
+    }
+
+    pub(crate) fn column_option(
+        &mut self,
+        table: &str,
+        at: usize,
+        name: Option<String>,
+        option: &ColumnOption,
+    ) -> Result<()> {
+        let column = self.columns[at].name.clone();
+        match option {
+            ColumnOption::Null => {}
+            ColumnOption::NotNull => self.columns[at].not_null = true,
+            ColumnOption::Default(default) => self.columns[at].default = Some(default.clone()),
+            ColumnOption::PrimaryKey(_) => self.add_unique(table, name, vec![at], true)?,
+            ColumnOption::Unique(_) => self.add_unique(table, name, vec![at], false)?,
+            ColumnOption::Check(check) => self.add_check(
+                name.unwrap_or_else(|| format!("{table}_{column}_check")),
+                (*check.expr).clone(),
+            ),
+            ColumnOption::ForeignKey(key) => self.add_foreign_key(table, name, vec![at], key)?,
+            ColumnOption::Generated { generation_expr: Some(expr), .. } => {
+                self.columns[at].default = Some(expr.clone());
+                self.columns[at].is_generated = true;
+            }
+            other => {
+                return Err(SqlError::not_supported(format!("the column option {other}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in a constraint of the table.
+    pub(crate) fn constraint(&mut self, table: &str, constraint: &TableConstraint) -> Result<()> {
+        match constraint {
+            TableConstraint::PrimaryKey(key) => {
+                let columns = self.index_columns(&key.columns)?;
+                self.add_unique(table, key.name.as_ref().map(ident), columns, true)
+            }
+            TableConstraint::Unique(key) => {
+                let columns = self.index_columns(&key.columns)?;
+                self.add_unique(table, key.name.as_ref().map(ident), columns, false)
+            }
+            TableConstraint::Check(check) => {
+                let name = check.name.as_ref().map(ident);
+                let name = name.unwrap_or_else(|| format!("{table}_check"));
+                self.add_check(name, (*check.expr).clone());
+                Ok(())
+            }
+            TableConstraint::ForeignKey(key) => {
+                let columns = self.named_columns(&key.columns)?;
+                self.add_foreign_key(table, key.name.as_ref().map(ident), columns, key)
+            }
+            other => Err(SqlError::not_supported(format!("the constraint {other}"))),
+        }
+    }
+
+    fn named_columns(&self, names: &[ast::Ident]) -> Result<Vec<usize>> {
+        let place = |name: &ast::Ident| {
+            let name = ident(name);
+            let found = self.columns.iter().position(|column| column.name == name);
+            found.ok_or_else(|| {
+                let message = format!("column \"{name}\" named in key does not exist");
+                SqlError::new("42703", message)
+            })
+        };
+        names.iter().map(place).collect()
+    }
+
+    pub(crate) fn index_columns(&self, columns: &[ast::IndexColumn]) -> Result<Vec<usize>> {
+        let name = |column: &ast::IndexColumn| match &column.column.expr {
+            ast::Expr::Identifier(name) => Ok(name.clone()),
+            other => Err(SqlError::not_supported(format!("an index of {other}"))),
+        };
+        self.named_columns(&columns.iter().map(name).collect::<Result<Vec<_>>>()?)
+    }
+
+    pub(crate) fn add_unique(
+        &mut self,
+        table: &str,
+        name: Option<String>,
+        columns: Vec<usize>,
+        is_primary: bool,
+    ) -> Result<()> {
+        if is_primary && self.uniques.iter().any(|unique| unique.is_primary) {
+            let message = format!("multiple primary keys for table \"{table}\" are not allowed");
+            return Err(SqlError::new("42P16", message));
+        }
+        if is_primary {
+            columns.iter().for_each(|column| self.columns[*column].not_null = true);
+        }
+        let name = name.unwrap_or_else(|| {
+            if is_primary {
+                return format!("{table}_pkey");
+            }
+            let names: Vec<&str> =
+                columns.iter().map(|column| self.columns[*column].name.as_str()).collect();
+            format!("{table}_{}_key", names.join("_"))
+        });
+        self.uniques.push(Unique { name, columns, is_primary });
+        Ok(())
+    }
+
+    fn add_check(&mut self, name: String, condition: ast::Expr) {
+        let mut free = name.clone();
+        for number in 1.. {
+            if !self.checks.iter().any(|check| check.name == free) {
+                break;
+            }
+            free = format!("{name}{number}");
+        }
+        self.checks.push(Check { name: free, condition });
+    }
+
+    fn add_foreign_key(
+        &mut self,
+        table: &str,
+        name: Option<String>,
+        columns: Vec<usize>,
+        key: &ast::ForeignKeyConstraint,
+    ) -> Result<()> {
+        let name = name.or_else(|| key.name.as_ref().map(ident)).unwrap_or_else(|| {
+            let names: Vec<&str> =
+                columns.iter().map(|column| self.columns[*column].name.as_str()).collect();
+            format!("{table}_{}_fkey", names.join("_"))
+        });
+        let action = |action: Option<ReferentialAction>| match action {
+            None | Some(ReferentialAction::NoAction) => Ok(Action::Nothing),
+            Some(ReferentialAction::Restrict) => Ok(Action::Restrict),
+            Some(ReferentialAction::Cascade) => Ok(Action::Cascade),
+            Some(ReferentialAction::SetNull) => Ok(Action::SetNull),
+            Some(other) => Err(SqlError::not_supported(format!("the action {other}"))),
+        };
+        let is_deferred = key.characteristics.as_ref().is_some_and(|characteristics| {
+            characteristics.initially == Some(ast::DeferrableInitial::Deferred)
+        });
+        self.foreign_keys.push(ForeignKey {
+            name,
+            columns,
+            parent: object_name(&key.foreign_table)?,
+            parent_columns: key.referred_columns.iter().map(ident).collect(),
+            on_delete: action(key.on_delete)?,
+            on_update: action(key.on_update)?,
+            is_deferred,
+        });
+        Ok(())
+    }
+
+    /// The engine's columns.
+    pub(crate) fn stored_columns(&self) -> Result<Vec<engine::Column>> {
+        let column = |column: &ColumnDef| {
+            let stored = column.of.stored().ok_or_else(|| {
+                SqlError::not_supported(format!("a column of type {}", column.of.name()))
+            })?;
+            let made = engine::Column::new(&column.name, stored);
+            Ok(if column.not_null { made.not_null() } else { made })
+        };
+        self.columns.iter().map(column).collect()
+    }
+
+    /// What the engine keeps of it.
+    pub(crate) fn definition(&self, table: &str) -> Definition {
+        let mut key_columns: Vec<usize> =
+            self.uniques.iter().flat_map(|unique| unique.columns.iter().copied()).collect();
+        key_columns.sort_unstable();
+        key_columns.dedup();
+        Definition { key_columns, text: self.text(table) }
+    }
+
+    /// As a statement that [`Parts::of`] reads.
+    fn text(&self, table: &str) -> String {
+        let names = |columns: &[usize]| {
+            let names = columns.iter().map(|column| quoted(&self.columns[*column].name));
+            names.collect::<Vec<_>>().join(", ")
+        };
+        let mut lines = Vec::new();
+        for column in &self.columns {
+            let mut line =
+                format!("{} {}", quoted(&column.name), type_text(column.of, column.modifier));
+            if column.not_null {
+                line += " NOT NULL";
+            }
+            match &column.default {
+                Some(default) if column.is_generated => {
+                    line += &format!(" GENERATED ALWAYS AS ({default}) STORED");
+                }
+                Some(default) => line += &format!(" DEFAULT {default}"),
+                None => {}
+            }
+            lines.push(line);
+        }
+        for unique in &self.uniques {
+            let kind = if unique.is_primary { "PRIMARY KEY" } else { "UNIQUE" };
+            let (name, columns) = (quoted(&unique.name), names(&unique.columns));
+            lines.push(format!("CONSTRAINT {name} {kind} ({columns})"));
+        }
+        for check in &self.checks {
+            lines.push(format!("CONSTRAINT {} CHECK ({})", quoted(&check.name), check.condition));
+        }
+        for key in &self.foreign_keys {
+            let parent_columns: Vec<String> =
+                key.parent_columns.iter().map(|name| quoted(name)).collect();
+            let mut line = format!(
+                "CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {}({}) ON DELETE {} ON UPDATE {}",
+                quoted(&key.name),
+                names(&key.columns),
+                quoted(&key.parent),
+                parent_columns.join(", "),
+                key.on_delete.text(),
+                key.on_update.text(),
+            );
+            if key.is_deferred {
+                line += " DEFERRABLE INITIALLY DEFERRED";
+            }
+            lines.push(line);
+        }
+        format!("CREATE TABLE {} ({})", quoted(table), lines.join(", "))
+    }
+}
+
+impl Action {
+    fn text(self) -> &'static str {
+        match self {
+            Action::Nothing => "NO ACTION",
+            Action::Restrict => "RESTRICT",
+            Action::Cascade => "CASCADE",
+            Action::SetNull => "SET NULL",
+        }
+    }
+}
+
+fn type_text(of: Type, modifier: Modifier) -> String {
+    match modifier {
+        // `char` alone is one character long.
+        Modifier::None if of == Type::Bpchar => "bpchar".to_owned(),
+        Modifier::None => of.name().to_owned(),
+        Modifier::Length(length) => format!("{}({length})", of.name()),
+        Modifier::Digits { precision, scale } => format!("numeric({precision},{scale})"),
+    }
+}
+
+/// A name in SQL, whatever it holds.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A name as the catalog has it.
+pub(crate) fn ident(ident: &ast::Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+/// A table's name; the schema `public` is the only one.
+pub(crate) fn object_name(name: &ast::ObjectName) -> Result<String> {
+    let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(ident).collect();
+    match parts.as_slice() {
+        [name] => Ok(name.clone()),
+        [schema, name] if schema == "public" => Ok(name.clone()),
+        [schema, _] => Err(SqlError::new("3F000", format!("schema \"{schema}\" does not exist"))),
+        _ => Err(SqlError::not_supported(format!("the name {name}"))),
+    }
+}
+
+/// A type as it is written.
+pub(crate) fn data_type(written: &ast::DataType) -> Result<(Type, Modifier)> {
+    use ast::{CharacterLength, DataType, ExactNumberInfo};
+    let length = |length: &Option<CharacterLength>| match length {
+        Some(CharacterLength::IntegerLength { length, .. }) => Modifier::Length(*length as usize),
+        _ => Modifier::None,
+    };
+    let plain = |of| Ok((of, Modifier::None));
+    match written {
+        DataType::Bool | DataType::Boolean => plain(Type::Bool),
+        DataType::SmallInt(None) | DataType::Int2(None) => plain(Type::Int2),
+        DataType::Int(None) | DataType::Integer(None) | DataType::Int4(None) => plain(Type::Int4),
+        DataType::BigInt(None) | DataType::Int8(None) => plain(Type::Int8),
+        DataType::DoublePrecision | DataType::Float8 => plain(Type::Float8),
+        DataType::Float(ExactNumberInfo::None) | DataType::Double(ExactNumberInfo::None) => {
+            plain(Type::Float8)
+        }
+        DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => {
+            let modifier = match info {
+                ExactNumberInfo::None => Modifier::None,
+                ExactNumberInfo::Precision(precision) => {
+                    Modifier::Digits { precision: *precision as u32, scale: 0 }
+                }
+                ExactNumberInfo::PrecisionAndScale(precision, scale) => {
+                    Modifier::Digits { precision: *precision as u32, scale: *scale as i32 }
+                }
+            };
+            Ok((Type::Numeric, modifier))
+        }
+        DataType::Text => plain(Type::Text),
+        DataType::Varchar(size)
+        | DataType::CharacterVarying(size)
+        | DataType::CharVarying(size) => Ok((Type::Varchar, length(size))),
+        DataType::Char(size) | DataType::Character(size) => Ok((
+            Type::Bpchar,
+            match length(size) {
+                Modifier::None => Modifier::Length(1),
+                modifier => modifier,
+            },
+        )),
+        DataType::Bytea => plain(Type::Bytea),
+        DataType::Date => plain(Type::Date),
+        DataType::Timestamp(None, ast::TimezoneInfo::Tz | ast::TimezoneInfo::WithTimeZone) => {
+            plain(Type::TimestampTz)
+        }
+        DataType::Uuid => plain(Type::Uuid),
+        DataType::Regclass => plain(Type::Regclass),
+        DataType::Custom(name, modifiers) if modifiers.is_empty() => {
+            match name.to_string().to_lowercase().as_str() {
+                "tid" => plain(Type::Tid),
+                "oid" => plain(Type::Oid),
+                "xid" => plain(Type::Xid),
+                "xid8" => plain(Type::Xid8),
+                "pg_snapshot" => plain(Type::PgSnapshot),
+                "bpchar" => plain(Type::Bpchar),
+                "int2" => plain(Type::Int2),
+                "int4" => plain(Type::Int4),
+                "int8" => plain(Type::Int8),
+                "regclass" => plain(Type::Regclass),
+                other => Err(SqlError::new("42704", format!("type \"{other}\" does not exist"))),
+            }
+        }
+        other => Err(SqlError::not_supported(format!("the type {other}"))),
+    }
+}
