@@ -128,6 +128,46 @@ pub(crate) fn install_headers(
     Ok(())
 }
 
+/// The isolation specs of the major version 15, from Debian's source package: `NAME.spec` each.
+pub(crate) fn isolation_specs(cache: &Cache, lock: &CacheLock) -> Result<PathBuf> {
+    const MAJOR: u32 = 15;
+    cache.make_entry(lock, "debian-15-isolation-specs", |directory| {
+        println!(
+            "xtask: fetching the isolation specs of PostgreSQL {MAJOR} with Debian's source package"
+        );
+        let state = directory.join("apt");
+        let configuration = write_apt_state(&state, &mirror::find()?, MAJOR)?;
+        let sources = state.join("sources.list");
+        let binaries = fs::read_to_string(&sources)?;
+        fs::write(&sources, binaries.replace("deb [target=Packages", "deb-src [target=Sources"))?;
+        process::run(apt_get(&configuration).args(["update", "--error-on=any"]))?;
+        let place = state.join("cache/archives");
+        let source = format!("postgresql-{MAJOR}");
+        process::run(
+            apt_get(&configuration)
+                .args(["source", "--download-only", "--tar-only", &source])
+                .current_dir(&place),
+        )
+        .with_context(|| format!("cannot fetch Debian's source of PostgreSQL {MAJOR}"))?;
+        let mut archives = Vec::new();
+        for entry in fs::read_dir(&place)? {
+            let path = entry?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.contains(".orig.tar") {
+                archives.push(path);
+            }
+        }
+        let [archive] = archives.as_slice() else {
+            bail!("apt-get fetched {} source archives, and one was wanted", archives.len());
+        };
+        let mut unpack = process::command("tar");
+        unpack.args(["--extract", "--wildcards", "--strip-components=5", "--directory"]);
+        unpack.arg(directory).arg("--file").arg(archive).arg("*/src/test/isolation/specs/*.spec");
+        process::run(&mut unpack)?;
+        Ok(fs::remove_dir_all(&state)?)
+    })
+}
+
 fn headers_entry_name(major: u32) -> String {
     format!("debian-{major}-headers")
 }

@@ -15,6 +15,7 @@ mod history;
 mod hostile;
 mod identity;
 mod installation;
+mod isolation;
 mod loom;
 mod mirror;
 mod npm;
@@ -77,6 +78,8 @@ enum Task {
     Fuzz(fuzz::Arguments),
     /// Let a PostgreSQL 15 server judge the engine's pages and rows, and redo its log with the engine.
     Heap,
+    /// Run PostgreSQL's isolation specs by its isolationtester and by `strata isolation`, and compare what they print.
+    Isolation(isolation::Arguments),
     /// Kill an engine under load with SIGKILL again and again, and check what it had acknowledged; `test` does, fewer times.
     Crash(crash::Arguments),
     /// Plant faults in the engine that recorded histories must find; or record long histories and check them.
@@ -106,6 +109,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Deny => deny::deny(),
         Task::Fuzz(arguments) => fuzz::fuzz(arguments),
         Task::Heap => heap::heap(),
+        Task::Isolation(arguments) => isolation::isolation(arguments),
         Task::Crash(arguments) => crash::crash(arguments),
         Task::History(arguments) => history::history(arguments),
         Task::Corpus { major, force } => corpus::run(*major, *force),

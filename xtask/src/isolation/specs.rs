@@ -1,0 +1,146 @@
+//! Which specs are held to be equal, at which levels of isolation.
+//!
+//! Invariant: a spec that asks for `SERIALIZABLE`, which the engine does not have, is run in copies alone, in which that is
+//! replaced by each of the two levels that there are.
+
+/// What becomes of the levels of isolation that a spec asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    /// Nothing.
+    AsItIs,
+    /// `SERIALIZABLE` becomes `REPEATABLE READ`.
+    RepeatableRead,
+    /// `SERIALIZABLE` becomes `READ COMMITTED`.
+    ReadCommitted,
+}
+
+impl Level {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Level::AsItIs => "as it is",
+            Level::RepeatableRead => "repeatable read",
+            Level::ReadCommitted => "read committed",
+        }
+    }
+
+    /// The spec for both sides.
+    pub(super) fn applied(self, text: &str) -> String {
+        let name = match self {
+            Level::AsItIs => return text.to_owned(),
+            Level::RepeatableRead => "REPEATABLE READ",
+            Level::ReadCommitted => "READ COMMITTED",
+        };
+        let level = "ISOLATION LEVEL ";
+        with_teardowns(&text.replace(&format!("{level}SERIALIZABLE"), &format!("{level}{name}")))
+    }
+}
+
+/// Has sessions without a teardown roll back.
+fn with_teardowns(text: &str) -> String {
+    let mut out = String::new();
+    let mut is_open = false;
+    for line in text.lines() {
+        let begins =
+            |word: &str| line.strip_prefix(word).is_some_and(|rest| rest.starts_with([' ', '\t']));
+        if is_open && (begins("session") || begins("permutation")) {
+            out.push_str("teardown { ROLLBACK; }\n");
+            is_open = false;
+        }
+        is_open = begins("session") || is_open && !begins("teardown");
+        out.push_str(line);
+        out.push('\n');
+    }
+    if is_open {
+        out.push_str("teardown { ROLLBACK; }\n");
+    }
+    out
+}
+
+/// The levels that a spec of PostgreSQL's is run at.
+pub(super) fn levels(text: &str) -> &'static [Level] {
+    if text.contains("ISOLATION LEVEL SERIALIZABLE") {
+        &[Level::RepeatableRead, Level::ReadCommitted]
+    } else {
+        &[Level::AsItIs]
+    }
+}
+
+/// What is printed of these is the same, in every mode.
+pub(super) const EQUAL: &[&str] = &[
+    "aborted-keyrevoke",
+    "classroom-scheduling",
+    "deadlock-hard",
+    "deadlock-simple",
+    "deadlock-soft",
+    "deadlock-soft-2",
+    "delete-abort-savept",
+    "delete-abort-savept-2",
+    "fk-contention",
+    "fk-deadlock",
+    "fk-deadlock2",
+    "insert-conflict-do-nothing",
+    "insert-conflict-do-nothing-2",
+    "insert-conflict-do-update",
+    "insert-conflict-do-update-3",
+    "lock-committed-keyupdate",
+    "lock-committed-update",
+    "lock-update-delete",
+    "lock-update-traversal",
+    "multiple-row-versions",
+    "multixact-no-deadlock",
+    "multixact-no-forget",
+    "nowait",
+    "nowait-2",
+    "nowait-3",
+    "nowait-4",
+    "partial-index",
+    "predicate-lock-hot-tuple",
+    "project-manager",
+    "propagate-lock-delete",
+    "read-only-anomaly",
+    "read-only-anomaly-2",
+    "read-only-anomaly-3",
+    "read-write-unique",
+    "read-write-unique-2",
+    "read-write-unique-4",
+    "receipt-report",
+    "referential-integrity",
+    "serializable-parallel",
+    "simple-write-skew",
+    "skip-locked",
+    "skip-locked-2",
+    "skip-locked-3",
+    "skip-locked-4",
+    "temporal-range-integrity",
+    "timeouts",
+    "total-cash",
+    "tuplelock-conflict",
+    "tuplelock-upgrade-no-deadlock",
+    "two-ids",
+    "update-conflict-out",
+];
+
+/// Of these, the ones that take long: they are run by `cargo xtask isolation`, and not by `cargo xtask test`.
+pub(super) const LONG: &[&str] = &["multiple-row-versions"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_replaced_and_sessions_end() {
+        let text = "setup { a }\nteardown { b }\nsession s1\nsetup { BEGIN ISOLATION LEVEL SERIALIZABLE; }\nstep a { b }\n\
+                    session s2\nstep c { d }\nteardown { e }\npermutation a c\n";
+        let applied = Level::RepeatableRead.applied(text);
+        let expected = "setup { a }\nteardown { b }\nsession s1\nsetup { BEGIN ISOLATION LEVEL REPEATABLE READ; }\nstep a { b }\n\
+                        teardown { ROLLBACK; }\nsession s2\nstep c { d }\nteardown { e }\npermutation a c\n";
+        assert_eq!(applied, expected);
+        assert_eq!(Level::AsItIs.applied(text), text);
+    }
+
+    #[test]
+    fn the_lists_are_sorted() {
+        assert!(EQUAL.is_sorted());
+        assert!(LONG.is_sorted());
+    }
+}
