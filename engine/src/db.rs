@@ -34,6 +34,7 @@ use crate::recovery::{
 };
 use crate::session::{Isolation, Session};
 use crate::storage::{LogHandle, RunningTransactions, Storage, StorageOptions};
+use crate::vacuum::auto::{Autovacuum, AutovacuumOptions, AutovacuumStatus};
 use crate::xact::{Clock, SnapshotMode, Transactions};
 use crate::{At, Error};
 
@@ -63,7 +64,9 @@ pub struct EngineOptions {
     pub checkpoint: CheckpointOptions,
     /// How the background writer works.
     pub background_writer: BackgroundWriterOptions,
-    /// Whether a checkpointer and a background writer run. Without them checkpoints are made on demand alone, by who
+    /// When tables are vacuumed by themselves.
+    pub autovacuum: AutovacuumOptions,
+    /// Whether a checkpointer, a background writer and an autovacuum run. Without them checkpoints are made on demand alone, by who
     /// asks, and nothing happens that a test does not ask for.
     pub has_background_threads: bool,
     /// What recovery does where the log cannot be read on and records lie behind.
@@ -87,6 +90,7 @@ impl Default for EngineOptions {
             log: LogOptions::default(),
             checkpoint: CheckpointOptions::default(),
             background_writer: BackgroundWriterOptions::default(),
+            autovacuum: AutovacuumOptions::default(),
             has_background_threads: true,
             on_damage: OnDamage::default(),
             recovery_threads: 1,
@@ -99,6 +103,7 @@ impl Default for EngineOptions {
 #[derive(Debug)]
 pub struct Engine {
     // Threads end before what they work on.
+    autovacuum: Option<Autovacuum>,
     checkpointer: Option<Checkpointer>,
     background_writer: Option<BackgroundWriter>,
     checkpoints: Arc<Checkpoints>,
@@ -207,12 +212,14 @@ impl Engine {
         let transactions =
             Transactions::start(&storage, mode, &options.clock, last, options.sessions)?;
         storage.find_oldest_member()?;
+        transactions.vacuum_wanted.set_max_age(options.autovacuum.vacuum.ages.xid_max);
         checkpoints.in_production(&storage)?;
         let catalog = Catalog::new();
         let stopped = OnceLock::new();
         let deadlock_timeout = options.deadlock_timeout;
         let shared = Shared { storage, transactions, catalog, deadlock_timeout, stopped };
         let mut engine = Engine {
+            autovacuum: None,
             checkpointer: None,
             background_writer: None,
             checkpoints: Arc::new(checkpoints),
@@ -226,6 +233,8 @@ impl Engine {
             let checkpointer = Checkpointer::start(of(), Arc::clone(&engine.checkpoints));
             engine.background_writer = Some(writer);
             engine.checkpointer = Some(checkpointer);
+            let shared = Arc::clone(&engine.shared);
+            engine.autovacuum = Some(Autovacuum::start(shared, options.autovacuum));
         }
         Ok(engine)
     }
@@ -319,6 +328,11 @@ impl Engine {
         self.shared.storage.log.log().archive_status()
     }
 
+    /// What the autovacuum has done; `None` if it does not run.
+    pub fn autovacuum_status(&self) -> Option<AutovacuumStatus> {
+        self.autovacuum.as_ref().map(Autovacuum::status)
+    }
+
     /// What the checkpointer's last checkpoint did; `None` if it has made none, or does not run.
     pub fn last_checkpoint(&self) -> Option<CheckpointReport> {
         self.checkpointer.as_ref().and_then(Checkpointer::last)
@@ -376,8 +390,8 @@ impl Engine {
     /// # Errors
     /// Where something cannot be written; the data directory is then as after a crash.
     pub fn close(self) -> Result<(), Error> {
-        let Engine { checkpointer, background_writer, checkpoints, shared, .. } = self;
-        drop((checkpointer, background_writer));
+        let Engine { autovacuum, checkpointer, background_writer, checkpoints, shared, .. } = self;
+        drop((autovacuum, checkpointer, background_writer));
         shared.check()?;
         let (storage, kind) = (&shared.storage, CheckpointKind::Shutdown);
         let log = storage.log.log();

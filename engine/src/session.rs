@@ -18,6 +18,7 @@ use procarray::Backend;
 use wal::write::Inserter;
 
 use crate::Error;
+use crate::catalog::changes::OwnChanges;
 use crate::data_directory::DEFAULT_DATABASE;
 use crate::db::Shared;
 use crate::heap::Change;
@@ -59,6 +60,8 @@ pub struct Session<'e> {
     pub(crate) statement_end: Option<Instant>,
     /// The page of each table that rows went to last.
     pub(crate) targets: BTreeMap<Oid, Target>,
+    /// What the running transaction has done to tables.
+    pub(crate) changes: OwnChanges,
     /// Memory that is used again.
     pub(crate) tuple: Vec<u8>,
     pub(crate) change: Change,
@@ -129,6 +132,7 @@ impl<'e> Session<'e> {
             timeouts: Timeouts { deadlock: shared.deadlock_timeout, ..Timeouts::default() },
             statement_end: None,
             targets: BTreeMap::new(),
+            changes: OwnChanges::default(),
             tuple: Vec::new(),
             change: Change::default(),
             horizon: None,

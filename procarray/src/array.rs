@@ -270,6 +270,30 @@ impl ProcArray {
         self.next_xid.store(generator.0, Relaxed);
     }
 
+    /// Gives so many ids out, one after the other, to transactions that are over at once; the last of them. `extend` is as
+    /// with [`Backend::try_assign_xid`](crate::Backend::try_assign_xid); where it fails, those before are over.
+    ///
+    /// # Errors
+    /// Those of `extend`.
+    pub fn try_burn_xids<E>(
+        &self,
+        count: u64,
+        mut extend: impl FnMut(FullXid) -> Result<(), E>,
+    ) -> Result<FullXid, E> {
+        let _members = self.exclusive();
+        let mut next = self.generator();
+        let extended = (0..count).try_for_each(|_| {
+            extend(*next)?;
+            self.advance_generator(&mut next);
+            Ok(())
+        });
+        let last = next.previous();
+        drop(next);
+        self.maintain_latest_completed(last);
+        self.bump_completion_count();
+        extended.map(|()| last)
+    }
+
     /// Puts a filled slot into the array.
     pub(crate) fn add(&self, number: ProcNumber) {
         let mut members = self.exclusive();

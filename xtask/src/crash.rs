@@ -24,6 +24,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     call_sites: bool,
 
+    /// So many transaction ids are given out, one by one, with vacuums between them; 2^31 and some where no number is named.
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "2200000000")]
+    burn: Option<u64>,
+
     /// Random histories are crashed for so many seconds.
     #[arg(long, value_name = "S")]
     random_seconds: Option<u64>,
@@ -36,12 +40,15 @@ pub(crate) struct Arguments {
 /// Runs what was asked for, one after the other.
 pub(crate) fn crash(arguments: &Arguments) -> Result<()> {
     setup::ensure_installed(&Needs::SERVER)?;
-    let Arguments { rounds, boundaries, call_sites, random_seconds, seed } = *arguments;
+    let Arguments { rounds, boundaries, call_sites, burn, random_seconds, seed } = *arguments;
     if boundaries {
         engine("crash::boundaries::", &[("PGSTRATA_CRASH_BOUNDARIES", "all".to_owned())])?;
     }
     if call_sites {
         engine("crash::failing::", &[("PGSTRATA_CRASH_CALL_SITES", "all".to_owned())])?;
+    }
+    if let Some(count) = burn {
+        engine("vacuum::wraparound::ids_burn", &[("PGSTRATA_BURN_XIDS", count.to_string())])?;
     }
     if let Some(seconds) = random_seconds {
         let variables = [
@@ -52,7 +59,7 @@ pub(crate) fn crash(arguments: &Arguments) -> Result<()> {
     }
     match rounds {
         Some(rounds) => kill(Some(rounds)),
-        None if boundaries || call_sites || random_seconds.is_some() => Ok(()),
+        None if boundaries || call_sites || burn.is_some() || random_seconds.is_some() => Ok(()),
         None => kill(None),
     }
 }

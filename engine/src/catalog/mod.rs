@@ -18,6 +18,7 @@
 //! the relation that was there. Whoever uses a
 //! table has it locked; it is dropped by who has it locked exclusively. Nothing here waits.
 
+pub(crate) mod changes;
 pub(crate) mod frozen;
 pub(crate) mod index;
 pub(crate) mod store;
@@ -30,6 +31,7 @@ use base::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::{Oid, RelFileLocator, Xid};
 
 use crate::Error;
+use crate::catalog::changes::Changes;
 use crate::catalog::frozen::FrozenCell;
 use crate::data_directory::DEFAULT_DATABASE;
 use crate::heap::ColumnType;
@@ -91,6 +93,8 @@ pub(crate) struct TableEntry {
     indexes: Mutex<Arc<[Arc<IndexEntry>]>>,
     /// How old what its rows name may be.
     pub(crate) frozen: FrozenCell,
+    /// How much it has changed since it was vacuumed.
+    pub(crate) changes: Arc<Changes>,
     /// Set and read under the lock of the table.
     is_gone: AtomicBool,
 }
@@ -111,6 +115,7 @@ impl TableEntry {
             placement: Arc::default(),
             indexes: Mutex::new(Arc::new([])),
             frozen: FrozenCell::new(oid),
+            changes: Arc::default(),
             is_gone: AtomicBool::new(false),
         }
     }

@@ -235,6 +235,11 @@ impl LockManager {
         self.sleeps[owner].notify_one();
     }
 
+    /// Whether an owner keeps another one waiting.
+    pub(crate) fn keeps_waiting(&self, owner: Owner) -> bool {
+        self.table().keeps_waiting(owner)
+    }
+
     /// Who keeps an owner waiting, in the order of their numbers.
     pub(crate) fn blockers(&self, owner: Owner) -> Vec<Owner> {
         self.table().blockers(owner)

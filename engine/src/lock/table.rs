@@ -189,6 +189,12 @@ impl LockTable {
         }
     }
 
+    /// Whether an owner keeps another one waiting.
+    pub(super) fn keeps_waiting(&self, owner: Owner) -> bool {
+        let waiting = self.waiting.iter().enumerate().filter(|(_, wait)| wait.is_some());
+        waiting.map(|(other, _)| other).any(|other| self.blockers(other).contains(&owner))
+    }
+
     /// Who keeps an owner waiting: who holds what its request excludes, and who waits ahead of it for such
     /// (`pg_blocking_pids`).
     pub(super) fn blockers(&self, owner: Owner) -> Vec<Owner> {

@@ -11,6 +11,7 @@ use super::page::{clear_map, heap_error, log_change, page_to_fill};
 use crate::Error;
 use crate::buffer::{PageName, PageStore, PageWrite};
 use crate::catalog::TableEntry;
+use crate::catalog::changes::RowChange;
 use crate::db::Shared;
 use crate::heap::insert::{self, Insertion};
 use crate::heap::{Value, form_tuple};
@@ -68,6 +69,7 @@ impl Transaction<'_, '_> {
         let inserted = formed.and_then(|()| self.insert_tuple(table, &mut tuple));
         let inserted = inserted.and_then(|tid| {
             self.insert_entries(table, &tuple, tid)?;
+            self.session.changes.count(&table.changes, RowChange::Insert, 1);
             Ok(tid)
         });
         self.session.tuple = tuple;
@@ -137,6 +139,7 @@ impl Transaction<'_, '_> {
             tids.extend(done);
         }
         self.session.change = change;
+        self.session.changes.count(&table.changes, RowChange::Insert, tids.len() as u64);
         for (tuple, tid) in tuples.iter().zip(&tids) {
             self.insert_entries(table, tuple, *tid)?;
         }

@@ -35,6 +35,7 @@ use super::row_xmax::{holders, is_only_locked, set_conflict, updater};
 use crate::Error;
 use crate::buffer::{PageName, PageWrite};
 use crate::catalog::TableEntry;
+use crate::catalog::changes::RowChange;
 use crate::heap::update::{Updating, update, update_to_other_page};
 use crate::heap::{Change, CommandStamp, NewXmax, RowLock, TupleValues, Value, delete};
 use crate::lock::WaitPolicy;
@@ -227,6 +228,13 @@ impl Transaction<'_, '_> {
                     self.try_update(table, &pinned, place, &header, xid, how, &mut tuple)?
                 }
             };
+            if matches!(tried, Tried::Changed { .. }) {
+                let change = match decision {
+                    NewRow::Delete => RowChange::Delete,
+                    NewRow::Update | NewRow::Keep => RowChange::Update,
+                };
+                self.session.changes.count(&table.changes, change, 1);
+            }
             match tried {
                 Tried::Changed { is_hot: true, .. } => return Ok(Some(root)),
                 Tried::Changed { new, is_hot: false } => {

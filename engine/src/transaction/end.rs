@@ -72,6 +72,7 @@ impl Transaction<'_, '_> {
             shared.stop(error);
         }
         let has_committed = commits && ended.is_ok();
+        session.changes.settle(has_committed);
         if ended.is_ok() {
             gone.iter().for_each(|relation| remove_files(shared, *relation));
         }

@@ -8,6 +8,7 @@
 //!
 //! | part | does |
 //! |---|---|
+//! | [`auto`] | by thresholds, on a thread of its own |
 //! | [`cutoffs`] | up to which age |
 //! | [`freeze`] | what becomes of a tuple's ids |
 //! | [`table`] | one table, page after page |
@@ -20,6 +21,7 @@
 //! seen. A vacuum has no transaction id, unless it puts a row into the catalog that is missing. Source: `vacuumlazy.c`,
 //! `vacuum.c`.
 
+pub(crate) mod auto;
 mod cutoffs;
 mod database;
 mod freeze;
@@ -38,6 +40,7 @@ use crate::catalog::TableEntry;
 pub use crate::catalog::frozen::Frozen;
 use crate::lock::{TableLockMode, WaitPolicy};
 use crate::session::{Isolation, Session};
+pub use auto::{AutovacuumOptions, AutovacuumStatus};
 pub use freeze::FreezeFault;
 
 /// From which ages on rows are frozen; PostgreSQL's parameters, and their defaults.
@@ -273,6 +276,9 @@ impl Session<'_> {
         let entry: Arc<TableEntry> = Arc::clone(table.entry());
         let report = table::vacuum(&mut transaction, &entry, options, progress)?;
         transaction.commit()?;
+        let left = report.recently_dead + report.missed;
+        let (pages, scanned) = (u64::from(report.pages), u64::from(report.scanned));
+        entry.changes.vacuumed(pages, scanned, report.live, left);
         Ok(report)
     }
 }

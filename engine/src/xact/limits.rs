@@ -10,7 +10,11 @@
 //! `SetMultiXactIdLimit`, `GetNewMultiXactId`, `SetOffsetVacuumLimit`.
 
 use std::fmt;
+use std::time::Duration;
 
+use base::sync::atomic::AtomicU32;
+use base::sync::atomic::Ordering::Relaxed;
+use base::sync::{Condvar, Mutex, PoisonError};
 use base::{MultiXactId, Xid};
 
 use crate::Error;
@@ -224,6 +228,58 @@ impl Transaction<'_, '_> {
     }
 }
 
+/// Whether an id has come so far from the oldest that vacuum is forced.
+fn forces_vacuum(xid: Xid, oldest: Xid, max_age: u32) -> bool {
+    let limit = oldest.0.wrapping_add(max_age);
+    let limit = if limit < Xid::FIRST_NORMAL.0 { limit + Xid::FIRST_NORMAL.0 } else { limit };
+    !xid.precedes(Xid(limit))
+}
+
+/// Once for so many ids, so that it is not woken at each.
+const WAKE_EVERY: u32 = 65_536;
+
+/// Wakes the autovacuum where ids force it (`PMSIGNAL_START_AUTOVAC_LAUNCHER`).
+#[derive(Debug, Default)]
+pub(crate) struct VacuumWanted {
+    max_age: AtomicU32,
+    is_wanted: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl VacuumWanted {
+    /// The age of the oldest row that forces it.
+    pub(crate) fn set_max_age(&self, max_age: u32) {
+        self.max_age.store(max_age, Relaxed);
+    }
+
+    /// An id is given out.
+    #[inline]
+    pub(crate) fn xid_given(&self, xid: Xid, oldest: Xid) {
+        let is_due = xid.0.is_multiple_of(WAKE_EVERY);
+        if is_due && forces_vacuum(xid, oldest, self.max_age.load(Relaxed)) {
+            self.wake();
+        }
+    }
+
+    /// Wakes it.
+    pub(crate) fn wake(&self) {
+        *self.is_wanted.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
+    /// Comes back when it is wanted, or after that time.
+    pub(crate) fn wait(&self, nap: Duration) {
+        let mut is_wanted = self.is_wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*is_wanted {
+            is_wanted = match self.changed.wait_timeout(is_wanted, nap) {
+                Ok((is_wanted, _)) => is_wanted,
+                Err(poisoned) => poisoned.into_inner().0,
+            };
+        }
+        *is_wanted = false;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,6 +298,8 @@ mod tests {
                 "database is not accepting commands to avoid wraparound data loss in database \"postgres\""
             );
             assert_eq!(error.sqlstate(), "54000");
+            assert!(!forces_vacuum(Xid(oldest.0.wrapping_add(50)), oldest, 200));
+            assert!(forces_vacuum(Xid(oldest.0.wrapping_add(204)), oldest, 200));
             assert_eq!(warn_of_xid(at(WARN_BEFORE + 1), oldest), None);
             let warning = warn_of_xid(at(WARN_BEFORE), oldest).expect("near");
             let LimitWarning::Xids { left } = warning else { panic!("{warning:?}") };

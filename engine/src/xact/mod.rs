@@ -7,6 +7,7 @@
 //! | [`own_ids`] | which ids are a session's own |
 //! | [`multixact`] | sets of transactions that hold a row together |
 //! | [`xids`] | gives ids out, to transactions and to subtransactions, and makes room for them in the logs of transactions |
+//! | [`burn`] | gives out many at once, to nobody |
 //! | [`limits`] | says how near ids are to running out |
 //! | [`end`] | commits and aborts |
 //! | [`wait`] | waits for others' ends |
@@ -21,6 +22,7 @@
 //! Invariants: nobody sees a commit that is not durable, asynchronous ones aside; whoever finds a transaction not running
 //! finds how it ended in `pg_xact`. What waits holds no page.
 
+mod burn;
 pub(crate) mod end;
 pub(crate) mod limits;
 pub(crate) mod mode;
@@ -42,6 +44,7 @@ use crate::Error;
 use crate::lock::LockManager;
 use crate::slru::multixact::precedes;
 use crate::storage::{Running, RunningTransactions, Storage};
+use limits::VacuumWanted;
 use mode::Time;
 pub use mode::{Clock, SnapshotMode};
 
@@ -55,6 +58,8 @@ pub(crate) struct Transactions {
     pub(crate) multixact_generator: Mutex<()>,
     /// Held while the logs of transactions are cut off (`WrapLimitsVacuumLock`).
     pub(crate) truncation: Mutex<()>,
+    /// Wakes the autovacuum.
+    pub(crate) vacuum_wanted: VacuumWanted,
     /// How many have an id, for the commit delay.
     pub(crate) writers: AtomicU32,
     /// Of each slot, the oldest set that its transaction may be a member of; 0 for none (`OldestMemberMXactId`).
@@ -90,6 +95,7 @@ impl Transactions {
             locks: LockManager::new(sessions as usize),
             multixact_generator: Mutex::new(()),
             truncation: Mutex::new(()),
+            vacuum_wanted: VacuumWanted::default(),
             writers: AtomicU32::new(0),
             oldest_members: (0..sessions).map(|_| AtomicU32::new(0)).collect(),
             array,

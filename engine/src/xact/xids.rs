@@ -11,7 +11,6 @@ use wal::write::{Inserter, NewRecord};
 
 use super::Transactions;
 use super::limits;
-use super::mode::Time;
 use crate::Error;
 use crate::storage::Storage;
 
@@ -32,7 +31,7 @@ pub(crate) fn assign(
 ) -> Result<FullXid, Error> {
     let slot = backend.number();
     let xid = backend.try_assign_xid(|xid| {
-        make_room(storage, &transactions.time, inserter, xid)?;
+        make_room(storage, transactions, inserter, xid)?;
         transactions.member_from_now_on(storage, slot);
         Ok::<(), Error>(())
     })?;
@@ -53,7 +52,7 @@ pub(crate) fn assign_child(
 ) -> Result<FullXid, Error> {
     let time = &transactions.time;
     backend.try_assign_subxid(|xid| {
-        make_room(storage, time, inserter, xid)?;
+        make_room(storage, transactions, inserter, xid)?;
         // What can fail comes first: the next one who asks gets the same id.
         storage.subtrans.set_parent(xid.xid(), parent.xid())?;
         time.begin_child(xid, parent)
@@ -61,13 +60,15 @@ pub(crate) fn assign_child(
 }
 
 /// Makes room for an id in all logs of transactions. One at a time: the generator's lock is held.
-fn make_room(
+pub(super) fn make_room(
     storage: &Storage,
-    time: &Time,
+    transactions: &Transactions,
     inserter: &mut Inserter,
     xid: FullXid,
 ) -> Result<(), Error> {
-    limits::check_xid(xid.xid(), storage.ids.lock().oldest_xid)?;
+    let (oldest, time) = (storage.ids.lock().oldest_xid, &transactions.time);
+    limits::check_xid(xid.xid(), oldest)?;
+    transactions.vacuum_wanted.xid_given(xid.xid(), oldest);
     if time.check(xid).is_err() {
         time.truncate(xid);
         time.check(xid)?;

@@ -51,9 +51,13 @@ pub(crate) fn engine(mode: SnapshotMode) -> (Engine, FaultyDisk) {
 }
 
 pub(crate) fn open(disk: &FaultyDisk, mode: SnapshotMode) -> Engine {
+    open_with(disk, options(mode))
+}
+
+pub(crate) fn open_with(disk: &FaultyDisk, options: EngineOptions) -> Engine {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let nobody = &mut |_: &RecoveryProgress| ControlFlow::Continue(());
-    Engine::open_on(disk, Path::new(DATA), options(mode), nobody).expect("opened")
+    Engine::open_on(disk, Path::new(DATA), options, nobody).expect("opened")
 }
 
 /// `id int4 not null, amount int8, note text`

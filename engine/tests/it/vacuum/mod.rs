@@ -1,8 +1,10 @@
 //! Vacuum: what goes and what stays, in every snapshot mode; what a real server says of the pages.
 
+mod auto;
 mod cut_off;
 mod rows;
 mod server;
+mod wraparound;
 
 use std::ops::ControlFlow;
 
