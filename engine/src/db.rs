@@ -29,6 +29,9 @@ use crate::checkpoint::{
     CheckpointKind, CheckpointOptions, CheckpointReport, Checkpointed, Checkpointer, Checkpoints,
 };
 use crate::data_directory::{DataDirectory, SystemProcesses};
+use crate::prepared::detached::DetachedTransactions;
+use crate::prepared::payload::TwoPhaseState;
+use crate::prepared::{self, PreparedTransaction};
 use crate::recovery::{
     self, ArchiveRecovery, OnDamage, Recovered, RecoveryOptions, RecoveryProgress,
 };
@@ -50,6 +53,9 @@ pub struct EngineOptions {
     pub mode: SnapshotMode,
     /// Sessions at the same time (`max_connections`).
     pub sessions: u32,
+    /// Transactions that are prepared at the same time (`max_prepared_transactions`); 0 for none, as with PostgreSQL.
+    /// Those that were prepared before the engine opened are there whatever this is.
+    pub prepared_transactions: u32,
     /// Pages of tables in memory, of 8 kB (`shared_buffers`).
     pub buffers: usize,
     /// Pages in memory of each log of transactions, of 8 kB.
@@ -83,6 +89,7 @@ impl Default for EngineOptions {
         EngineOptions {
             mode: SnapshotMode::default(),
             sessions: 100,
+            prepared_transactions: 0,
             buffers: 16_384,
             slru_buffers: 32,
             clock: Clock::default(),
@@ -118,6 +125,9 @@ pub(crate) struct Shared {
     pub(crate) transactions: Transactions,
     pub(crate) catalog: Catalog,
     pub(crate) deadlock_timeout: Duration,
+    /// How many transactions can be prepared at the same time.
+    pub(crate) prepared_transactions: usize,
+    pub(crate) prepared: DetachedTransactions,
     stopped: OnceLock<String>,
 }
 
@@ -208,16 +218,28 @@ impl Engine {
         if recovered.checkpoint_is_due {
             checkpoints.end_recovery(&storage, &recovered)?;
         }
-        let (mode, last) = (options.mode, recovered.time);
+        let (mode, last, sessions) = (options.mode, recovered.time, options.sessions);
+        let states = prepared::restore::states(&storage)?;
+        let slots = options.prepared_transactions.max(states.len() as u32);
+        let clock = &options.clock;
         let transactions =
-            Transactions::start(&storage, mode, &options.clock, last, options.sessions)?;
+            Transactions::start(&storage, mode, clock, last, sessions, slots, &states)?;
+        let prepared = prepared::restore::detach(&states, &storage, &transactions)?;
         storage.find_oldest_member()?;
         transactions.vacuum_wanted.set_max_age(options.autovacuum.vacuum.ages.xid_max);
         checkpoints.in_production(&storage)?;
         let catalog = Catalog::new();
         let stopped = OnceLock::new();
         let deadlock_timeout = options.deadlock_timeout;
-        let shared = Shared { storage, transactions, catalog, deadlock_timeout, stopped };
+        let shared = Shared {
+            storage,
+            transactions,
+            catalog,
+            deadlock_timeout,
+            prepared_transactions: options.prepared_transactions as usize,
+            prepared,
+            stopped,
+        };
         let mut engine = Engine {
             autovacuum: None,
             checkpointer: None,
@@ -226,7 +248,7 @@ impl Engine {
             recovered,
             shared: Arc::new(shared),
         };
-        engine.load_catalog()?;
+        engine.load_catalog(&states)?;
         if options.has_background_threads {
             let of = || Arc::clone(&engine.shared) as Arc<dyn Checkpointed>;
             let writer = BackgroundWriter::start(of(), options.background_writer);
@@ -239,12 +261,14 @@ impl Engine {
         Ok(engine)
     }
 
-    fn load_catalog(&self) -> Result<(), Error> {
+    fn load_catalog(&self, states: &[TwoPhaseState]) -> Result<(), Error> {
         let mut session = self.session()?;
         let catalog = &self.shared.catalog;
         store::make_missing(&self.shared.storage, catalog, &mut session.inserter)?;
         let mut transaction = session.begin(Isolation::RepeatableRead)?;
         store::load(&mut transaction, catalog)?;
+        let detached = &self.shared.prepared;
+        prepared::restore::claim_names(&mut transaction, catalog, detached, states)?;
         transaction.rollback()
     }
 
@@ -266,8 +290,13 @@ impl Engine {
         self.shared.catalog.names()
     }
 
+    /// The transactions that are prepared and have not ended, in the order of their identifiers (`pg_prepared_xacts`).
+    pub fn prepared(&self) -> Vec<PreparedTransaction> {
+        self.shared.storage.two_phase.valid()
+    }
+
     /// The sessions that keep a session waiting, by their numbers: who holds what it wants, and who waits for that ahead of
-    /// it (`pg_blocking_pids`).
+    /// it (`pg_blocking_pids`). A prepared transaction has a number behind those of all sessions.
     pub fn blocked_by(&self, session: usize) -> Vec<usize> {
         self.shared.transactions.locks.blockers(session)
     }

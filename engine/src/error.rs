@@ -269,6 +269,9 @@ pub enum Error {
         #[source]
         fault: crate::vacuum::FreezeFault,
     },
+    /// A transaction cannot be prepared, or one that is prepared not be ended.
+    #[error(transparent)]
+    Prepared(#[from] crate::prepared::PreparedError),
     /// Commit timestamps are not kept.
     #[error(
         "snapshots by commit timestamp need commit timestamps, which this data directory does not keep \
@@ -403,6 +406,7 @@ impl Error {
             }
             Error::TransactionFailed => "25P02",
             Error::NoSavepoint => "3B001",
+            Error::Prepared(error) => error.sqlstate(),
             Error::XidsExhausted { .. }
             | Error::MultiXactsExhausted { .. }
             | Error::MembersExhausted { .. }

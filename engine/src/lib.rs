@@ -5,7 +5,8 @@
 //! records of those changes. `btree` is indexes in pages. `redo` redoes every record that the engine writes; `recovery` brings a directory to where
 //! its log ends; `checkpoint` says from where it will begin, and `background_writer` goes before it. `storage` holds these
 //! together, for who runs transactions, for checkpoints and for recovery. `xact`, `catalog` and `table` are transactions,
-//! tables and rows; `vacuum` removes what nobody sees any more; `db` opens and closes it all, `session` is who works with it, and `transaction` what it does. `workload` is loads
+//! tables and rows; `vacuum` removes what nobody sees any more; `db` opens and closes it all, `session` is who works with it,
+//! and `transaction` what it does; `prepared` is transactions that wait for the second phase of their commit. `workload` is loads
 //! to run it under, each with an invariant.
 //!
 //! # Example
@@ -95,6 +96,8 @@ pub mod planted;
 #[cfg(not(any(feature = "planted", loom, shuttle)))]
 mod planted;
 #[cfg(not(any(loom, shuttle)))]
+mod prepared;
+#[cfg(not(any(loom, shuttle)))]
 pub mod recovery;
 #[cfg(not(any(loom, shuttle)))]
 pub mod redo;
@@ -127,6 +130,8 @@ pub use error::{At, Error};
 pub use heap::RowLock;
 #[cfg(not(any(loom, shuttle)))]
 pub use lock::{AdvisoryKey, DeadlockLink, LockTag, TableLockMode, WaitPolicy};
+#[cfg(not(any(loom, shuttle)))]
+pub use prepared::{PreparedError, PreparedTransaction};
 #[cfg(not(any(loom, shuttle)))]
 pub use session::{Cancel, Durability, Isolation, Session};
 #[cfg(not(any(loom, shuttle)))]

@@ -10,13 +10,15 @@
 //! Invariant: from its assignment to its end a prepared transaction's xid is in at least one position
 //! whenever the lock is held, and a position whose slot is a prepared transaction's shows its time.
 
+use std::fmt;
+
 use base::sync::Arc;
-use base::{FullXid, TimestampTz, variant};
+use base::{FullXid, Oid, TimestampTz, variant};
 
 use crate::array::{Error, ProcArray};
 use crate::backend::Backend;
 use crate::group::Seat;
-use crate::proc::{ProcNumber, StatusFlags};
+use crate::proc::{Proc, ProcNumber, StatusFlags};
 use crate::subxids;
 
 /// A slot kept for a transaction that is about to be prepared: nothing can fail for want of one later.
@@ -31,6 +33,38 @@ impl ReservedSlot {
         let seat = array.take_prepared_seat()?;
         Ok(ReservedSlot { array: Arc::clone(array), seat: Some(seat) })
     }
+
+    /// Shows a transaction here that was prepared in an earlier life of the engine, with its subtransactions. Nothing
+    /// runs yet (`RecoverPreparedTransactions`).
+    pub fn restore(
+        mut self,
+        xid: FullXid,
+        subxids: &[FullXid],
+        database: Oid,
+        prepared_at: TimestampTz,
+    ) -> Prepared {
+        let Some(seat) = self.seat.take() else {
+            unreachable!("a reserved slot has its seat until it is used")
+        };
+        let number = ProcNumber(seat.number());
+        let dummy = self.array.proc(number);
+        fill(dummy, xid, database, prepared_at);
+        subxids::fill(dummy, subxids.iter().map(|subxid| subxid.xid()));
+        self.array.add(number);
+        let latest_xid = subxids.iter().copied().fold(xid, FullXid::max);
+        Prepared { array: Arc::clone(&self.array), seat, xid, latest_xid }
+    }
+}
+
+/// Fills a slot that nobody sees yet, but for its subtransactions.
+fn fill(dummy: &Proc, xid: FullXid, database: Oid, prepared_at: TimestampTz) {
+    dummy.set_database(database);
+    dummy.set_status(StatusFlags::default());
+    dummy.set_xmin(None);
+    dummy.set_xid(Some(xid));
+    if !variant!("prepare.time-after-insert") {
+        dummy.set_prepared_at(Some(prepared_at));
+    }
 }
 
 impl Drop for ReservedSlot {
@@ -38,6 +72,13 @@ impl Drop for ReservedSlot {
         if let Some(seat) = self.seat.take() {
             self.array.give_back(seat);
         }
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Prepared");
+        shown.field("number", &self.number()).field("xid", &self.xid).finish_non_exhaustive()
     }
 }
 
@@ -95,14 +136,8 @@ impl Backend {
         let number = ProcNumber(seat.number());
         let from = self.array.proc(self.number());
         let dummy = self.array.proc(number);
-        dummy.set_database(from.database());
-        dummy.set_status(StatusFlags::default());
-        dummy.set_xmin(None);
-        dummy.set_xid(Some(xid));
+        fill(dummy, xid, from.database(), prepared_at);
         subxids::copy(from, dummy);
-        if !variant!("prepare.time-after-insert") {
-            dummy.set_prepared_at(Some(prepared_at));
-        }
         self.array.add(number);
         if variant!("prepare.time-after-insert") {
             dummy.set_prepared_at(Some(prepared_at));

@@ -100,6 +100,21 @@ pub(crate) fn read(proc: &Proc, mirror: &AtomicU32, into: &mut Vec<Xid>) -> Subx
     state
 }
 
+/// Puts ids into a slot that nobody sees yet.
+pub(crate) fn fill(proc: &Proc, subxids: impl Iterator<Item = Xid>) {
+    let mut state = SubxidState::default();
+    for subxid in subxids {
+        match proc.subxids.get(usize::from(state.count)) {
+            Some(place) => {
+                place.store(subxid.0, Relaxed);
+                state.count += 1;
+            }
+            None => state.overflowed = true,
+        }
+    }
+    proc.subxid_state.store(state.to_word(), Relaxed);
+}
+
 /// Copies one slot's ids into another that nobody sees yet.
 pub(crate) fn copy(from: &Proc, to: &Proc) {
     for (from, to) in from.subxids.iter().zip(&to.subxids) {

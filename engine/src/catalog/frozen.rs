@@ -24,6 +24,7 @@ use crate::heap::{Change, ColumnType, Value, form_tuple, inplace};
 use crate::session::Session;
 use crate::slru::multixact::precedes;
 use crate::storage::Storage;
+use crate::table::Row;
 use crate::table::page::{heap_error, log_change, log_page};
 use crate::transaction::Transaction;
 
@@ -164,8 +165,16 @@ pub(super) fn load(transaction: &mut Transaction<'_, '_>, catalog: &Catalog) -> 
     let tables = catalog.all_present();
     let cells = || tables.iter().map(|table| &table.frozen).chain([&catalog.database]);
     cells().for_each(|cell| *cell.lock() = (None, oldest));
-    for row in transaction.scan(&catalog.frozen)? {
-        let row = row?;
+    let rows = transaction.scan(&catalog.frozen)?.collect::<Result<Vec<Row>, Error>>()?;
+    take_in(&rows, &cells().collect::<Vec<_>>())
+}
+
+/// Takes in what rows say of those tables that are asked about.
+///
+/// # Errors
+/// Where a row lacks something.
+pub(super) fn take_in(rows: &[Row], cells: &[&FrozenCell]) -> Result<(), Error> {
+    for row in rows {
         let values = row.values()?;
         let number = |value: &Value<'_>| match value {
             Value::Int8(number) => u32::try_from(*number).ok(),
@@ -175,7 +184,7 @@ pub(super) fn load(transaction: &mut Transaction<'_, '_>, catalog: &Catalog) -> 
         let Some(&[oid, xid, multi]) = numbers.as_deref() else {
             return Err(Error::Catalog(format!("row {} of strata_frozen has no ids", row.tid())));
         };
-        if let Some(cell) = cells().find(|cell| cell.oid == oid) {
+        if let Some(cell) = cells.iter().find(|cell| cell.oid == oid) {
             *cell.lock() = (Some(row.tid()), Frozen { xid: Xid(xid), multi });
         }
     }

@@ -164,6 +164,11 @@ impl IndexEntry {
         self
     }
 
+    /// Its maker goes on under another number.
+    pub(crate) fn hand_over(&self, to: usize) {
+        self.maker.store(to + 1, Relaxed);
+    }
+
     /// Its maker has committed.
     pub(crate) fn settle(&self) {
         self.maker.store(0, Relaxed);

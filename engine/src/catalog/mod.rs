@@ -40,7 +40,7 @@ pub(crate) use index::IndexEntry;
 pub use index::{IndexColumn, IndexDefinition};
 
 /// `pg_default`
-const DEFAULT_TABLESPACE: Oid = 1663;
+pub(crate) const DEFAULT_TABLESPACE: Oid = 1663;
 
 /// Where the file of this number lies.
 pub(crate) fn locator(relation: Oid) -> RelFileLocator {
@@ -193,6 +193,13 @@ impl Relation {
         }
     }
 
+    /// Who made it goes on under another number.
+    pub(crate) fn hand_over(&self, to: usize) {
+        if let Relation::Index { index, .. } = self {
+            index.hand_over(to);
+        }
+    }
+
     /// Who made it has committed.
     pub(crate) fn settle(&self) {
         if let Relation::Index { index, .. } = self {
@@ -335,6 +342,20 @@ impl Catalog {
             return Err(Error::TableExists(name.to_owned()));
         }
         Ok(Claiming::Claimed(found.claim.replace(Claim { session, xid, relation })))
+    }
+
+    /// The relation that everybody sees by a name.
+    pub(crate) fn present(&self, name: &str) -> Option<Relation> {
+        lock(&self.names).get(name)?.present.clone()
+    }
+
+    /// Has a session's claim be another's, who goes on with the same transaction.
+    pub(crate) fn hand_over(&self, name: &str, from: usize, to: usize) {
+        let mut names = lock(&self.names);
+        let claim = names.get_mut(name).and_then(|found| found.claim.as_mut());
+        if let Some(claim) = claim.filter(|claim| claim.session == from) {
+            claim.session = to;
+        }
     }
 
     /// Takes a session's claim back, to what it was before.

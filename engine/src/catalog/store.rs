@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use base::sync::Arc;
-use base::{ForkNumber, Oid, RelFileLocator};
+use base::{ForkNumber, Oid, RelFileLocator, Xid};
 use wal::write::{Inserter, NewRecord};
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
 use crate::Error;
 use crate::heap::{ColumnType, Value};
 use crate::storage::Storage;
-use crate::table::Row;
+use crate::table::{DirtyRow, Row};
 use crate::transaction::Transaction;
 use crate::xact::end::push_locator;
 
@@ -210,11 +210,82 @@ pub(crate) fn delete(
 /// # Errors
 /// As a scan; where rows contradict each other.
 pub(crate) fn load(transaction: &mut Transaction<'_, '_>, catalog: &Catalog) -> Result<(), Error> {
-    let mut tables = BTreeMap::new();
+    let mut rows = |table| transaction.scan(table)?.collect::<Result<Vec<Row>, Error>>();
+    let [tables, columns, definitions] =
+        [rows(&catalog.tables)?, rows(&catalog.columns)?, rows(&catalog.definitions)?];
+    let indexes = rows(&catalog.indexes)?;
+    let tables = tables_in(&tables, &columns, &definitions)?;
+    let table_of = |oid: Oid| tables.iter().find(|table| table.oid == oid).map(Arc::clone);
+    let indexes = indexes_in(&indexes, &table_of)?;
+    for table in &tables {
+        catalog.add(Relation::Table(Arc::clone(table)))?;
+    }
+    for relation in indexes {
+        if let Relation::Index { index, table } = &relation {
+            table.add_index(index);
+        }
+        catalog.add(relation)?;
+    }
+    frozen::load(transaction, catalog)
+}
+
+/// What transactions that have not ended make of the catalog.
+#[derive(Debug)]
+pub(crate) struct Changes {
+    /// Tables before their indexes.
+    pub(crate) made: Vec<Relation>,
+    /// Names.
+    pub(crate) dropped: Vec<String>,
+}
+
+/// What those transactions that `is_meant` names, and that run still, make of the catalog.
+///
+/// # Errors
+/// As a scan; where rows contradict each other.
+pub(crate) fn changes_of(
+    transaction: &mut Transaction<'_, '_>,
+    catalog: &Catalog,
+    is_meant: &dyn Fn(Xid) -> bool,
+) -> Result<Changes, Error> {
+    let is_their_own = |xid: Option<Xid>| xid.is_some_and(is_meant);
+    let mut dropped = Vec::new();
+    let mut inserted = |table: &Arc<TableEntry>| {
+        let mut rows = Vec::new();
+        for DirtyRow { row, inserting, ending } in transaction.session.scan_dirty(table)? {
+            match (is_their_own(inserting), is_their_own(ending)) {
+                (true, false) => rows.push(row),
+                (false, true) if table.oid == TABLES || table.oid == INDEXES => {
+                    if let Some(Value::Text(name)) = row.values()?.get(1) {
+                        dropped.push((*name).to_owned());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok::<_, Error>(rows)
+    };
+    let [tables, columns, definitions] =
+        [inserted(&catalog.tables)?, inserted(&catalog.columns)?, inserted(&catalog.definitions)?];
+    let (indexes, frozen) = (inserted(&catalog.indexes)?, inserted(&catalog.frozen)?);
+    let made = tables_in(&tables, &columns, &definitions)?;
+    frozen::take_in(&frozen, &made.iter().map(|table| &table.frozen).collect::<Vec<_>>())?;
+    let known = catalog.all_present();
+    let table_of =
+        |oid: Oid| made.iter().chain(&known).find(|table| table.oid == oid).map(Arc::clone);
+    let indexes = indexes_in(&indexes, &table_of)?;
+    let made = made.iter().map(|table| Relation::Table(Arc::clone(table))).chain(indexes).collect();
+    Ok(Changes { made, dropped })
+}
+
+/// The tables that rows of the catalog tell of.
+fn tables_in(
+    table_rows: &[Row],
+    column_rows: &[Row],
+    definition_rows: &[Row],
+) -> Result<Vec<Arc<TableEntry>>, Error> {
     let damaged = |what: String| Error::Catalog(what);
     let mut columns: BTreeMap<i64, BTreeMap<i16, Column>> = BTreeMap::new();
-    for row in transaction.scan(&catalog.columns)? {
-        let row = row?;
+    for row in column_rows {
         let values = row.values()?;
         let [
             Value::Int8(table),
@@ -236,8 +307,7 @@ pub(crate) fn load(transaction: &mut Transaction<'_, '_>, catalog: &Catalog) -> 
         }
     }
     let mut definitions: BTreeMap<i64, Definition> = BTreeMap::new();
-    for row in transaction.scan(&catalog.definitions)? {
-        let row = row?;
+    for row in definition_rows {
         let values = row.values()?;
         let [Value::Int8(table), Value::Text(numbers), Value::Text(text)] = values[..] else {
             return Err(damaged(format!("row {} of strata_definition has nulls", row.tid())));
@@ -252,8 +322,8 @@ pub(crate) fn load(transaction: &mut Transaction<'_, '_>, catalog: &Catalog) -> 
             return Err(damaged(format!("table {table} has two definitions")));
         }
     }
-    for row in transaction.scan(&catalog.tables)? {
-        let row = row?;
+    let mut tables = Vec::with_capacity(table_rows.len());
+    for row in table_rows {
         let values = row.values()?;
         let [Value::Int8(oid), Value::Text(name), Value::Int8(file)] = values[..] else {
             return Err(damaged(format!("row {} of strata_table has nulls", row.tid())));
@@ -264,19 +334,18 @@ pub(crate) fn load(transaction: &mut Transaction<'_, '_>, catalog: &Catalog) -> 
         }
         let columns = columns.into_values().collect();
         let table = TableEntry::new(number(name, oid)?, name, number(name, file)?, columns);
-        let table = Arc::new(table.defined(definitions.remove(&oid)));
-        tables.insert(oid, Arc::clone(&table));
-        catalog.add(Relation::Table(table))?;
+        tables.push(Arc::new(table.defined(definitions.remove(&oid))));
     }
-    load_indexes(transaction, catalog, &tables)?;
     if let Some(table) = definitions.keys().next() {
         let reason = format!("there is a definition of a table {table}, which is not there");
         return Err(damaged(reason));
     }
-    if let Some(table) = columns.keys().next() {
-        return Err(damaged(format!("there are columns of a table {table}, which is not there")));
+    match columns.keys().next() {
+        Some(table) => {
+            Err(damaged(format!("there are columns of a table {table}, which is not there")))
+        }
+        None => Ok(tables),
     }
-    frozen::load(transaction, catalog)
 }
 
 /// A number of the catalog's.
@@ -285,15 +354,13 @@ fn number(name: &str, number: i64) -> Result<Oid, Error> {
         .map_err(|_| Error::Catalog(format!("relation \"{name}\" has the number {number}")))
 }
 
-/// Reads which indexes these tables have.
-fn load_indexes(
-    transaction: &mut Transaction<'_, '_>,
-    catalog: &Catalog,
-    tables: &BTreeMap<i64, Arc<TableEntry>>,
-) -> Result<(), Error> {
+/// The indexes that rows of the catalog tell of, with their tables, in the order in which they were made.
+fn indexes_in(
+    rows: &[Row],
+    table_of: &dyn Fn(Oid) -> Option<Arc<TableEntry>>,
+) -> Result<Vec<Relation>, Error> {
     let mut indexes = BTreeMap::new();
-    for row in transaction.scan(&catalog.indexes)? {
-        let row = row?;
+    for row in rows {
         let values = row.values()?;
         let [
             Value::Int8(oid),
@@ -309,7 +376,8 @@ fn load_indexes(
             return Err(Error::Catalog(reason));
         };
         let damaged = |what: &str| Error::Catalog(format!("index \"{name}\" {what}"));
-        let table = tables.get(&table).ok_or_else(|| damaged("is of a table that is not there"))?;
+        let table = Oid::try_from(table).ok().and_then(table_of);
+        let table = table.ok_or_else(|| damaged("is of a table that is not there"))?;
         let (key, included) = IndexDefinition::read_columns(columns)
             .ok_or_else(|| damaged(&format!("has the columns \"{columns}\"")))?;
         let name = name.to_owned();
@@ -319,12 +387,7 @@ fn load_indexes(
         let shape = shape.map_err(|error| damaged(&format!("cannot be: {error}")))?;
         let (oid, file) = (number(&definition.name, oid)?, number(&definition.name, file)?);
         let index = Arc::new(IndexEntry::new(oid, table.oid, file, definition, shape));
-        catalog.add(Relation::Index { index: Arc::clone(&index), table: Arc::clone(table) })?;
-        indexes.insert(oid, (index, table));
+        indexes.insert(oid, Relation::Index { index, table });
     }
-    // In the order in which they were made.
-    for (index, table) in indexes.values() {
-        table.add_index(index);
-    }
-    Ok(())
+    Ok(indexes.into_values().collect())
 }

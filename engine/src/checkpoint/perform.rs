@@ -18,6 +18,7 @@ use super::running_xacts::{NobodyRuns, log_running_xacts, running_xacts_are_logg
 use super::schedule::CheckpointOptions;
 use crate::Error;
 use crate::buffer::{BufferError, Sweep};
+use crate::prepared;
 use crate::recovery::Recovered;
 use crate::slru::Slru;
 use crate::storage::{RunningTransactions, Storage};
@@ -213,6 +214,8 @@ impl Checkpoints {
             let taken = start.elapsed();
             (0..count).for_each(|_| syncs.add(taken / count as u32));
         }
+        // As late as can be: most who were prepared then have ended.
+        prepared::write_due(storage, redo)?;
         let synced = Instant::now();
 
         let mut inserter = log.inserter();

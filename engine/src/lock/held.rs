@@ -62,6 +62,16 @@ impl HeldLocks {
         !self.session.contains_key(&(tag, mode))
     }
 
+    /// What the transaction has taken, in that order.
+    pub(crate) fn taken(&self) -> &[(LockTag, TableLockMode)] {
+        &self.taken
+    }
+
+    /// Whether anything is locked by the transaction and by the session beyond it, in whatever modes.
+    pub(crate) fn are_of_both_kinds(&self) -> bool {
+        self.session.keys().any(|(tag, _)| self.modes.contains_key(tag))
+    }
+
     /// How many the transaction has taken: a point to come back to.
     pub(crate) fn length(&self) -> usize {
         self.taken.len()
@@ -122,7 +132,12 @@ mod tests {
         assert_eq!(held.give_back_for_session(tag(2), Share), Some(false));
         assert_eq!(held.give_back_for_session(tag(2), Share), Some(true));
         assert_eq!(held.give_back_for_session(tag(2), Share), None);
+        assert!(!held.are_of_both_kinds());
+        held.take_for_session(tag(1), Exclusive);
+        assert!(held.are_of_both_kinds());
+        held.give_back_for_session(tag(1), Exclusive);
         held.take_for_session(tag(1), Share);
+        assert_eq!(held.taken(), [(tag(1), Share)]);
         assert_eq!(held.give_back_all_for_session(), []);
         assert!(held.give_back(tag(1), Share));
         assert_eq!(held.length(), 0);

@@ -190,6 +190,18 @@ impl LockManager {
         }
     }
 
+    /// Gives locks of one owner to another, who goes on with the same transaction.
+    pub(crate) fn hand_over(&self, from: Owner, to: Owner, locks: &[(LockTag, TableLockMode)]) {
+        let mut table = self.table();
+        locks.iter().for_each(|(tag, mode)| table.hand_over(from, to, *tag, *mode));
+    }
+
+    /// Gives an owner the locks that it had when the engine ran last. Nothing else runs yet.
+    pub(crate) fn restore(&self, owner: Owner, locks: &[(LockTag, TableLockMode)]) {
+        let mut table = self.table();
+        locks.iter().for_each(|(tag, mode)| table.restore(owner, *tag, *mode));
+    }
+
     /// Gives locks back.
     pub(crate) fn release(
         &self,

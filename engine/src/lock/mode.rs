@@ -56,6 +56,11 @@ impl TableLockMode {
         AccessExclusive,
     ];
 
+    /// That of a number, 1 to 8.
+    pub(crate) fn of_number(number: u32) -> Option<TableLockMode> {
+        TableLockMode::ALL.into_iter().find(|mode| *mode as u32 == number)
+    }
+
     /// The modes that this one excludes.
     pub(crate) const fn conflicts(self) -> Modes {
         let all = Modes(0b1_1111_1110);

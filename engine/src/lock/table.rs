@@ -88,6 +88,15 @@ impl Lock {
             None => self.holders.push(Holder { owner, modes: Modes::default().with(mode) }),
         }
     }
+
+    fn give_back(&mut self, owner: Owner, mode: TableLockMode) {
+        if let Some(at) = self.holders.iter().position(|holder| holder.owner == owner) {
+            self.holders[at].modes = self.holders[at].modes.less(mode);
+            if self.holders[at].modes.is_empty() {
+                self.holders.swap_remove(at);
+            }
+        }
+    }
 }
 
 impl LockTable {
@@ -136,6 +145,19 @@ impl LockTable {
         Asked::Queued
     }
 
+    /// Gives an owner's lock to another, whom it does not exclude: they are one transaction's.
+    pub(super) fn hand_over(&mut self, from: Owner, to: Owner, tag: LockTag, mode: TableLockMode) {
+        let Some(lock) = self.locks.get_mut(&tag) else { return };
+        // In this order, so that the lock is held all the while.
+        lock.grant(to, mode);
+        lock.give_back(from, mode);
+    }
+
+    /// Gives a lock to who had it before nobody else did.
+    pub(super) fn restore(&mut self, owner: Owner, tag: LockTag, mode: TableLockMode) {
+        self.locks.entry(tag).or_default().grant(owner, mode);
+    }
+
     /// Gives a lock back; those who can go on now are noted in `woken`.
     pub(super) fn release(
         &mut self,
@@ -145,12 +167,7 @@ impl LockTable {
         woken: &mut Vec<Owner>,
     ) {
         let Some(lock) = self.locks.get_mut(&tag) else { return };
-        if let Some(at) = lock.holders.iter().position(|holder| holder.owner == owner) {
-            lock.holders[at].modes = lock.holders[at].modes.less(mode);
-            if lock.holders[at].modes.is_empty() {
-                lock.holders.swap_remove(at);
-            }
-        }
+        lock.give_back(owner, mode);
         self.wake(tag, woken);
     }
 
@@ -253,6 +270,20 @@ mod tests {
         assert_eq!(table.ask(2, TAG, Share, true), Asked::Queued);
         assert!(released(&mut table, 0, AccessShare).is_empty());
         assert_eq!(released(&mut table, 0, RowExclusive), [1]);
+    }
+
+    #[test]
+    fn who_waits_for_a_lock_that_is_handed_over_waits_on() {
+        let mut table = LockTable::new(4);
+        assert_eq!(table.ask(0, TAG, Exclusive, true), Asked::Granted);
+        assert_eq!(table.ask(1, TAG, AccessShare, true), Asked::Granted);
+        assert_eq!(table.ask(2, TAG, Share, true), Asked::Queued);
+        table.hand_over(0, 3, TAG, Exclusive);
+        assert_eq!(table.blockers(2), [3]);
+        assert_eq!(released(&mut table, 3, Exclusive), [2]);
+        table.restore(3, TAG, AccessShare);
+        assert_eq!(table.ask(0, TAG, AccessExclusive, true), Asked::Queued);
+        assert_eq!(table.blockers(0), [1, 2, 3]);
     }
 
     #[test]

@@ -27,6 +27,7 @@ use super::options::RecoveryOptions;
 use super::sync::sync_directory;
 use super::target::ArchiveRecovery;
 use super::timeline::Timelines;
+use crate::prepared;
 use crate::redo::{Crew, Redo, RedoCounts};
 use crate::slru::{FlushLog, Status};
 use crate::storage::Storage;
@@ -151,6 +152,7 @@ fn recover_with(
         removed: Vec::new(),
         reason: None,
     };
+    prepared::load(storage)?;
     if was_shut_down && checkpoint.redo == control.checkpoint && archive.is_none() {
         return Ok(recovered);
     }
@@ -256,6 +258,7 @@ fn recover_with(
         return Err(RecoveryError::MissingPages { count, page, record: missing.record }.into());
     }
     recovered.removed = replay.remove_relations_of_nobody()?;
+    prepared::restore::drop_ended(storage)?;
     // The last call says where the log ends.
     let _ = progress(&report(&replay, end));
     recovered.end = EndOfLog {
@@ -389,13 +392,20 @@ impl Replay<'_> {
         match record.rmid() {
             XLOG => overwritten = overwritten_by(&record),
             XACT => {
-                if let Ok(Payload::Xact(Xact::Commit(ended) | Xact::Abort(ended))) =
-                    record.payload()
-                {
-                    self.time = Some(ended.time);
-                    for locator in ended.dropped_relations.iter() {
-                        self.made.remove(&locator);
+                match record.payload() {
+                    Ok(Payload::Xact(Xact::Commit(ended) | Xact::Abort(ended))) => {
+                        self.time = Some(ended.time);
+                        for locator in ended.dropped_relations.iter() {
+                            self.made.remove(&locator);
+                        }
                     }
+                    Ok(Payload::Xact(Xact::Prepare(prepare))) => {
+                        // Its outcome says what becomes of them.
+                        for locator in prepare.abort_relations.iter() {
+                            self.made.remove(&locator);
+                        }
+                    }
+                    _ => {}
                 }
             }
             SMGR => {

@@ -6,6 +6,7 @@ use wal::write::{Log, LogOptions, LogPlace};
 
 use super::driver::Recovered;
 use crate::Error;
+use crate::prepared;
 use crate::storage::Storage;
 
 /// Opens the log and sets up pg_xact, pg_subtrans, pg_commit_ts and pg_multixact (`TrimCLOG` and its kin).
@@ -21,7 +22,7 @@ pub fn start(storage: &Storage, recovered: &Recovered, options: LogOptions) -> R
     let ids = *storage.ids.lock();
     let next = ids.next_xid.xid();
     storage.clog.start(next)?;
-    storage.subtrans.start(next, next)?;
+    prepared::restore::start_subtransactions(storage)?;
     if storage.directory.control().data().track_commit_timestamp {
         storage.commit_ts.start(next)?;
     }

@@ -1,6 +1,6 @@
-//! Redo of transactions' ends: status, commit time, files of relations that go.
+//! Redo of transactions' ends: status, commit time, files of relations that go; and of what prepares them.
 //!
-//! Prepared transactions are not redone: the engine has none. Source: `xact_redo_commit`, `xact_redo_abort`.
+//! Source: `xact_redo`, `xact_redo_commit`, `xact_redo_abort`.
 
 use base::Xid;
 use procarray::XidStatus;
@@ -9,6 +9,7 @@ use wal::record::Record;
 use wal::rmgr::xact::{Completion, Xact};
 
 use super::{Redo, RedoCause};
+use crate::prepared;
 
 pub(super) fn redo(
     redo: &mut Redo<'_>,
@@ -18,7 +19,10 @@ pub(super) fn redo(
     match payload {
         Xact::Commit(commit) => end(redo, record, commit, XidStatus::Committed),
         Xact::Abort(abort) => end(redo, record, abort, XidStatus::Aborted),
-        Xact::Prepare(_) => Err(RedoCause::UnknownType),
+        Xact::Prepare(prepare) => {
+            prepared::redone(redo.storage, prepare, record.main_data(), record.end());
+            Ok(())
+        }
         // For a standby's snapshots, and for logical decoding.
         Xact::Assignment(_) | Xact::Invalidations { .. } => Ok(()),
     }
@@ -30,10 +34,7 @@ fn end(
     completion: &Completion<'_>,
     status: XidStatus,
 ) -> Result<(), RedoCause> {
-    if completion.prepared_xid.is_some() {
-        return Err(RedoCause::UnknownType);
-    }
-    let xid = record.xid();
+    let xid = completion.prepared_xid.unwrap_or(record.xid());
     if !xid.is_normal() {
         return Err(RedoCause::OutOfRange(format!("transaction id {xid}")));
     }
@@ -41,6 +42,7 @@ fn end(
     let storage = redo.storage;
     {
         let mut ids = storage.ids.lock();
+        ids.xid_seen(xid);
         for subxid in &subxids {
             if !subxid.is_normal() {
                 return Err(RedoCause::OutOfRange(format!("transaction id {subxid}")));
@@ -70,6 +72,10 @@ fn end(
     }
     for locator in completion.dropped_relations.iter() {
         redo.remove_relation(locator)?;
+    }
+    if completion.prepared_xid.is_some() {
+        redo.before_irreversible(record.end())?;
+        prepared::end_redone(storage, xid)?;
     }
     Ok(())
 }

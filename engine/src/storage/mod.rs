@@ -7,7 +7,8 @@
 //! Storage ───┼── Pool ──flushes──► LogHandle
 //!            ├── clog, commit_ts, subtrans, multixact ──flush──► LogHandle
 //!            ├── Ids: what is given out next
-//!            └── CommitGate: who commits just now
+//!            ├── CommitGate: who commits just now
+//!            └── TwoPhaseStates: who is prepared, and where its state lies
 //! ```
 //!
 //! Invariants: nothing here starts a thread or decides anything. What is lent out (pool, logs) flushes the log through
@@ -29,6 +30,7 @@ pub use log_handle::LogHandle;
 
 use crate::buffer::{BufferPool, RelationFiles};
 use crate::data_directory::DataDirectory;
+use crate::prepared::TwoPhaseStates;
 use crate::slru::{Clog, CommitTsLog, FlushLog, MultiXactLog, Subtrans};
 
 /// Pages of relations in memory.
@@ -64,6 +66,8 @@ pub struct Storage {
     pub ids: Ids,
     /// Who commits just now.
     pub commit_gate: CommitGate,
+    /// Who is prepared.
+    pub(crate) two_phase: TwoPhaseStates,
     /// The directory, its lock and its control file.
     pub directory: DataDirectory,
 }
@@ -92,6 +96,7 @@ impl Storage {
             multixact: MultiXactLog::new(disk, &path, pages, flushes()),
             ids: Ids::new(&checkpoint),
             commit_gate: CommitGate::new(options.committers),
+            two_phase: TwoPhaseStates::default(),
             log,
             directory,
         }

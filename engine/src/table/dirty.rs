@@ -33,7 +33,7 @@ impl DirtyRow {
 }
 
 impl Session<'_> {
-    pub(super) fn scan_dirty(&self, table: &Arc<TableEntry>) -> Result<Vec<DirtyRow>, Error> {
+    pub(crate) fn scan_dirty(&self, table: &Arc<TableEntry>) -> Result<Vec<DirtyRow>, Error> {
         let mut ring = Ring::default();
         let mut rows = Vec::new();
         for block in 0..table.blocks(self.shared)? {

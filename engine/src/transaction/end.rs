@@ -44,7 +44,11 @@ impl Transaction<'_, '_> {
     }
 
     /// One that was given up is over already.
-    fn end_if_running(&mut self, commits: bool, durability: Durability) -> Result<(), Error> {
+    pub(crate) fn end_if_running(
+        &mut self,
+        commits: bool,
+        durability: Durability,
+    ) -> Result<(), Error> {
         if self.is_over { Ok(()) } else { self.end(commits, durability) }
     }
 
@@ -64,7 +68,9 @@ impl Transaction<'_, '_> {
                 let (storage, transactions) = (&shared.storage, &shared.transactions);
                 let Session { backend, inserter, ids, .. } = &mut *session;
                 let children = &ids.children;
-                let ending = Ending { storage, transactions, backend, inserter, xid, children };
+                let prepared = None;
+                let ending =
+                    Ending { storage, transactions, backend, inserter, xid, children, prepared };
                 if commits { ending.commit(&gone, durability) } else { ending.abort(&gone) }
             }
         };

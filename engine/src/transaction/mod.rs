@@ -29,7 +29,9 @@ use crate::planted::{self, Bug};
 use crate::session::{Isolation, Session};
 pub use locks::AdvisoryMode;
 pub use savepoint::SavepointId;
+pub(crate) use savepoint::own_lock;
 use savepoint::{Claimed, Level};
+pub(crate) use tables::remove_files;
 
 /// A transaction. Dropped before it is committed, it is rolled back.
 #[derive(Debug)]
@@ -52,6 +54,15 @@ pub struct Transaction<'s, 'e> {
     dropped: Vec<Relation>,
     has_failed: bool,
     is_over: bool,
+}
+
+/// What a transaction leaves behind that goes on without its session.
+#[derive(Debug)]
+pub(crate) struct Forgotten {
+    pub(crate) made: Vec<Relation>,
+    pub(crate) dropped: Vec<Relation>,
+    /// Names that it has claimed.
+    pub(crate) names: Vec<String>,
 }
 
 impl<'s, 'e> Transaction<'s, 'e> {
@@ -78,6 +89,31 @@ impl Transaction<'_, '_> {
     /// Its id, if it has changed anything: that of the whole transaction, whatever savepoints there are.
     pub fn xid(&self) -> Option<FullXid> {
         self.session.ids.top
+    }
+
+    /// Whether it can only be rolled back.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// The relations that it makes, and those that it drops.
+    pub(crate) fn relations_in_doubt(&self) -> (&[Relation], &[Relation]) {
+        (&self.made, &self.dropped)
+    }
+
+    /// Forgets the transaction, which goes on without the session: what it makes and drops, and the names of that.
+    pub(crate) fn forget(&mut self) -> Forgotten {
+        self.is_over = true;
+        let session = &mut *self.session;
+        session.ids.clear();
+        session.locks.cut(0);
+        session.combos.clear();
+        session.made_sets.clear();
+        Forgotten {
+            made: std::mem::take(&mut self.made),
+            dropped: std::mem::take(&mut self.dropped),
+            names: self.claimed.drain(..).map(|claimed| claimed.name).collect(),
+        }
     }
 
     /// Whether statements can go on.

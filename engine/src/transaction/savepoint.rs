@@ -80,11 +80,20 @@ impl Transaction<'_, '_> {
     pub fn release(&mut self, savepoint: SavepointId) -> Result<(), Error> {
         self.check()?;
         let at = self.level_of(savepoint)?;
+        self.release_from(at);
+        Ok(())
+    }
+
+    /// Forgets all savepoints.
+    pub(crate) fn release_all(&mut self) {
+        self.release_from(0);
+    }
+
+    fn release_from(&mut self, level: usize) {
         // Whoever waits for a released subtransaction waits for the transaction from here on.
-        let released = self.levels.drain(at..).filter_map(|level| level.xid);
+        let released = self.levels.drain(level..).filter_map(|level| level.xid);
         self.session.release(released.map(own_lock));
         self.set_current();
-        Ok(())
     }
 
     /// Undoes what was done since a savepoint, and forgets those within it; the savepoint itself stays. An error of a
@@ -137,7 +146,8 @@ impl Transaction<'_, '_> {
                 let Session { backend, inserter, .. } = &mut *self.session;
                 let (storage, transactions) = (&shared.storage, &shared.transactions);
                 let children = &own[1..];
-                Ending { storage, transactions, backend, inserter, xid, children }
+                let prepared = None;
+                Ending { storage, transactions, backend, inserter, xid, children, prepared }
                     .abort_alone(&files)
             }
         };
@@ -214,7 +224,7 @@ impl Transaction<'_, '_> {
 }
 
 /// The lock of an id that a transaction holds as long as it runs under it.
-pub(super) fn own_lock(xid: FullXid) -> (LockTag, TableLockMode) {
+pub(crate) fn own_lock(xid: FullXid) -> (LockTag, TableLockMode) {
     (LockTag::Transaction(xid.xid()), TableLockMode::Exclusive)
 }
 

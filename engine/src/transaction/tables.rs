@@ -198,7 +198,7 @@ impl Transaction<'_, '_> {
 
 /// Removes a relation's files, which nobody uses any more. What cannot be removed stays behind, and does no harm: its
 /// number is not given out again.
-pub(super) fn remove_files(shared: &Shared, relation: RelFileLocator) {
+pub(crate) fn remove_files(shared: &Shared, relation: RelFileLocator) {
     let pool = &shared.storage.pool;
     // The main fork last: as long as it is there, so is the relation.
     for fork in [ForkNumber::VisibilityMap, ForkNumber::Main] {

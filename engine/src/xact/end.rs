@@ -2,8 +2,12 @@
 //!
 //! ```text
 //! xl_xact_commit, xl_xact_abort    time (8)  [ xinfo (4)
-//!     [ number of subtransactions (4)  4 bytes for each ]  [ number of relations (4)  12 bytes for each ] ]
+//!     [ database (4)  tablespace (4) ]
+//!     [ number of subtransactions (4)  4 bytes for each ]  [ number of relations (4)  12 bytes for each ]
+//!     [ xid of a prepared transaction (4)  [ its identifier, closed by 0 ] ] ]
 //! ```
+//!
+//! Database and identifier are there where the log is for logical decoding.
 //!
 //! A subtransaction that is rolled back writes the record of an abort, with its own id. One that is released writes
 //! nothing: it ends with its parent.
@@ -13,13 +17,18 @@
 
 use base::sync::atomic::Ordering::Relaxed;
 use base::{FullXid, Lsn, RelFileLocator, TimestampTz, Xid};
-use procarray::{Backend, XidStatus};
+use procarray::{Backend, Prepared, XidStatus};
 use snapshot::commit_ts::clock::WallClock;
 use snapshot::commit_ts::format::CommitTimestampEntry;
+use wal::checkpoint::WalLevel;
+use wal::record::SPECIAL_REL_UPDATE;
+use wal::rmgr::xact::{ABORT_PREPARED, COMMIT_PREPARED, CompletionFlags};
 use wal::write::{Inserter, NewRecord};
 
 use super::Transactions;
 use crate::Error;
+use crate::catalog::DEFAULT_TABLESPACE;
+use crate::data_directory::DEFAULT_DATABASE;
 use crate::planted::{self, Bug};
 use crate::storage::Storage;
 
@@ -29,10 +38,8 @@ const COMMIT: u8 = 0x00;
 const ABORT: u8 = 0x20;
 /// `XLOG_XACT_HAS_INFO`
 const HAS_INFO: u8 = 0x80;
-/// `XACT_XINFO_HAS_SUBXACTS`
-const HAS_SUBXIDS: u32 = 1 << 1;
-/// `XACT_XINFO_HAS_RELFILENODES`
-const HAS_RELATIONS: u32 = 1 << 2;
+/// `WAL_LEVEL_LOGICAL`
+const LOGICAL: WalLevel = WalLevel(2);
 
 /// When a commit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -53,6 +60,17 @@ pub(crate) struct Ending<'a> {
     pub(crate) xid: FullXid,
     /// Its subtransactions that were not rolled back, in ascending order; of a subtransaction that is, those under it.
     pub(crate) children: &'a [FullXid],
+    /// Where it was prepared: it is not the session's own.
+    pub(crate) prepared: Option<AsPrepared<'a>>,
+}
+
+/// A prepared transaction that ends.
+#[derive(Debug)]
+pub(crate) struct AsPrepared<'a> {
+    /// Its identifier.
+    pub(crate) gid: &'a [u8],
+    /// Its slot, until it has ended.
+    pub(crate) running: Option<Prepared>,
 }
 
 impl Ending<'_> {
@@ -97,7 +115,10 @@ impl Ending<'_> {
         let log = storage.log.log();
         // What is removed from the disk must be committed there.
         let is_synchronous = durability == Durability::Synchronous || !dropped.is_empty();
-        let lsn = if is_synchronous {
+        let lsn = if self.prepared.is_some() {
+            log.flush(end)?;
+            None
+        } else if is_synchronous {
             let writers = self.transactions.writers.load(Relaxed);
             log.flush_commit(end, writers.saturating_sub(1))?;
             None
@@ -122,7 +143,11 @@ impl Ending<'_> {
     /// # Errors
     /// Where the log is stopped, or a page of `pg_xact` cannot be read. The transaction has aborted all the same.
     pub(crate) fn abort(mut self, made: &[RelFileLocator]) -> Result<(), Error> {
-        let logged = self.log_abort(made).map(|end| self.storage.log.log().flush_soon(end));
+        let logged = if self.prepared.is_some() {
+            self.log_abort_of_prepared(made)
+        } else {
+            self.log_abort(made).map(|end| self.storage.log.log().flush_soon(end))
+        };
         self.transactions.time.abort(self.xid, self.children);
         self.end_in_memory();
         logged
@@ -147,6 +172,18 @@ impl Ending<'_> {
         Ok(end)
     }
 
+    /// Nothing but this record says that the transaction is not prepared any more.
+    fn log_abort_of_prepared(&mut self, made: &[RelFileLocator]) -> Result<(), Error> {
+        let storage = self.storage;
+        let ending = storage.commit_gate.enter(self.backend.number().0 as usize);
+        let end = self.insert(ABORT, self.transactions.time.clock.now(), made)?;
+        storage.log.log().flush(end)?;
+        let (xid, children) = (self.xid.xid(), self.child_xids());
+        storage.clog.set_tree(None, xid, &children, XidStatus::Aborted, None)?;
+        drop(ending);
+        Ok(())
+    }
+
     fn child_xids(&self) -> Vec<Xid> {
         self.children.iter().map(|child| child.xid()).collect()
     }
@@ -159,28 +196,59 @@ impl Ending<'_> {
     ) -> Result<Lsn, Error> {
         let mut main = time.0.to_le_bytes().to_vec();
         let mut info = info;
-        let mut has = 0;
-        has |= if self.children.is_empty() { 0 } else { HAS_SUBXIDS };
-        has |= if relations.is_empty() { 0 } else { HAS_RELATIONS };
-        if has != 0 {
-            info |= HAS_INFO;
-            main.extend_from_slice(&has.to_le_bytes());
+        let mut has = CompletionFlags::empty();
+        has.set(CompletionFlags::HAS_SUBXACTS, !self.children.is_empty());
+        has.set(CompletionFlags::HAS_RELFILELOCATORS, !relations.is_empty());
+        if self.prepared.is_some() {
+            info = if info == COMMIT { COMMIT_PREPARED } else { ABORT_PREPARED };
+            // Whether it did have such locks is not known any more.
+            has |= CompletionFlags::HAS_TWOPHASE | CompletionFlags::HAS_AE_LOCKS;
+            if self.storage.directory.control().data().wal_level.0 >= LOGICAL.0 {
+                has |= CompletionFlags::HAS_GID | CompletionFlags::HAS_DBINFO;
+            }
         }
-        if has & HAS_SUBXIDS != 0 {
+        if !relations.is_empty() {
+            info |= SPECIAL_REL_UPDATE;
+        }
+        if !has.is_empty() {
+            info |= HAS_INFO;
+            main.extend_from_slice(&has.bits().to_le_bytes());
+        }
+        if has.contains(CompletionFlags::HAS_DBINFO) {
+            main.extend_from_slice(&DEFAULT_DATABASE.to_le_bytes());
+            main.extend_from_slice(&DEFAULT_TABLESPACE.to_le_bytes());
+        }
+        if has.contains(CompletionFlags::HAS_SUBXACTS) {
             main.extend_from_slice(&(self.children.len() as u32).to_le_bytes());
             let xids = self.children.iter().flat_map(|child| child.xid().0.to_le_bytes());
             main.extend(xids);
         }
-        if has & HAS_RELATIONS != 0 {
+        if has.contains(CompletionFlags::HAS_RELFILELOCATORS) {
             main.extend_from_slice(&(relations.len() as u32).to_le_bytes());
             relations.iter().for_each(|relation| push_locator(*relation, &mut main));
         }
+        let mut xid = self.xid.xid();
+        if let Some(AsPrepared { gid, .. }) = &self.prepared {
+            main.extend_from_slice(&xid.0.to_le_bytes());
+            if has.contains(CompletionFlags::HAS_GID) {
+                main.extend_from_slice(gid);
+                main.push(0);
+            }
+            xid = Xid::INVALID;
+        }
         let main: &[&[u8]] = &[&main];
-        let record = NewRecord { xid: self.xid.xid(), main, ..NewRecord::new(XACT, info) };
+        let record = NewRecord { xid, main, ..NewRecord::new(XACT, info) };
         Ok(self.storage.log.log().insert(self.inserter, &record)?.end)
     }
 
     fn end_in_memory(&mut self) {
+        if let Some(prepared) = &mut self.prepared {
+            if let Some(running) = prepared.running.take() {
+                self.transactions.member_no_more(running.number());
+                running.finish();
+            }
+            return;
+        }
         self.transactions.time.release(self.backend);
         self.transactions.member_no_more(self.backend.number());
         self.backend.end_transaction();

@@ -42,6 +42,7 @@ use procarray::{Backend, ClogGroup, Config, GroupClear, ProcArray, ProcNumber};
 
 use crate::Error;
 use crate::lock::LockManager;
+use crate::prepared::payload::TwoPhaseState;
 use crate::slru::multixact::precedes;
 use crate::storage::{Running, RunningTransactions, Storage};
 use limits::VacuumWanted;
@@ -74,7 +75,7 @@ impl fmt::Debug for Transactions {
 }
 
 impl Transactions {
-    /// With the ids that recovery found, and so many sessions.
+    /// With the ids that recovery found, so many sessions and prepared transactions, and these of the latter.
     ///
     /// # Errors
     /// Where there can be no process array of this size, or a transaction log cannot be read.
@@ -84,20 +85,22 @@ impl Transactions {
         clock: &Clock,
         last: Option<TimestampTz>,
         sessions: u32,
+        prepared: u32,
+        states: &[TwoPhaseState],
     ) -> Result<Transactions, Error> {
         let next_xid = storage.ids.lock().next_xid;
         let group_clear = GroupClear::WhenContended;
-        let array = ProcArray::new(Config { sessions, prepared: 0, next_xid, group_clear })?;
+        let array = ProcArray::new(Config { sessions, prepared, next_xid, group_clear })?;
         let array = Arc::new(array);
         Ok(Transactions {
             clog_group: ClogGroup::new(&array),
-            time: Time::start(storage, mode, clock, last, sessions, next_xid)?,
-            locks: LockManager::new(sessions as usize),
+            time: Time::start(storage, mode, clock, last, sessions, next_xid, states)?,
+            locks: LockManager::new((sessions + prepared) as usize),
             multixact_generator: Mutex::new(()),
             truncation: Mutex::new(()),
             vacuum_wanted: VacuumWanted::default(),
             writers: AtomicU32::new(0),
-            oldest_members: (0..sessions).map(|_| AtomicU32::new(0)).collect(),
+            oldest_members: (0..sessions + prepared).map(|_| AtomicU32::new(0)).collect(),
             array,
         })
     }
@@ -110,6 +113,17 @@ impl Transactions {
         // The lock's hold orders this with who looks for the oldest.
         let ids = storage.ids.lock();
         self.oldest_members[slot.0 as usize].store(ids.next_multi, Relaxed);
+    }
+
+    /// The oldest set that the transaction of a slot may be a member of.
+    pub(crate) fn oldest_member(&self, slot: ProcNumber) -> Option<MultiXactId> {
+        Some(self.oldest_members[slot.0 as usize].load(Relaxed)).filter(|multi| *multi != 0)
+    }
+
+    /// A transaction goes on in a slot, with the sets that it may be a member of.
+    pub(crate) fn member_in(&self, storage: &Storage, slot: ProcNumber, oldest: MultiXactId) {
+        let _nobody_looks = storage.ids.lock();
+        self.oldest_members[slot.0 as usize].store(oldest, Relaxed);
     }
 
     /// The transaction of a slot has ended.

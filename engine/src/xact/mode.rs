@@ -11,6 +11,7 @@
 //! A commit holds [`Time::committing`] from its timestamp to its end, and the mirror takes snapshots only when nobody
 //! does.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use base::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -26,6 +27,8 @@ use snapshot::{ClassicSnapshot, CommitTsSource, SnapshotSource};
 use super::status::SessionStatus;
 use crate::Error;
 use crate::planted::{self, Bug};
+use crate::prepared::PreparedError;
+use crate::prepared::payload::TwoPhaseState;
 use crate::slru::Status;
 use crate::storage::Storage;
 
@@ -99,7 +102,7 @@ pub(crate) enum ModeHorizon<'e> {
 
 impl Time {
     /// For a process array of so many slots. No timestamp was drawn after `last` before. The table takes in what
-    /// `pg_commit_ts` and `pg_xact` have of the ids around the next one.
+    /// `pg_commit_ts` and `pg_xact` have of the ids around the next one, and from the oldest prepared transaction on.
     pub(crate) fn start(
         storage: &Storage,
         mode: SnapshotMode,
@@ -107,6 +110,7 @@ impl Time {
         last: Option<TimestampTz>,
         slots: u32,
         next: FullXid,
+        prepared: &[TwoPhaseState],
     ) -> Result<Time, Error> {
         let is_logged = storage.directory.control().data().track_commit_timestamp;
         let has_table = mode != SnapshotMode::Classic;
@@ -114,7 +118,21 @@ impl Time {
             return Err(Error::NoCommitTimestamps);
         }
         let capacity = if has_table { TABLE_CAPACITY } else { 1 };
-        let table = CommitTimestamps::new(capacity, next);
+        let prepared = if has_table { prepared } else { &[] };
+        let ids: Vec<_> = prepared.iter().map(|state| state.full_ids(next)).collect();
+        let running: HashSet<FullXid> = ids
+            .iter()
+            .flat_map(|(xid, children)| std::iter::once(xid).chain(children))
+            .copied()
+            .collect();
+        let oldest = ids.iter().map(|(xid, _)| *xid).fold(next, FullXid::min);
+        let age = next.0 - oldest.0;
+        // Half of it is for those who come.
+        if age > TABLE_CAPACITY / 2 {
+            let (xid, most) = (oldest.xid(), TABLE_CAPACITY / 2);
+            return Err(PreparedError::TooOld { xid, age, most }.into());
+        }
+        let table = CommitTimestamps::new(capacity, oldest);
         let mut ended = Vec::new();
         let mut last = last.unwrap_or(TimestampTz(0));
         let mut xid = table.oldest();
@@ -134,12 +152,19 @@ impl Time {
         }
         let publication = ByMarker::new(HybridClock::new(clock.clone(), last));
         for (xid, committed, time) in ended {
+            if running.contains(&xid) {
+                continue;
+            }
             // A commit of a time when timestamps were not kept came before all snapshots, as any other.
             if committed {
                 publication.publish(&table, xid, &[], time.unwrap_or(TimestampTz(1)));
             } else {
                 table.abort(xid, &[]);
             }
+        }
+        for (state, (xid, children)) in prepared.iter().zip(&ids) {
+            children.iter().try_for_each(|child| table.begin_child(*child, *xid))?;
+            table.prepare(*xid, state.prepared_at);
         }
         let advertised = Advertised::new(slots as usize);
         let mirror = RwLock::new(());
@@ -264,6 +289,13 @@ impl Time {
     pub(crate) fn abort(&self, xid: FullXid, children: &[FullXid]) {
         if self.mode != SnapshotMode::Classic {
             self.table.abort(xid, children);
+        }
+    }
+
+    /// Says that a transaction was prepared; its subtransactions stay its own.
+    pub(crate) fn prepare(&self, xid: FullXid, at: TimestampTz) {
+        if self.mode != SnapshotMode::Classic {
+            self.table.prepare(xid, at);
         }
     }
 

@@ -19,7 +19,7 @@ use wal::control;
 use super::programs::{give, place, printed, program};
 
 #[derive(Debug)]
-struct NoLog;
+pub(crate) struct NoLog;
 
 impl FlushLog for NoLog {
     fn flush(&self, _: Lsn) -> Result<(), Error> {

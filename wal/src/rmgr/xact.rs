@@ -16,16 +16,21 @@ use crate::version::Version;
 pub mod completion;
 pub mod dropped_stats;
 pub mod prepare;
+pub mod two_phase;
 
 pub use completion::{Completion, CompletionFlags};
 pub use dropped_stats::{DroppedStats, DroppedStatsItem};
 pub use prepare::Prepare;
+pub use two_phase::TwoPhaseRecord;
 
 const COMMIT: u8 = 0x00;
-const PREPARE: u8 = 0x10;
+/// Info bits of the record that prepares a transaction.
+pub const PREPARE: u8 = 0x10;
 const ABORT: u8 = 0x20;
-const COMMIT_PREPARED: u8 = 0x30;
-const ABORT_PREPARED: u8 = 0x40;
+/// Info bits of the record that commits a prepared transaction.
+pub const COMMIT_PREPARED: u8 = 0x30;
+/// Info bits of the record that aborts a prepared transaction.
+pub const ABORT_PREPARED: u8 = 0x40;
 const ASSIGNMENT: u8 = 0x50;
 const INVALIDATIONS: u8 = 0x60;
 /// `XLOG_XACT_OPMASK`

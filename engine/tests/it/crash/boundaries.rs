@@ -103,6 +103,7 @@ each_workload! {
     killed_again_and_again
     new_timeline
     subtransactions
+    prepared
     new_log_files
     recovery_of_a_crash
     by_fsync

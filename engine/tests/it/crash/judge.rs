@@ -146,7 +146,7 @@ fn goes_on(
 ) -> Result<(), String> {
     let mut oracle = oracle.clone();
     oracle.decided(commits);
-    let mut run = Run::new(disk.clone(), reopening(&disk), oracle.state());
+    let mut run = Run::over(disk.clone(), reopening(&disk), oracle);
     run.open().map_err(|error| format!("opened after recovery: {error}"))?;
     let worked = run.work_a_little("made after recovery");
     worked.map_err(|error| format!("after recovery: {error}"))?;

@@ -9,6 +9,9 @@
 //! Invariant: commits count in their order. What is found after a crash is what some first part of them makes, of which the
 //! last one that was acknowledged as durable is a part. A transaction that was not acknowledged is there as a whole or not
 //! at all; one that was rolled back, or never ended, is not there.
+//!
+//! A prepared transaction is a commit of its own, which makes a table without rows by its identifier: what it has changed comes
+//! with its outcome, and the table goes.
 
 use std::collections::BTreeMap;
 
@@ -22,8 +25,25 @@ pub(super) type State = BTreeMap<String, Rows>;
 pub(super) enum Change {
     Create(String),
     Drop(String),
-    Put { table: String, id: i32, value: i64, text: String },
-    Remove { table: String, id: i32 },
+    Put {
+        table: String,
+        id: i32,
+        value: i64,
+        text: String,
+    },
+    Remove {
+        table: String,
+        id: i32,
+    },
+    /// A transaction of this identifier is prepared.
+    Prepare(String),
+    /// It has ended.
+    Finish(String),
+}
+
+/// What stands for a prepared transaction in a state.
+pub(super) fn table_of(gid: &str) -> String {
+    format!("prepared transaction {gid}")
 }
 
 impl Change {
@@ -34,6 +54,12 @@ impl Change {
             }
             Change::Drop(table) => {
                 state.remove(table);
+            }
+            Change::Prepare(gid) => {
+                state.insert(table_of(gid), Rows::new());
+            }
+            Change::Finish(gid) => {
+                state.remove(&table_of(gid));
             }
             Change::Put { table, id, value, text } => {
                 state.entry(table.clone()).or_default().insert(*id, (*value, text.clone()));
@@ -52,6 +78,8 @@ pub(super) struct Oracle {
     commits: Vec<Vec<Change>>,
     /// How many of them must be there.
     durable: usize,
+    /// What those have changed that were ever prepared.
+    prepared: BTreeMap<String, Vec<Change>>,
 }
 
 impl Oracle {
@@ -63,6 +91,26 @@ impl Oracle {
     /// A transaction is about to commit: from now on it may be there.
     pub(super) fn commits(&mut self, changes: Vec<Change>) {
         self.commits.push(changes);
+    }
+
+    /// A transaction is about to be prepared: from now on it may be there.
+    pub(super) fn prepares(&mut self, gid: &str, changes: Vec<Change>) {
+        self.prepared.insert(gid.to_owned(), changes);
+        self.commits(vec![Change::Prepare(gid.to_owned())]);
+    }
+
+    /// A prepared one is about to end.
+    pub(super) fn finishes(&mut self, gid: &str, commits: bool) {
+        let mut changes = vec![Change::Finish(gid.to_owned())];
+        if commits {
+            changes.extend(self.prepared[gid].iter().cloned());
+        }
+        self.commits(changes);
+    }
+
+    /// What was about to happen last was refused, by an engine that goes on.
+    pub(super) fn was_refused(&mut self) {
+        self.commits.pop();
     }
 
     /// All that has committed is durable.

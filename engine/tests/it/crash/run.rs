@@ -24,7 +24,7 @@ use engine::{
 use snapshot::commit_ts::clock::TestClock;
 use wal::write::LogOptions;
 
-use super::oracle::{Change, Oracle, Rows, State};
+use super::oracle::{Change, Oracle, Rows, State, table_of};
 use crate::DATA;
 
 /// The time never changes, so that the same calls write the same bytes.
@@ -35,6 +35,7 @@ pub(super) fn options(mode: SnapshotMode) -> EngineOptions {
     EngineOptions {
         mode,
         sessions: 8,
+        prepared_transactions: 4,
         buffers: 24,
         slru_buffers: 2,
         clock: Clock(Arc::new(TestClock::new(NOW))),
@@ -166,13 +167,48 @@ impl Run {
         self.commit(work, Durability::Synchronous)
     }
 
-    /// A table made and a row put in, committed durably.
+    /// A table made and a row put in, committed durably; whatever is prepared ends, one way or the other.
     pub(super) fn work_a_little(&self, table: &str) -> Result<(), Error> {
         let mut session = self.engine().session()?;
         self.transact(&mut session, |work| {
             work.create(table)?;
             work.insert(table, 1, 1, 100)
+        })?;
+        for prepared in self.engine().prepared() {
+            self.finish(&mut session, &prepared.gid, prepared.xid.0.is_multiple_of(2))?;
+        }
+        Ok(())
+    }
+
+    /// Prepares a transaction.
+    pub(super) fn prepare(&self, work: Work<'_, '_>, gid: &str) -> Result<(), Error> {
+        self.oracle.borrow_mut().prepares(gid, work.changes);
+        self.has_come(work.transaction.prepare(gid))
+    }
+
+    /// Ends a prepared transaction.
+    pub(super) fn finish(
+        &self,
+        session: &mut Session<'_>,
+        gid: &str,
+        commits: bool,
+    ) -> Result<(), Error> {
+        self.oracle.borrow_mut().finishes(gid, commits);
+        self.has_come(match commits {
+            true => session.commit_prepared(gid),
+            false => session.rollback_prepared(gid),
         })
+    }
+
+    /// What was noted last has come, durably; or has not, where the engine goes on.
+    fn has_come(&self, result: Result<(), Error>) -> Result<(), Error> {
+        let goes_on = || self.engine().session().is_ok();
+        match &result {
+            Ok(()) => self.oracle.borrow_mut().is_durable(),
+            Err(_) if goes_on() => self.oracle.borrow_mut().was_refused(),
+            Err(_) => {}
+        }
+        result
     }
 
     /// A transaction of its own, rolled back.
@@ -373,6 +409,7 @@ pub(super) fn found(engine: &Engine) -> Result<State, Error> {
         let table = transaction.table(&name)?;
         state.insert(name, rows(&table, &mut transaction)?);
     }
+    state.extend(engine.prepared().iter().map(|one| (table_of(&one.gid), Rows::new())));
     transaction.rollback()?;
     Ok(state)
 }

@@ -67,6 +67,7 @@ pub(super) fn all() -> Vec<Workload> {
         killed_again_and_again(),
         new_timeline(),
         subtransactions(),
+        prepared(),
         new_log_files(),
         recovery_of_a_crash(),
         by_fsync(),
@@ -449,4 +450,53 @@ pub(super) fn subtransactions() -> Workload {
         })?;
         run.check()
     })
+}
+
+/// Transactions prepared and ended: at once, over checkpoints, and by an engine that was opened later, behind a shutdown and
+/// behind a kill. None drops a table: who looks at it would wait.
+pub(super) fn prepared() -> Workload {
+    let work = |run: &mut Run| {
+        for life in 0..3 {
+            {
+                let mut session = run.engine().session()?;
+                for round in 0..2 {
+                    let gid = format!("brief {life} {round}");
+                    let mut work = run.begin(&mut session, Isolation::ReadCommitted)?;
+                    work.insert("one", 100 + life * 10 + round, 1, 60)?;
+                    work.savepoint()?;
+                    work.update("one", round, i64::from(life), 60)?;
+                    run.prepare(work, &gid)?;
+                    run.finish(&mut session, &gid, round == 0)?;
+                }
+                let long = format!("over a checkpoint {life}");
+                let mut work = run.begin(&mut session, Isolation::ReadCommitted)?;
+                work.delete("other", life)?;
+                work.create(&format!("made {life}"))?;
+                work.load(&format!("made {life}"), 0..20, 500)?;
+                run.prepare(work, &long)?;
+                run.engine().checkpoint()?;
+                run.transact(&mut session, |work| work.update("one", 5, i64::from(life), 60))?;
+                run.engine().checkpoint()?;
+                run.finish(&mut session, &long, life != 1)?;
+                let longer = |life| format!("over a life {life}");
+                let mut work = run.begin(&mut session, Isolation::RepeatableRead)?;
+                work.update("other", 20 + life, 7, 650)?;
+                let savepoint = work.savepoint()?;
+                work.insert("other", 900 + life, 1, 600)?;
+                work.rollback_to(savepoint)?;
+                work.insert("other", 950 + life, 1, 600)?;
+                run.prepare(work, &longer(life))?;
+                if life > 0 {
+                    run.finish(&mut session, &longer(life - 1), life == 2)?;
+                }
+            }
+            run.check()?;
+            if life == 0 {
+                run.close()?;
+            }
+            run.open()?;
+        }
+        run.check()
+    };
+    workload("prepared", work)
 }

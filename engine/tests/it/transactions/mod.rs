@@ -6,6 +6,7 @@ mod dumped;
 mod failures;
 mod indexes;
 mod locks;
+mod prepared;
 mod recovered;
 mod references;
 mod row_locks;
@@ -36,6 +37,7 @@ pub(crate) fn options(mode: SnapshotMode) -> EngineOptions {
     EngineOptions {
         mode,
         sessions: 20,
+        prepared_transactions: 5,
         buffers: 128,
         slru_buffers: 8,
         log,

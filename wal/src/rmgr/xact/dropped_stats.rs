@@ -34,8 +34,8 @@ pub struct DroppedStats<'a> {
 }
 
 impl<'a> DroppedStats<'a> {
-    pub(super) const EMPTY: DroppedStats<'static> =
-        DroppedStats { bytes: Array::EMPTY, item_size: 12 };
+    /// None.
+    pub const EMPTY: DroppedStats<'static> = DroppedStats { bytes: Array::EMPTY, item_size: 12 };
 
     /// The next `count` items.
     pub(super) fn read(
@@ -50,6 +50,16 @@ impl<'a> DroppedStats<'a> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.bytes.len() / self.item_size
+    }
+
+    /// Their bytes as they lie in the record.
+    pub fn raw(&self) -> &'a [u8] {
+        self.bytes.as_bytes()
     }
 
     /// The items in order.

@@ -21,18 +21,27 @@
 //! ```
 //!
 //! The identifier and the six arrays follow, in the order of their counts, each padded to 8 bytes; then
-//! the state of the subsystems that take part, which is not taken apart here.
-//! Source: `access/xact.h`, `ParsePrepareRecord`.
+//! the records of the subsystems that take part ([`super::two_phase`]). The same bytes, with a checksum behind them, are
+//! a file of `pg_twophase`.
+//! Source: `access/xact.h`, `ParsePrepareRecord`, `StartPrepare`.
 
 use base::{Oid, RelFileLocator, TimestampTz, Xid};
 use serde::Serialize;
 
 use super::completion::OriginPosition;
+use super::two_phase::TwoPhaseRecord;
 use super::{DroppedStats, push_relations, push_subxids};
 use crate::record::Record;
+use crate::rmgr::encode::Bytes as _;
 use crate::rmgr::invalidation::{Invalidation, Invalidations};
 use crate::rmgr::{Array, Cursor, PayloadError};
 use crate::text::Text;
+use crate::version::Version;
+
+/// Format of the state: `TWOPHASE_MAGIC`.
+pub const MAGIC: u32 = 0x57F9_4534;
+/// Where the total length stands.
+const TOTAL_LENGTH_AT: usize = 4;
 
 /// `xl_xact_prepare` with what follows it.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -68,11 +77,17 @@ pub struct Prepare<'a> {
     pub relcache_init_file: bool,
     /// Where it came from; without meaning unless the record says an origin.
     pub origin: OriginPosition,
+    /// What the subsystems keep of it, not taken apart; see [`Prepare::records`].
+    #[serde(skip)]
+    pub state: &'a [u8],
 }
 
 pub(super) fn decode<'a>(record: &Record<'a>) -> Result<Prepare<'a>, PayloadError> {
-    let version = record.version();
-    let mut cursor = Cursor::new("xl_xact_prepare", record.main_data());
+    Prepare::read(record.version(), record.main_data())
+}
+
+fn read<'a>(version: Version, bytes: &'a [u8]) -> Result<Prepare<'a>, PayloadError> {
+    let mut cursor = Cursor::new("xl_xact_prepare", bytes);
     let (magic, total_length) = (cursor.u32()?, cursor.u32()?);
     let (prepared_xid, database) = (cursor.xid()?, cursor.u32()?);
     let (time, owner) = (cursor.time()?, cursor.u32()?);
@@ -100,6 +115,8 @@ pub(super) fn decode<'a>(record: &Record<'a>) -> Result<Prepare<'a>, PayloadErro
     let abort_stats = DroppedStats::read(version, abort_stats, &mut cursor)?;
     cursor.align(8)?;
     let invalidations = cursor.array(invalidations)?;
+    // Nothing follows where the record is cut short.
+    let state = cursor.align(8).map_or(&[][..], |()| cursor.rest());
     Ok(Prepare {
         magic,
         total_length,
@@ -116,10 +133,61 @@ pub(super) fn decode<'a>(record: &Record<'a>) -> Result<Prepare<'a>, PayloadErro
         invalidations,
         relcache_init_file,
         origin,
+        state,
     })
 }
 
-impl Prepare<'_> {
+impl<'a> Prepare<'a> {
+    /// Reads the payload of a record, or a state file without its checksum, as a version writes it.
+    ///
+    /// # Errors
+    /// Where the bytes do not hold what their counts say.
+    pub fn read(version: Version, bytes: &'a [u8]) -> Result<Prepare<'a>, PayloadError> {
+        read(version, bytes)
+    }
+
+    /// What each subsystem keeps of the transaction, in the order in which it was written.
+    ///
+    /// # Errors
+    /// Where one is cut short, or no last one says that it is the last.
+    pub fn records(&self) -> Result<Vec<TwoPhaseRecord<'a>>, PayloadError> {
+        TwoPhaseRecord::read_all(self.state)
+    }
+
+    /// Appends the payload; `main` is empty. The total length is worked out and not taken from here, padding is zero, and
+    /// the state is taken as it is.
+    pub fn encode(&self, main: &mut Vec<u8>) {
+        debug_assert!(main.is_empty(), "padding is counted from the start");
+        for word in [self.magic, 0, self.prepared_xid.0, self.database] {
+            main.u32(word);
+        }
+        main.extend_from_slice(&self.time.0.to_le_bytes());
+        main.u32(self.owner);
+        let arrays = [
+            (self.subxids.len(), self.subxids.raw()),
+            (self.commit_relations.len(), self.commit_relations.raw()),
+            (self.abort_relations.len(), self.abort_relations.raw()),
+            (self.commit_stats.len(), self.commit_stats.raw()),
+            (self.abort_stats.len(), self.abort_stats.raw()),
+            (self.invalidations.len(), self.invalidations.raw()),
+        ];
+        arrays.iter().for_each(|(count, _)| main.u32(*count as u32));
+        main.extend_from_slice(&[u8::from(self.relcache_init_file), 0]);
+        main.u16(self.gid.len() as u16 + 1);
+        main.u64(self.origin.lsn.0);
+        main.extend_from_slice(&self.origin.time.0.to_le_bytes());
+        main.extend_from_slice(self.gid);
+        main.push(0);
+        for (_, bytes) in arrays {
+            pad(main);
+            main.extend_from_slice(bytes);
+        }
+        pad(main);
+        main.extend_from_slice(self.state);
+        let total = main.len() as u32 + size_of::<u32>() as u32;
+        main[TOTAL_LENGTH_AT..TOTAL_LENGTH_AT + 4].copy_from_slice(&total.to_le_bytes());
+    }
+
     pub(super) fn describe(&self, record: &Record<'_>, out: &mut Text) {
         out.str("gid ").bytes(self.gid).str(": ").time(self.time);
         push_relations(record.version(), "rels(commit)", self.commit_relations, out);
@@ -140,11 +208,15 @@ impl Prepare<'_> {
     }
 }
 
+/// Pads to 8 bytes, as all parts of the state are.
+pub(super) fn pad(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rmgr::test_record::{Bytes, LOCATOR, TestRecord};
-    use crate::version::Version;
 
     const TIME: TimestampTz = TimestampTz(848_484_173_000_000);
 
@@ -183,6 +255,29 @@ mod tests {
         let json = with_all(Version::V18).json();
         assert_eq!(json["gid"], "g1");
         assert_eq!(json["abort_stats"][0]["object"], 16387);
+    }
+
+    #[test]
+    fn what_is_written_is_what_was_read() {
+        for version in [Version::V15, Version::V18] {
+            let (mut main, mut state) = (Vec::new(), Vec::new());
+            TwoPhaseRecord { manager: 3, info: 7, data: &[1, 2, 3, 4] }.encode(&mut state);
+            TwoPhaseRecord::encode_end(&mut state);
+            with_all(version).with(|record| {
+                let read = Prepare::read(version, record.main_data()).expect("whole");
+                // All but the state.
+                let bytes = &record.main_data()[..record.main_data().len() - 8];
+                Prepare { state: &state, ..read }.encode(&mut main);
+                let total = bytes.len() + state.len() + 4;
+                assert_eq!(main[4..8], (total as u32).to_le_bytes());
+                assert_eq!(main[8..bytes.len()], bytes[8..]);
+            });
+            let again = Prepare::read(version, &main).expect("whole");
+            let records = again.records().expect("whole");
+            assert_eq!(records, [TwoPhaseRecord { manager: 3, info: 7, data: &[1, 2, 3, 4] }]);
+            let cut = Prepare { state: &state[..state.len() - 1], ..again };
+            assert!(cut.records().is_err());
+        }
     }
 
     #[test]
