@@ -188,8 +188,9 @@ impl<F: Fates> Plan<'_, F> {
         if let Some((header, fate)) = self.tuples[usize::from(root)]
             && header.infomask2.contains(Infomask2::ONLY_TUPLE)
         {
-            // Not a root. If it is dead and leads nowhere, its chain may have lost it.
-            if fate == Fate::Dead && !change::is_hot_updated(&header) {
+            // Not a root. If it is dead and leads nowhere, its chain may have lost it; where its maker has aborted, what it
+            // leads to is of the same transaction and goes by itself, too.
+            if fate == Fate::Dead && (!change::is_hot_updated(&header) || !self.was_seen(&header)) {
                 self.unused(root);
                 self.note_removed(&header);
                 self.pruned.removed += 1;
@@ -282,20 +283,29 @@ impl<F: Fates> Plan<'_, F> {
         }
     }
 
-    /// `HeapTupleHeaderAdvanceLatestRemovedXid`: a version that was never seen by others holds nobody up.
+    /// Whether who made a dead version has committed.
+    fn was_seen(&mut self, header: &HeapTupleHeader) -> bool {
+        let bits = header.infomask;
+        bits.xmin_committed() || !bits.xmin_aborted() && self.fates.has_committed(xmin_of(header))
+    }
+
     fn note_removed(&mut self, header: &HeapTupleHeader) {
-        if let Some(xvac) = header.xvac()
-            && self.pruned.latest_removed.precedes(xvac)
-        {
-            self.pruned.latest_removed = xvac;
-        }
-        let xmin = xmin_of(header);
-        let was_seen = header.infomask.xmin_committed()
-            || !header.infomask.xmin_aborted() && self.fates.has_committed(xmin);
+        let was_seen = self.was_seen(header);
         let xmax = self.updater(header);
-        if was_seen && xmax != xmin && self.pruned.latest_removed.precedes(xmax) {
-            self.pruned.latest_removed = xmax;
-        }
+        note_removed(header, xmax, was_seen, &mut self.pruned.latest_removed);
+    }
+}
+
+/// Takes in the transactions that a version is removed after: a version that was never seen by others holds nobody up
+/// (`HeapTupleHeaderAdvanceLatestRemovedXid`). `xmax` is who ended it, `was_seen` whether who made it has committed.
+pub(crate) fn note_removed(header: &HeapTupleHeader, xmax: Xid, was_seen: bool, newest: &mut Xid) {
+    if let Some(xvac) = header.xvac()
+        && newest.precedes(xvac)
+    {
+        *newest = xvac;
+    }
+    if was_seen && xmax != xmin_of(header) && newest.precedes(xmax) {
+        *newest = xmax;
     }
 }
 

@@ -6,7 +6,7 @@ use engine::vacuum::{FreezeAges, VacuumOptions, VacuumPhase};
 use engine::{Error, RowLock, SnapshotMode, WaitPolicy};
 
 use super::*;
-use crate::transactions::{MODES, accounts, committed, engine, with_accounts};
+use crate::transactions::{MODES, account, accounts, committed, engine, with_accounts};
 
 #[test]
 fn what_a_reader_may_need_stays_until_he_has_ended() {
@@ -31,6 +31,27 @@ fn what_a_reader_may_need_stays_until_he_has_ended() {
         assert_eq!(committed(&engine).len(), 240);
         let report = vacuum(&mut session, "account", &VacuumOptions::freeze());
         assert_eq!((report.removed, report.freed, report.frozen), (0, 0, 0), "{mode:?}");
+    }
+}
+
+/// Versions that no chain leads to any more, one of which leads to another.
+#[test]
+fn what_an_aborted_transaction_updated_twice_goes() {
+    for mode in MODES {
+        let (engine, _disk) = engine(mode);
+        let (table, tids) = with_accounts(&engine, 3, 100);
+        let mut session = engine.session().expect("a session");
+        for (amounts, commits) in [(1..4, false), (4..5, true)] {
+            let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+            for amount in amounts {
+                let new = account(0, amount);
+                table.update(&mut transaction, tids[0], &new).expect("updated").expect("there");
+            }
+            if commits { transaction.commit() } else { transaction.rollback() }.expect("ended");
+        }
+        let report = vacuum(&mut session, "account", &VacuumOptions::default());
+        assert_eq!((report.removed, report.live), (4, 3), "{mode:?}: {report:?}");
+        assert_eq!(committed(&engine), [(0, 4), (1, 100), (2, 100)], "{mode:?}");
     }
 }
 
