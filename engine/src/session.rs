@@ -236,6 +236,17 @@ impl<'e> Session<'e> {
         }
     }
 
+    /// Its door to the log, and what ends the running statement.
+    pub(crate) fn log_and_interrupts(&mut self) -> (&mut Inserter, Interrupts<'_>) {
+        let interrupts = Interrupts {
+            cancelled: &self.cancelled,
+            statement_end: self.statement_end,
+            lock_timeout: self.timeouts.lock,
+            deadlock_timeout: self.timeouts.deadlock,
+        };
+        (&mut self.inserter, interrupts)
+    }
+
     /// A statement begins.
     pub(crate) fn statement_begins(&mut self) {
         self.statement_end =

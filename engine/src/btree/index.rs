@@ -6,8 +6,8 @@
 
 use base::page::PageBytes;
 use base::sync::Arc;
-use base::sync::atomic::AtomicU64;
 use base::sync::atomic::Ordering::Relaxed;
+use base::sync::atomic::{AtomicU16, AtomicU64};
 use base::{BlockNumber, ForkNumber, OffsetNumber, PageMut, RelFileLocator, Xid};
 use wal::rmgr::btree::{BlockData, Btree};
 use wal::write::{ImageChoice, Inserter, NewBlock, NewRecord};
@@ -39,6 +39,9 @@ pub struct Known {
     fast_root: AtomicU64,
     /// The rightmost leaf, as it was last; 0 for none.
     pub(super) rightmost_leaf: AtomicU64,
+    /// The number of the vacuum that runs, 0 for none; and of the last one.
+    pub(super) cycle: AtomicU16,
+    pub(super) last_cycle: AtomicU16,
 }
 
 impl Known {
@@ -51,6 +54,8 @@ impl Known {
             fill_factor: DEFAULT_FILL_FACTOR,
             fast_root: AtomicU64::new(0),
             rightmost_leaf: AtomicU64::new(0),
+            cycle: AtomicU16::new(0),
+            last_cycle: AtomicU16::new(0),
         }
     }
 
@@ -264,6 +269,16 @@ impl<'s> Index<'s> {
 pub(super) type Part<'a, 's> = (u8, bool, &'a mut HeldPage<'s>);
 
 impl<'s> Writer<'_, 's> {
+    /// Logs the image of a page that has changed in hints alone, where that is needed.
+    pub(super) fn log_hint(&mut self, page: &mut HeldPage<'s>) -> Result<(), IndexError> {
+        let name = page.name();
+        let logged = self.index.storage.log_hint(self.inserter, self.xid, name, page)?;
+        if let Some(end) = logged {
+            page.set_lsn(end);
+        }
+        Ok(())
+    }
+
     /// Logs a change of pages, block ids ascending, and stamps them.
     pub(super) fn log(
         &mut self,

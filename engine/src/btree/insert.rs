@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! leaf, locked ─► room? ─► INSERT_LEAF                       a posting list in the way is split on the way (INSERT_POST)
-//!                   └─ no ─► entries shared (DEDUP) ─► room?
+//!                   └─ no ─► dead entries go (DELETE), entries are shared (DEDUP) ─► room?
 //!                              └─ no ─► SPLIT: left page says INCOMPLETE_SPLIT ─► entry in the parent (INSERT_UPPER)
 //!                                                                            └─► or a new root (NEWROOT)
 //! ```
@@ -25,6 +25,7 @@ use super::key::{KeyError, SearchKey};
 use super::page::{self, HIGH_KEY, METAPAGE, MetaPage, NONE, NodeFlags, Opaque};
 use super::posting;
 use super::search::Step;
+use super::simple_deletion::Heap;
 use super::tuple::{self, IndexTuple, MAX_ITEM_SIZE};
 use crate::heap::Value;
 
@@ -61,6 +62,13 @@ impl NewItem {
     }
 }
 
+/// Where a new entry goes.
+enum Placed {
+    At(NewItem),
+    /// Among the rows of an entry that is marked dead.
+    InDead(OffsetNumber),
+}
+
 /// What a page that was split was.
 #[derive(Debug, Clone, Copy)]
 struct WasSplit {
@@ -77,14 +85,33 @@ impl<'s> Writer<'_, 's> {
     /// the disk and the log say. The entry is then not in the index.
     pub fn insert(&mut self, values: &[Value<'_>], tid: Tid) -> Result<(), IndexError> {
         let tuple = self.index.form(values, tid)?;
-        self.insert_tuple(&tuple)
+        self.insert_tuple(&tuple, None)
+    }
+
+    /// The same, where the table can say which entries are of no use any more.
+    ///
+    /// # Errors
+    /// As [`Writer::insert`], and those of `heap`.
+    pub fn insert_with<E: From<IndexError>>(
+        &mut self,
+        values: &[Value<'_>],
+        tid: Tid,
+        heap: &mut dyn Heap<E>,
+    ) -> Result<(), E> {
+        let tuple = self.index.form(values, tid)?;
+        self.insert_tuple(&tuple, Some(heap))
     }
 
     /// Puts in an entry, whatever others there are with its key.
-    pub(super) fn insert_tuple(&mut self, tuple: &[u8]) -> Result<(), IndexError> {
-        let key = self.index.key_of(tuple)?;
+    pub(super) fn insert_tuple<E: From<IndexError>>(
+        &mut self,
+        tuple: &[u8],
+        heap: Option<&mut dyn Heap<E>>,
+    ) -> Result<(), E> {
+        let index = self.index;
+        let key = index.key_of(tuple)?;
         let (way, block, leaf) = self.find(&key, tuple.len())?;
-        self.put(&key, &way, block, leaf, tuple, None)
+        self.put(&key, &way, block, leaf, tuple, None, heap)
     }
 
     /// The first leaf where a key may be, locked, and the way there, if there was one.
@@ -101,23 +128,46 @@ impl<'s> Writer<'_, 's> {
 
     /// Puts an entry on the leaf that it belongs to. `duplicates` says whether there are others with its key, where that was
     /// looked at.
-    pub(super) fn put(
+    #[expect(clippy::too_many_arguments, reason = "what one insertion is made of")]
+    pub(super) fn put<E: From<IndexError>>(
         &mut self,
         key: &SearchKey<'_>,
         way: &[Step],
         block: BlockNumber,
         mut leaf: HeldPage<'s>,
         tuple: &[u8],
-        duplicates: Option<bool>,
-    ) -> Result<(), IndexError> {
+        mut duplicates: Option<bool>,
+        mut heap: Option<&mut dyn Heap<E>>,
+    ) -> Result<(), E> {
         let index = self.index;
-        let room = index.node(block, &leaf)?.page().free_space();
-        // A unique key's entries are never more than a few, and a split is what is wanted.
-        if room < tuple.len() && index.of.shape.all_equal_image() && duplicates != Some(false) {
-            self.deduplicate(block, &mut leaf, index.formed(tuple)?, duplicates.is_some())?;
+        let new = index.formed(tuple)?;
+        let has_room = |leaf: &HeldPage<'_>| {
+            Ok::<_, IndexError>(index.node(block, leaf)?.page().free_space() >= tuple.len())
+        };
+        if !has_room(&leaf)? {
+            if let Some(heap) = heap.as_deref_mut()
+                && self.delete_dead(block, &mut leaf, new, heap)?
+            {
+                duplicates = duplicates.map(|_| true);
+            }
+            // A unique key's entries are never more than a few: without any, a split is what is wanted.
+            if !has_room(&leaf)? && index.of.shape.all_equal_image() && duplicates != Some(false) {
+                self.deduplicate(block, &mut leaf, new, duplicates.is_some())?;
+            }
         }
-        let item = index.place(key, block, &leaf, tuple)?;
-        self.insert_on(block, leaf, None, way, item, false)
+        let mut placed = index.place(key, block, &leaf, tuple)?;
+        if let (Placed::InDead(_), Some(heap)) = (&placed, heap) {
+            // Rows of the entry are not to come to life again with the new one.
+            self.delete_dead(block, &mut leaf, new, heap)?;
+            placed = index.place(key, block, &leaf, tuple)?;
+        }
+        match placed {
+            Placed::At(item) => Ok(self.insert_on(block, leaf, None, way, item, false)?),
+            Placed::InDead(offset) => {
+                let what = format!("line pointer {offset} is dead, and is in a new entry's way");
+                Err(index.structure(block, what).into())
+            }
+        }
     }
 
     /// The rightmost leaf, if the entry belongs there, fits, and is not the first (the fast path of `_bt_search_insert`).
@@ -421,21 +471,23 @@ impl Index<'_> {
         block: BlockNumber,
         page: &HeldPage<'_>,
         new: &[u8],
-    ) -> Result<NewItem, IndexError> {
+    ) -> Result<Placed, IndexError> {
         let node = self.node(block, page)?;
         let offset = self.first_not_before(key, block, &node)?;
         let plain = NewItem { tuple: new.to_vec(), offset, posting: None };
         if offset > node.last() || self.compare(key, block, &node, offset)?.is_ne() {
-            return Ok(plain);
+            return Ok(Placed::At(plain));
         }
         // The tid is that of an entry, or between a posting list's.
         let list = node.entry(offset).map_err(self.node_error(block))?;
         let tid = key.tid.unwrap_or_default();
         let place = list.tids().position(|there| there >= tid).unwrap_or(0);
         let is_there = list.tids().any(|there| there == tid);
-        if is_there || node.is_dead(offset) {
-            let what = if is_there { "has" } else { "has, in a dead entry," };
-            let text = format!("line pointer {offset} {what} the row {tid} of the new entry");
+        if node.is_dead(offset) {
+            return Ok(Placed::InDead(offset));
+        }
+        if is_there {
+            let text = format!("line pointer {offset} has the row {tid} of the new entry");
             return Err(self.structure(block, text));
         }
         let of_list = |error| IndexError::Posting { page: self.name(block), offset, error };
@@ -443,6 +495,7 @@ impl Index<'_> {
         let swapped = posting::swap(original, list, place as u16).map_err(of_list)?;
         let split =
             PostingSplit { original: new.to_vec(), place: place as u16, posting: swapped.posting };
-        Ok(NewItem { tuple: swapped.new_item, offset: offset + 1, posting: Some(split) })
+        let item = NewItem { tuple: swapped.new_item, offset: offset + 1, posting: Some(split) };
+        Ok(Placed::At(item))
     }
 }

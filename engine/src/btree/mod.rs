@@ -4,6 +4,7 @@
 //! lists. [`key`] makes rows entries and compares them. [`posting`] makes, splits and shortens posting lists. [`redo`]
 //! makes the change of a record again; [`mask`] hides what redo need not restore. [`index`] is one over the buffer pool
 //! and the log: entries are put in, found and counted again by [`scan`] and [`verify`]. [`build`] makes one at once.
+//! [`simple_deletion`] and [`vacuum`] take those off that nobody needs.
 //!
 //! Source: `nbtree/README` and `access/nbtree.h` of PostgreSQL 15; Lehman and Yao, "Efficient Locking for Concurrent
 //! Operations on B-Trees" (1981). Invariants: only version 4 of the format is written, the one where the heap tid is part
@@ -19,12 +20,15 @@ pub mod mask;
 pub mod page;
 pub mod posting;
 pub mod redo;
+mod remove;
 pub mod scan;
 mod search;
+pub mod simple_deletion;
 mod split;
 mod split_location;
 pub mod tuple;
 pub mod unique;
+pub mod vacuum;
 pub mod verify;
 
 pub use build::Build;
@@ -33,6 +37,8 @@ pub use index::{Index, Known, Writer};
 pub use key::{KeyColumn, KeyError, SearchKey, Shape};
 pub use page::{MetaPage, Node, NodeError, NodeFlags, Opaque};
 pub use scan::{Direction, Found, Scan};
+pub use simple_deletion::{Heap, Killed};
 pub use tuple::{IndexTuple, TupleError};
 pub use unique::{Duplicate, Inserted};
+pub use vacuum::Vacuumed;
 pub use verify::Verified;

@@ -16,6 +16,7 @@ use super::error::IndexError;
 use super::index::Index;
 use super::key::SearchKey;
 use super::page::{NONE, Node, NodeFlags};
+use super::simple_deletion::Killed;
 use super::tuple::IndexTuple;
 use crate::heap::Value;
 
@@ -52,7 +53,17 @@ pub struct Scan<'s> {
     upper: Limit,
     /// The leaf to be read next, and where the last one was; `None` at the end.
     next: Option<Place>,
+    leaf: Leaf,
+    /// What was noted of the leaf before.
+    left: Option<Killed>,
+}
+
+/// What was read of a leaf.
+#[derive(Debug, Default)]
+struct Leaf {
     found: VecDeque<Found>,
+    /// The rows of it that are of no use.
+    killed: Killed,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -92,8 +103,8 @@ impl<'s> Index<'s> {
             })
         };
         let (lower, upper) = (limit(lower)?, limit(upper)?);
-        let (next, found) = (Some(Place::Begin), VecDeque::new());
-        Ok(Scan { index: self.clone(), direction, lower, upper, next, found })
+        let (next, leaf) = (Some(Place::Begin), Leaf::default());
+        Ok(Scan { index: self.clone(), direction, lower, upper, next, leaf, left: None })
     }
 
     /// The rows of entries that begin with these values.
@@ -106,6 +117,21 @@ impl<'s> Index<'s> {
 }
 
 impl Scan<'_> {
+    /// The index.
+    pub fn index(&self) -> &Index<'_> {
+        &self.index
+    }
+
+    /// Notes that nobody sees a row any more that was given, and that nobody will.
+    pub fn kill(&mut self, tid: Tid) {
+        self.leaf.killed.rows.insert(tid);
+    }
+
+    /// What was noted so of a leaf that the scan has left since, for [`Writer::kill`](super::Writer::kill).
+    pub fn take_killed(&mut self) -> Option<Killed> {
+        self.left.take()
+    }
+
     /// What is searched for to find a bound; the first entry behind equal ones with `next_key`.
     fn key<'k>(
         &'k self,
@@ -136,20 +162,23 @@ impl Scan<'_> {
 
     /// Reads the next leaf, and says which comes then.
     fn read(&mut self, place: Place) -> Result<Option<Place>, IndexError> {
-        let mut found = VecDeque::new();
+        if !self.leaf.killed.rows.is_empty() {
+            self.left = Some(std::mem::take(&mut self.leaf.killed));
+        }
+        let mut leaf = Leaf::default();
         let next = match place {
-            Place::Begin => self.read_first(&mut found)?,
-            Place::Right(block) => self.read_from(block, None, None, &mut found)?,
+            Place::Begin => self.read_first(&mut leaf)?,
+            Place::Right(block) => self.read_from(block, None, None, &mut leaf)?,
             Place::LeftOf(block) => match self.left_of(block)? {
-                Some(left) => self.read_from(left, None, Some(block), &mut found)?,
+                Some(left) => self.read_from(left, None, Some(block), &mut leaf)?,
                 None => None,
             },
         };
-        self.found = found;
+        self.leaf = leaf;
         Ok(next)
     }
 
-    fn read_first(&self, found: &mut VecDeque<Found>) -> Result<Option<Place>, IndexError> {
+    fn read_first(&self, leaf: &mut Leaf) -> Result<Option<Place>, IndexError> {
         let key = self.first_key()?;
         let block = match &key {
             Some(key) => self.index.descend(key, None)?.map(|(_, block)| block),
@@ -157,7 +186,7 @@ impl Scan<'_> {
             None => Some(self.index.endpoint(0, self.direction == Direction::Backward)?),
         };
         match block {
-            Some(block) => self.read_from(block, key.as_ref(), None, found),
+            Some(block) => self.read_from(block, key.as_ref(), None, leaf),
             None => Ok(None),
         }
     }
@@ -169,7 +198,7 @@ impl Scan<'_> {
         mut block: BlockNumber,
         key: Option<&SearchKey<'_>>,
         left_of: Option<BlockNumber>,
-        found: &mut VecDeque<Found>,
+        leaf: &mut Leaf,
     ) -> Result<Option<Place>, IndexError> {
         let index = &self.index;
         loop {
@@ -192,7 +221,7 @@ impl Scan<'_> {
                     return Ok(Err(opaque.next));
                 }
                 let goes_on = match node.filter(|_| !opaque.is_ignored()) {
-                    Some(node) => self.copy(block, node, key, found)?,
+                    Some(node) => self.copy(block, node, key, leaf)?,
                     None => true,
                 };
                 Ok(Ok(match self.direction {
@@ -216,9 +245,10 @@ impl Scan<'_> {
         block: BlockNumber,
         node: &Node<'_>,
         key: Option<&SearchKey<'_>>,
-        found: &mut VecDeque<Found>,
+        leaf: &mut Leaf,
     ) -> Result<bool, IndexError> {
         let index = &self.index;
+        (leaf.killed.block, leaf.killed.lsn) = (block, node.page().header().lsn);
         let middle = match key {
             Some(key) => index.first_not_before(key, block, node)?,
             None if self.direction == Direction::Forward => node.opaque.first_data(),
@@ -254,8 +284,8 @@ impl Scan<'_> {
             }
             let of = |tid| Found { tid, entry: entry.bytes().to_vec() };
             match self.direction {
-                Direction::Forward => found.extend(entry.tids().map(of)),
-                Direction::Backward => found.extend(entry.tids().rev().map(of)),
+                Direction::Forward => leaf.found.extend(entry.tids().map(of)),
+                Direction::Backward => leaf.found.extend(entry.tids().rev().map(of)),
             }
         }
         Ok(true)
@@ -308,10 +338,15 @@ impl Iterator for Scan<'_> {
 
     fn next(&mut self) -> Option<Result<Found, IndexError>> {
         loop {
-            if let Some(found) = self.found.pop_front() {
+            if let Some(found) = self.leaf.found.pop_front() {
                 return Some(Ok(found));
             }
-            let place = self.next?;
+            let Some(place) = self.next else {
+                if !self.leaf.killed.rows.is_empty() {
+                    self.left = Some(std::mem::take(&mut self.leaf.killed));
+                }
+                return None;
+            };
             match self.read(place) {
                 Ok(next) => self.next = next,
                 Err(error) => {

@@ -5,6 +5,7 @@
 //! its sibling has an entry above.
 
 use base::page::{PageBytes, Placement};
+use base::sync::atomic::Ordering::Relaxed;
 use base::{BlockNumber, OffsetNumber, PAGE_SIZE, PageMut};
 use wal::rmgr::btree::{Btree, Split};
 
@@ -52,17 +53,22 @@ impl<'s> Writer<'_, 's> {
         }
 
         let level = old.level;
+        // Looked at under the lock: a vacuum that begins now comes to both halves.
+        let cycle_id = index.of.cycle.load(Relaxed);
         let flags = old.flags - (NodeFlags::ROOT | NodeFlags::SPLIT_END | NodeFlags::HAS_GARBAGE);
         page.bytes_mut().copy_from_slice(&halves.left[..]);
         let left_flags = flags | NodeFlags::INCOMPLETE_SPLIT;
-        Opaque { next: right_block, flags: left_flags, cycle_id: 0, ..old }
-            .put(&mut to_change(page));
+        Opaque { next: right_block, flags: left_flags, cycle_id, ..old }.put(&mut to_change(page));
         right.bytes_mut().copy_from_slice(&halves.right[..]);
-        let opaque = Opaque { prev: block, next: old.next, level, flags, cycle_id: 0 };
-        opaque.put(&mut to_change(&mut right));
+        let mut opaque = Opaque { prev: block, next: old.next, level, flags, cycle_id };
         if let Some(sibling) = &mut sibling {
-            Opaque::change(&mut to_change(sibling), |opaque| opaque.prev = right_block);
+            Opaque::change(&mut to_change(sibling), |sibling| {
+                sibling.prev = right_block;
+                // What lies behind was not split off the same page during the same vacuum.
+                opaque.flags.set(NodeFlags::SPLIT_END, sibling.cycle_id != cycle_id);
+            });
         }
+        opaque.put(&mut to_change(&mut right));
         if let Some(child) = &mut child {
             Opaque::change(&mut to_change(child), |opaque| {
                 opaque.flags -= NodeFlags::INCOMPLETE_SPLIT;

@@ -3,7 +3,7 @@
 //! ```text
 //! first leaf where the key may be, locked ─► each equal entry: is there such a row?
 //!       somebody decides that who still runs ─► lock given back, for the caller to wait and come again
-//!       there is ─► conflict
+//!       there is ─► conflict                    there is none, for anybody ─► the entry is marked dead
 //!       there is none ─► to the right, to where the row's tid belongs ─► in
 //! ```
 //!
@@ -11,13 +11,14 @@
 //! is held from the first look until the entry is in, the locks on the way to the right overlapping; whoever puts the same
 //! key in must have that lock first.
 
-use base::{BlockNumber, Tid, Xid};
+use base::{BlockNumber, OffsetNumber, Tid, Xid};
 
 use super::error::IndexError;
 use super::index::{HeldPage, Index, Writer};
 use super::key::SearchKey;
 use super::page::{NONE, Node, NodeFlags, Opaque};
 use super::search::Step;
+use super::simple_deletion::Heap;
 use crate::heap::Value;
 
 /// What stands at the end of an entry of the same key.
@@ -27,8 +28,11 @@ pub enum Duplicate {
     There,
     /// What this transaction makes of it, which still runs.
     InDoubt(Xid),
-    /// None that counts.
-    Gone,
+    /// None; where `for_good`, nobody sees one either.
+    Gone {
+        /// Whether the entry can go.
+        for_good: bool,
+    },
 }
 
 /// What came of putting an entry in.
@@ -52,27 +56,27 @@ enum OnLeaf {
 }
 
 impl<'s> Writer<'_, 's> {
-    /// Puts in an entry for a row, if no row has its key. `judge` says what is there of the row of another entry; it is
-    /// called under the lock of a leaf, and must not wait for anybody. A key with a null is always free.
+    /// Puts in an entry for a row, if no row has its key. A key with a null is always free.
     ///
     /// # Errors
-    /// As [`Writer::insert`], and those of `judge`.
+    /// As [`Writer::insert`], and those of `heap`.
     pub fn insert_unique<E: From<IndexError>>(
         &mut self,
         values: &[Value<'_>],
         tid: Tid,
-        judge: &mut dyn FnMut(Tid) -> Result<Duplicate, E>,
+        heap: &mut dyn Heap<E>,
     ) -> Result<Inserted, E> {
         let index = self.index;
         let tuple = index.form(values, tid)?;
         let key = index.key_of(&tuple)?;
         if key.values.iter().any(Option::is_none) {
-            self.insert_tuple(&tuple)?;
+            self.insert_tuple(&tuple, Some(heap))?;
             return Ok(Inserted::Done);
         }
         let without_tid = SearchKey { tid: None, ..key.clone() };
         let (way, mut block, mut leaf) = self.find(&without_tid, tuple.len())?;
-        let (stop, mut has_duplicates) = self.look_for_equal(&without_tid, block, &leaf, judge)?;
+        let (stop, mut has_duplicates) =
+            self.look_for_equal(&without_tid, block, &mut leaf, heap)?;
         if let Some(stop) = stop {
             return Ok(stop);
         }
@@ -83,7 +87,7 @@ impl<'s> Writer<'_, 's> {
             (block, leaf) = self.step_right(right, leaf, &way)?;
             has_duplicates = true;
         }
-        self.put(&key, &way, block, leaf, &tuple, Some(has_duplicates))?;
+        self.put(&key, &way, block, leaf, &tuple, Some(has_duplicates), Some(heap))?;
         Ok(Inserted::Done)
     }
 
@@ -92,13 +96,16 @@ impl<'s> Writer<'_, 's> {
         &mut self,
         key: &SearchKey<'_>,
         block: BlockNumber,
-        leaf: &HeldPage<'s>,
-        judge: &mut dyn FnMut(Tid) -> Result<Duplicate, E>,
+        leaf: &mut HeldPage<'s>,
+        heap: &mut dyn Heap<E>,
     ) -> Result<(Option<Inserted>, bool), E> {
         let index = self.index;
-        let mut has_duplicates = false;
-        let node = index.node(block, leaf)?;
-        let mut found = index.equal_on(key, block, &node, judge, &mut has_duplicates)?;
+        let (mut dead, mut has_duplicates) = (Vec::new(), false);
+        let mut found = {
+            let node = index.node(block, leaf)?;
+            index.equal_on(key, block, &node, heap, &mut dead, &mut has_duplicates)?
+        };
+        self.mark_dead(leaf, &dead)?;
         loop {
             match found {
                 OnLeaf::Stop(stop) => return Ok((Some(stop), has_duplicates)),
@@ -112,7 +119,8 @@ impl<'s> Writer<'_, 's> {
                                 next => Ok(Ok(OnLeaf::Next(next))),
                             };
                         };
-                        Ok(index.equal_on(key, right, node, judge, &mut has_duplicates))
+                        // Marks are left to who has the page locked to change it.
+                        Ok(index.equal_on(key, right, node, heap, &mut dead, &mut has_duplicates))
                     })??;
                 }
             }
@@ -146,13 +154,14 @@ impl<'s> Writer<'_, 's> {
 }
 
 impl Index<'_> {
-    /// Judges the entries of a leaf that are equal to a key.
+    /// Judges the entries of a leaf that are equal to a key; notes those that nobody needs.
     fn equal_on<E: From<IndexError>>(
         &self,
         key: &SearchKey<'_>,
         block: BlockNumber,
         node: &Node<'_>,
-        judge: &mut dyn FnMut(Tid) -> Result<Duplicate, E>,
+        heap: &mut dyn Heap<E>,
+        dead: &mut Vec<OffsetNumber>,
         has_duplicates: &mut bool,
     ) -> Result<OnLeaf, E> {
         for offset in self.first_not_before(key, block, node)?..=node.last() {
@@ -165,12 +174,16 @@ impl Index<'_> {
             }
             *has_duplicates = true;
             let entry = node.entry(offset).map_err(self.node_error(block))?;
+            let mut is_dead = true;
             for tid in entry.tids() {
-                match judge(tid)? {
+                match heap.judge(tid)? {
                     Duplicate::There => return Ok(OnLeaf::Stop(Inserted::Conflict(tid))),
                     Duplicate::InDoubt(xid) => return Ok(OnLeaf::Stop(Inserted::Wait(xid))),
-                    Duplicate::Gone => {}
+                    Duplicate::Gone { for_good } => is_dead &= for_good,
                 }
+            }
+            if is_dead {
+                dead.push(offset);
             }
         }
         let right = self.to_the_right_if_equal(key, block, node)?;

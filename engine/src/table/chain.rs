@@ -7,17 +7,19 @@ use std::collections::BTreeMap;
 
 use base::page::LinePointer;
 use base::{HeapTupleHeader, Infomask2, OffsetNumber, Page, Tid, Xid};
-use snapshot::TupleStamp;
-use snapshot::satisfies::satisfies_dirty;
+use snapshot::satisfies::{VacuumVerdict, satisfies_dirty, satisfies_vacuum};
+use snapshot::{TransactionStatus, TupleStamp};
 
 use super::page::{page_of, read_header};
 use super::row_xmax::updater;
 use crate::Error;
-use crate::btree::unique::Duplicate;
+use crate::btree::{Duplicate, Heap};
 use crate::buffer::PageName;
 use crate::catalog::TableEntry;
 use crate::db::Shared;
 use crate::heap::change::is_hot_updated;
+use crate::heap::prune::note_removed;
+use crate::xact::mode::ModeHorizon;
 use crate::xact::status::SessionStatus;
 
 /// A version on its page.
@@ -79,21 +81,61 @@ pub(super) fn roots(
     Ok(roots)
 }
 
-/// What is there of a row whose key somebody else wants (`table_index_fetch_tuple_check` with a dirty snapshot).
-pub(super) fn judge(
-    shared: &Shared,
-    table: &TableEntry,
-    tid: Tid,
-    status: &SessionStatus<'_>,
-) -> Result<Duplicate, Error> {
-    let name = table.page_name(tid.block);
-    let pinned = shared.storage.pool.get(name)?;
-    let guard = pinned.read();
-    let Some(page) = page_of(name, &guard)? else { return Ok(Duplicate::Gone) };
-    let found = walk(name, &page, tid.offset, status, |version| {
-        let dirty = satisfies_dirty(&version.stamp, status)?.verdict;
-        let decides = [dirty.xmin, dirty.xmax].into_iter().find(|xid| xid.is_normal());
-        Ok(dirty.visible.then(|| decides.map_or(Duplicate::There, Duplicate::InDoubt)))
-    })?;
-    Ok(found.unwrap_or(Duplicate::Gone))
+/// A table, for an index that asks about its rows.
+pub(super) struct Rows<'a, 'e> {
+    pub(super) shared: &'e Shared,
+    pub(super) table: &'a TableEntry,
+    pub(super) status: SessionStatus<'a>,
+    pub(super) horizon: ModeHorizon<'e>,
+}
+
+impl Rows<'_, '_> {
+    /// Whether nobody sees a version, nor will.
+    fn is_of_no_use(&self, stamp: &TupleStamp) -> Result<bool, Error> {
+        let judged = satisfies_vacuum(stamp, &self.horizon, &self.status)?;
+        Ok(judged.verdict == VacuumVerdict::Dead)
+    }
+}
+
+/// Source: `table_index_fetch_tuple_check` with a dirty snapshot, `heap_index_delete_tuples`.
+impl Heap<Error> for Rows<'_, '_> {
+    fn judge(&mut self, tid: Tid) -> Result<Duplicate, Error> {
+        let name = self.table.page_name(tid.block);
+        let pinned = self.shared.storage.pool.get(name)?;
+        let guard = pinned.read();
+        let mut for_good = true;
+        let Some(page) = page_of(name, &guard)? else { return Ok(Duplicate::Gone { for_good }) };
+        let found = walk(name, &page, tid.offset, &self.status, |version| {
+            let dirty = satisfies_dirty(&version.stamp, &self.status)?.verdict;
+            if dirty.visible {
+                let decides = [dirty.xmin, dirty.xmax].into_iter().find(|xid| xid.is_normal());
+                return Ok(Some(decides.map_or(Duplicate::There, Duplicate::InDoubt)));
+            }
+            for_good = for_good && self.is_of_no_use(&version.stamp)?;
+            Ok(None)
+        })?;
+        Ok(found.unwrap_or(Duplicate::Gone { for_good }))
+    }
+
+    fn is_dead(&mut self, tid: Tid, is_known: bool, newest: &mut Xid) -> Result<bool, Error> {
+        let name = self.table.page_name(tid.block);
+        let pinned = self.shared.storage.pool.get(name)?;
+        let guard = pinned.read();
+        let Some(page) = page_of(name, &guard)? else { return Ok(is_known) };
+        let mut removed = *newest;
+        let lives = walk(name, &page, tid.offset, &self.status, |version| {
+            if !is_known && !self.is_of_no_use(&version.stamp)? {
+                return Ok(Some(()));
+            }
+            let header = &version.header;
+            let was_seen = header.infomask.xmin_committed()
+                || !header.infomask.xmin_aborted() && self.status.did_commit(header.xmin)?;
+            note_removed(header, updater(header, &self.status)?, was_seen, &mut removed);
+            Ok(None)
+        })?;
+        if lives.is_none() {
+            *newest = removed;
+        }
+        Ok(lives.is_none())
+    }
 }

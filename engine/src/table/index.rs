@@ -11,18 +11,18 @@
 
 use std::ops::Bound;
 
-use base::Tid;
 use base::sync::Arc;
+use base::{Tid, Xid};
 use snapshot::TupleStamp;
 use snapshot::satisfies::{MvccSnapshot, Outcome, satisfies_dirty};
 
-use super::chain::{judge, walk};
+use super::chain::{Rows, walk};
 use super::page::page_of;
 use super::{DirtyRow, Row, Table};
 use crate::Error;
 use crate::btree::scan::KeyBound;
 use crate::btree::unique::Inserted;
-use crate::btree::{self, Direction, Index};
+use crate::btree::{self, Direction, Heap, Index};
 use crate::catalog::{IndexDefinition, IndexEntry, TableEntry};
 use crate::heap::{TupleValues, Value};
 use crate::lock::{TableLockMode, WaitPolicy};
@@ -148,13 +148,23 @@ impl<'e> IndexScan<'e> {
         &mut self,
         transaction: &mut Transaction<'_, 'e>,
     ) -> Result<Option<Row>, Error> {
-        for found in self.scan.by_ref() {
+        loop {
+            let found = self.scan.next();
+            if let Some(killed) = self.scan.take_killed() {
+                let session = &mut *transaction.session;
+                let xid = session.own_xid().unwrap_or(Xid::INVALID);
+                self.scan.index().writer(&mut session.inserter, xid).kill(&killed)?;
+            }
+            let Some(found) = found else { return Ok(None) };
             transaction.session.check_cancelled()?;
-            if let Some(row) = transaction.get_row(&self.table, found?.tid)? {
+            let tid = found?.tid;
+            if let Some(row) = transaction.get_row(&self.table, tid)? {
                 return Ok(Some(row));
             }
+            if transaction.session.is_dead(&self.table, tid)? {
+                self.scan.kill(tid);
+            }
         }
-        Ok(None)
     }
 }
 
@@ -219,15 +229,16 @@ impl Transaction<'_, '_> {
     ) -> Result<Inserted, Error> {
         let xid = self.assign_xid()?;
         let session = &mut *self.session;
-        let shared = session.shared;
+        let (shared, horizon) = (session.shared, session.horizon());
         let (inserter, status) = session.log_and_status();
+        let mut rows = Rows { shared, table, status, horizon };
         let btree = Index::of(&shared.storage, &index.known);
         let mut writer = btree.writer(inserter, xid);
-        if !index.definition.is_unique {
-            writer.insert(values, tid)?;
-            return Ok(Inserted::Done);
+        if index.definition.is_unique {
+            return writer.insert_unique(values, tid, &mut rows);
         }
-        writer.insert_unique(values, tid, &mut |other| judge(shared, table, other, &status))
+        writer.insert_with(values, tid, &mut rows)?;
+        Ok(Inserted::Done)
     }
 }
 
@@ -265,6 +276,16 @@ impl TableEntry {
 }
 
 impl Session<'_> {
+    /// Whether nobody sees what hangs from a line pointer, nor will.
+    fn is_dead(&mut self, table: &TableEntry, tid: Tid) -> Result<bool, Error> {
+        if tid.block >= table.blocks(self.shared)? {
+            return Ok(false);
+        }
+        let (shared, horizon) = (self.shared, self.horizon());
+        let mut rows = Rows { shared, table, status: self.status(), horizon };
+        Heap::is_dead(&mut rows, tid, false, &mut Xid::INVALID.clone())
+    }
+
     /// The version of a row that is there if everybody who still runs commits.
     fn dirty_row(&self, table: &Arc<TableEntry>, tid: Tid) -> Result<Option<DirtyRow>, Error> {
         let name = table.page_name(tid.block);

@@ -208,9 +208,7 @@ impl<'e> Vacuum<'_, 'e> {
             return Ok(());
         }
         self.tell(VacuumPhase::Indexes, scanned)?;
-        if !indexes::forget(self.session, self.table, &dead)? {
-            return Ok(());
-        }
+        indexes::forget(self.session, self.table, &dead)?;
         for of_page in dead.chunk_by(|one, other| one.block == other.block) {
             self.tell(VacuumPhase::Freeing, scanned)?;
             let offsets: Vec<_> = of_page.iter().map(|tid| tid.offset).collect();

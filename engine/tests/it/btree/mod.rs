@@ -3,6 +3,7 @@
 mod damage;
 mod entries;
 mod model;
+mod removal;
 mod unfinished;
 mod waldump;
 

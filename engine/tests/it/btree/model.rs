@@ -17,9 +17,9 @@ use super::{RELATION, Rows, XID, created, masked, opened, pages, tid};
 use crate::recovery::open_with;
 
 /// Rows by key and tid.
-type Model = BTreeSet<((i64, i64), Tid)>;
+pub(super) type Model = BTreeSet<((i64, i64), Tid)>;
 /// Pages by block.
-type Pages = BTreeMap<u32, Box<PageBytes>>;
+pub(super) type Pages = BTreeMap<u32, Box<PageBytes>>;
 
 fn tids(
     index: &Index<'_>,
@@ -32,7 +32,7 @@ fn tids(
 }
 
 /// Random ranges, both ways, and equality, are what the model says.
-fn compare(index: &Index<'_>, rows: Rows, model: &Model, random: &mut Rng) {
+pub(super) fn compare(index: &Index<'_>, rows: Rows, model: &Model, random: &mut Rng) {
     let all: Vec<Tid> = model.iter().map(|row| row.1).collect();
     assert_eq!(
         tids(index, Bound::Unbounded, Bound::Unbounded, Direction::Forward),
@@ -124,7 +124,13 @@ fn an_index_is_a_sorted_map_and_so_is_its_log() {
 }
 
 /// What recovery makes of the log is, hints aside, what was there.
-fn redone(rows: Rows, disk: &FaultyDisk, storage: Storage, before: &Pages, model: &Model) {
+pub(super) fn redone(
+    rows: Rows,
+    disk: &FaultyDisk,
+    storage: Storage,
+    before: &Pages,
+    model: &Model,
+) {
     let log = storage.log.log();
     log.flush(log.end()).expect("durable");
     drop(storage);

@@ -1,8 +1,11 @@
 //! The log of an index, read by `pg_waldump`.
 
+use std::collections::BTreeSet;
+
 use engine::heap::Value;
 use fastrand::Rng;
 
+use super::removal::{Table, kill, vacuum};
 use super::{Rows, XID, created, opened, tid};
 use crate::content;
 use crate::programs::{give, place, program, run};
@@ -18,11 +21,18 @@ fn pg_waldump_reads_the_log_of_an_index() {
             let mut inserter = storage.log.log().inserter();
             let mut writer = index.writer(&mut inserter, XID);
             let mut random = Rng::with_seed(3);
+            let mut table = Table(BTreeSet::new());
             for number in 0..1800 {
+                if number == 1200 {
+                    table.0.extend((0..1200).filter(|number| number % 3 < 2).map(tid));
+                    kill(&index, &mut writer, &table.0);
+                }
                 let key = rows.key(number, &mut random);
-                rows.values(key, |values: &[Value<'_>]| writer.insert(values, tid(number)))
-                    .expect("put in");
+                let put =
+                    |values: &[Value<'_>]| writer.insert_with(values, tid(number), &mut table);
+                rows.values(key, put).expect("put in");
             }
+            vacuum(&mut writer, &table.0);
         }
         let log = storage.log.log();
         log.flush(log.end()).expect("durable");
@@ -44,9 +54,17 @@ fn pg_waldump_reads_the_log_of_an_index() {
         assert!(is_end && messages.lines().count() == 1, "{messages}");
         seen += &String::from_utf8_lossy(&output.stdout);
     }
-    for kind in
-        ["INSERT_LEAF", "INSERT_UPPER", "INSERT_POST", "SPLIT_L", "SPLIT_R", "DEDUP", "NEWROOT"]
-    {
+    for kind in [
+        "INSERT_LEAF",
+        "INSERT_UPPER",
+        "INSERT_POST",
+        "SPLIT_L",
+        "SPLIT_R",
+        "DEDUP",
+        "NEWROOT",
+        "DELETE",
+        "VACUUM",
+    ] {
         assert!(seen.contains(&format!("desc: {kind} ")), "no {kind}");
     }
     assert!(seen.lines().count() > 5000);

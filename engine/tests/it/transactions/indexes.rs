@@ -9,6 +9,7 @@ use super::recovered::{quiet, reopen};
 use super::*;
 use base::sync::thread;
 use engine::btree::Direction;
+use engine::vacuum::VacuumOptions;
 use engine::{Error, IndexColumn, IndexDefinition, Session, TableIndex};
 use fastrand::Rng;
 
@@ -121,6 +122,11 @@ fn check(engine: &Engine, table: &Table) -> BTreeMap<i32, (i64, Option<String>)>
     rows
 }
 
+/// Gives line pointers of the accounts to others, so that no index may lead to them any more; how many.
+fn vacuum(session: &mut Session<'_>) -> u64 {
+    crate::vacuum::vacuum(session, "account", &VacuumOptions::default()).freed
+}
+
 fn note(random: &mut Rng) -> Option<String> {
     (random.u32(..4) > 0).then(|| "n".repeat(random.usize(..60)) + &random.u32(..5).to_string())
 }
@@ -129,19 +135,22 @@ fn row(id: i32, amount: i64, note: Option<&str>) -> [Value<'_>; 3] {
     [Value::Int4(id), Value::Int8(amount), note.map_or(Value::Null, Value::Text)]
 }
 
-/// A few random changes by a transaction that may give some or all of them up; `model` is what is committed.
+/// A few random changes by a transaction that may give some or all of them up; `model` is what is committed. All rows have
+/// this remainder when their identifiers are divided by 16, or any without one.
 fn change(
     session: &mut Session<'_>,
     table: &Table,
     index: &TableIndex,
     model: &mut BTreeMap<i32, (i64, Option<String>)>,
     random: &mut Rng,
+    remainder: Option<i32>,
 ) {
     let mut transaction = begin(session);
     let mut rows = model.clone();
     let mut kept = None;
     for _ in 0..random.u32(1..12) {
-        let (id, amount, text) = (random.i32(0..120), random.i64(0..40), note(random));
+        let (number, amount, text) = (random.i32(0..120), random.i64(0..40), note(random));
+        let id = remainder.map_or(number, |remainder| number * 16 + remainder);
         let new = row(id, amount, text.as_deref());
         if random.u32(..8) == 0 && kept.is_none() {
             kept = Some((transaction.savepoint().expect("begun"), rows.clone()));
@@ -198,9 +207,13 @@ fn indexes_show_what_the_table_has() {
         let mut random = Rng::with_seed(seed);
         let [mut session] = sessions(&engine);
         for round in 0..120 {
-            change(&mut session, &table, &indexes[0], &mut model, &mut random);
+            change(&mut session, &table, &indexes[0], &mut model, &mut random, None);
             if round % 10 == 0 {
                 assert_eq!(check(&engine, &table), model, "{mode:?} round {round}");
+            }
+            if round % 20 == 15 {
+                assert!(vacuum(&mut session) > 0);
+                assert_eq!(check(&engine, &table), model, "{mode:?} vacuumed in round {round}");
             }
         }
         drop(session);
@@ -216,9 +229,54 @@ fn indexes_show_what_the_table_has() {
         drop(transaction);
         assert_eq!(check(&engine, &table), model);
         for _ in 0..10 {
-            change(&mut session, &table, &indexes[0], &mut model, &mut random);
+            change(&mut session, &table, &indexes[0], &mut model, &mut random, None);
         }
         assert_eq!(check(&engine, &table), model);
+    }
+}
+
+/// Sixteen threads change rows of their own in one table, while another vacuums it: what is left is what each left.
+#[test]
+fn threads_leave_the_rows_of_their_maps() {
+    for mode in MODES {
+        let (engine, _) = engine(mode);
+        let (table, indexes) = with_indexes(&engine, 0, 0);
+        let maps = thread::scope(|scope| {
+            let (engine, table, index) = (&engine, &table, &indexes[0]);
+            let workers: Vec<_> = (0..16)
+                .map(|remainder| {
+                    scope.spawn(move || {
+                        let [mut session] = sessions(engine);
+                        let mut random = Rng::with_seed(remainder as u64);
+                        let mut rows = BTreeMap::new();
+                        for _ in 0..40 {
+                            change(
+                                &mut session,
+                                table,
+                                index,
+                                &mut rows,
+                                &mut random,
+                                Some(remainder),
+                            );
+                        }
+                        rows
+                    })
+                })
+                .collect();
+            let vacuums = scope.spawn(move || {
+                let [mut session] = sessions(engine);
+                for _ in 0..6 {
+                    vacuum(&mut session);
+                }
+            });
+            vacuums.join().expect("no panic");
+            workers.into_iter().map(|worker| worker.join().expect("no panic")).collect::<Vec<_>>()
+        });
+        let expected: BTreeMap<_, _> = maps.into_iter().flatten().collect();
+        assert_eq!(check(&engine, &table), expected, "{mode:?}");
+        let [mut session] = sessions(&engine);
+        vacuum(&mut session);
+        assert_eq!(check(&engine, &table), expected, "{mode:?}");
     }
 }
 
@@ -232,9 +290,12 @@ fn indexes_are_there_after_a_crash() {
         let mut random = Rng::with_seed(7);
         let [mut session, mut other] = sessions(&engine);
         for round in 0..60 {
-            change(&mut session, &table, &indexes[0], &mut model, &mut random);
+            change(&mut session, &table, &indexes[0], &mut model, &mut random, None);
             if round == 30 {
                 engine.checkpoint().expect("made");
+            }
+            if round % 20 == 18 {
+                vacuum(&mut session);
             }
         }
         // One that never ends, with rows and an index.
@@ -255,7 +316,7 @@ fn indexes_are_there_after_a_crash() {
             let mut model = model.clone();
             assert_eq!(check(&engine, &table), model, "seed {seed}");
             for _ in 0..10 {
-                change(&mut session, &table, &indexes[0], &mut model, &mut random);
+                change(&mut session, &table, &indexes[0], &mut model, &mut random, None);
             }
             assert_eq!(check(&engine, &table), model, "seed {seed}, changed again");
         }

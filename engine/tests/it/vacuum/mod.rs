@@ -13,7 +13,11 @@ use engine::vacuum::{VacuumOptions, VacuumProgress, VacuumReport};
 use engine::{Engine, Isolation, Session, Table};
 
 /// Vacuums one table.
-fn vacuum(session: &mut Session<'_>, table: &str, options: &VacuumOptions) -> VacuumReport {
+pub(crate) fn vacuum(
+    session: &mut Session<'_>,
+    table: &str,
+    options: &VacuumOptions,
+) -> VacuumReport {
     let go_on = &mut |_: &VacuumProgress<'_>| ControlFlow::Continue(());
     let mut reports = session.vacuum(Some(table), options, go_on).expect("vacuumed");
     assert_eq!(reports.len(), 1);
