@@ -318,9 +318,9 @@ impl<'e> Backend<'_, 'e> {
         // What it did is undone now, and its locks are given back, although the block goes on.
         block.has_failed = true;
         match (block.savepoints.last(), &mut block.transaction) {
-            (Some((_, savepoint)), Some(transaction)) => {
+            (Some(savepoint), Some(transaction)) => {
                 // A stopped log is found by whoever comes next.
-                let _ = transaction.rollback_to(*savepoint);
+                let _ = transaction.rollback_to(savepoint.id);
             }
             _ => {
                 if let Some(transaction) = block.transaction.take() {
@@ -431,13 +431,20 @@ impl<'e> Backend<'_, 'e> {
                     ));
                 }
                 let id = block.running()?.savepoint();
-                block.savepoints.push((name, id?));
+                let (id, settings, locals) = (id?, self.state.settings.clone(), block.local.len());
+                block.savepoints.push(Savepoint { name, id, settings, locals });
                 self.done("SAVEPOINT");
             }
             Statement::RollbackTo(name) => {
                 let (at, id) = block.savepoint(&name)?;
                 block.running()?.rollback_to(id)?;
                 block.savepoints.truncate(at + 1);
+                // What was set since then is undone, too.
+                let savepoint = &block.savepoints[at];
+                self.state.settings = savepoint.settings.clone();
+                let locals = savepoint.locals;
+                block.local.truncate(locals);
+                self.state.settings.apply(block.running()?);
                 block.has_failed = false;
                 self.done("ROLLBACK");
             }
@@ -448,6 +455,10 @@ impl<'e> Backend<'_, 'e> {
                 self.done("RELEASE");
             }
             Statement::Set { name, value, is_local } => {
+                if is_local && !block.is_explicit {
+                    let message = "SET LOCAL can only be used in transaction blocks".to_owned();
+                    self.notice("WARNING", "25P01", message);
+                }
                 if is_local {
                     let before = self.state.settings.show(&name)?;
                     block.local.push((name.clone(), Some(before)));
@@ -705,12 +716,21 @@ fn lock_name(mode: TableLockMode) -> &'static str {
     }
 }
 
+/// A savepoint, and what was set when it was made.
+struct Savepoint {
+    name: String,
+    id: engine::SavepointId,
+    settings: Settings,
+    /// How many of the transaction's local settings there were.
+    locals: usize,
+}
+
 /// A transaction that runs.
 struct Block<'s, 'e> {
     transaction: Option<Transaction<'s, 'e>>,
     is_explicit: bool,
     has_failed: bool,
-    savepoints: Vec<(String, engine::SavepointId)>,
+    savepoints: Vec<Savepoint>,
     /// Whether a statement was run.
     is_used: bool,
     settings_before: Settings,
@@ -725,9 +745,9 @@ impl<'s, 'e> Block<'s, 'e> {
 
     /// The last savepoint of a name.
     fn savepoint(&self, name: &str) -> Result<(usize, engine::SavepointId)> {
-        let at = self.savepoints.iter().rposition(|(known, _)| known == name);
+        let at = self.savepoints.iter().rposition(|savepoint| savepoint.name == name);
         match at {
-            Some(at) => Ok((at, self.savepoints[at].1)),
+            Some(at) => Ok((at, self.savepoints[at].id)),
             None => Err(SqlError::new("3B001", format!("savepoint \"{name}\" does not exist"))),
         }
     }
