@@ -106,6 +106,14 @@ impl Bench {
             .with_context(|| format!("PostgreSQL 15 has no isolation spec {name}"))
     }
 
+    /// Runs a text by the server alone.
+    pub(super) fn expected(&self, name: &str, text: &str) -> Result<Outcome> {
+        let path = self.copies.path().join(format!("{name}.spec"));
+        fs::write(&path, text)?;
+        let expected = self.of_server(&path)?;
+        Ok(Outcome { permutations: permutations(&expected), expected, differing: Vec::new() })
+    }
+
     /// Runs a text by both sides.
     pub(super) fn run(&self, name: &str, text: &str) -> Result<Outcome> {
         let path = self.copies.path().join(format!("{name}.spec"));
@@ -118,8 +126,7 @@ impl Bench {
             (expected, of_modes.map(std::thread::ScopedJoinHandle::join))
         });
         let expected = expected.with_context(|| format!("isolationtester does not run {name}"))?;
-        let lines = expected.lines();
-        let permutations = lines.filter(|line| line.starts_with("starting permutation:")).count();
+        let permutations = permutations(&expected);
         ensure!(permutations > 0, "isolationtester ran no permutation of {name}");
         let mut differing = Vec::new();
         for printed in printed {
@@ -178,6 +185,10 @@ impl Bench {
         }
         Ok(String::from_utf8_lossy(&printed).into_owned())
     }
+}
+
+fn permutations(printed: &str) -> usize {
+    printed.lines().filter(|line| line.starts_with("starting permutation:")).count()
 }
 
 /// What an error says, without where.
