@@ -60,7 +60,8 @@ impl Cluster {
     /// Runs commands, one a line, and gives the texts that queries of one column return.
     pub(crate) fn run(&self, commands: &str) -> Vec<String> {
         let mut server = program("postgres");
-        server.args(["--single", "-F", "-c", "track_commit_timestamp=on", "-D"]).arg(&self.data);
+        server.args(["--single", "-F", "-c", "track_commit_timestamp=on"]);
+        server.args(["-c", "max_prepared_transactions=5", "-D"]).arg(&self.data);
         server.arg("postgres").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = server.spawn().expect("postgres runs");
         let mut input = child.stdin.take().expect("a pipe");

@@ -7,6 +7,7 @@ mod failures;
 mod indexes;
 mod locks;
 mod prepared;
+mod prepared_server;
 mod recovered;
 mod references;
 mod row_locks;
