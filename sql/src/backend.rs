@@ -106,6 +106,8 @@ pub(crate) struct Backend<'c, 'e> {
     client: &'c mut dyn Client,
     queue: VecDeque<Result<Statement>>,
     is_in_query: bool,
+    /// Whether the query is one statement.
+    is_alone: bool,
     /// Checks for the end of the transaction.
     deferred: Vec<Check>,
 }
@@ -166,6 +168,7 @@ pub fn serve(
         client,
         queue: VecDeque::new(),
         is_in_query: false,
+        is_alone: false,
         deferred: Vec::new(),
     };
     let served = backend.idle(&mut session);
@@ -186,7 +189,10 @@ impl<'e> Backend<'_, 'e> {
                 let Some(text) = self.client.query() else { return Event::Closed };
                 self.is_in_query = true;
                 match statements(&text) {
-                    Ok(statements) => self.queue = statements.into(),
+                    Ok(statements) => {
+                        self.is_alone = statements.len() == 1;
+                        self.queue = statements.into();
+                    }
                     Err(error) => return Event::Wrong(error),
                 }
                 self.next()
@@ -228,6 +234,15 @@ impl<'e> Backend<'_, 'e> {
                     Statement::Savepoint(_) => self.needs_block("SAVEPOINT"),
                     Statement::RollbackTo(_) => self.needs_block("ROLLBACK TO SAVEPOINT"),
                     Statement::Release(_) => self.needs_block("RELEASE SAVEPOINT"),
+                    Statement::Vacuum(vacuum) if self.is_alone => match vacuum.run(session) {
+                        Ok(notices) => {
+                            for notice in notices {
+                                self.client.respond(Response::Notice(notice));
+                            }
+                            self.done("VACUUM");
+                        }
+                        Err(error) => self.fail(error),
+                    },
                     Statement::Lock { .. } if self.queue.is_empty() => {
                         self.needs_block("LOCK TABLE");
                     }
@@ -487,6 +502,10 @@ impl<'e> Backend<'_, 'e> {
                     transaction.open_table(table, mode, policy)?;
                 }
                 self.done("LOCK TABLE");
+            }
+            Statement::Vacuum(_) => {
+                let message = "VACUUM cannot run inside a transaction block";
+                return Err(SqlError::new("25001", message));
             }
             Statement::Checkpoint => {
                 self.database.engine.checkpoint()?;

@@ -77,7 +77,11 @@ impl From<engine::Error> for SqlError {
                 SqlError::new("42P07", format!("relation \"{name}\" already exists"))
             }
             Error::TransactionFailed => aborted(),
-            error => SqlError::new(error.sqlstate(), error.to_string()),
+            error => SqlError {
+                detail: error.detail(),
+                hint: error.hint(),
+                ..SqlError::new(error.sqlstate(), error.to_string())
+            },
         }
     }
 }

@@ -55,6 +55,7 @@ mod plan;
 mod settings;
 mod table;
 mod types;
+mod vacuum;
 
 pub use backend::{Client, Response, Script, serve};
 pub use database::Database;

@@ -13,6 +13,7 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
 
 use crate::error::{Result, SqlError};
+use crate::vacuum::Vacuum;
 
 /// A statement.
 #[derive(Debug)]
@@ -39,6 +40,7 @@ pub(crate) enum Statement {
         no_wait: bool,
     },
     Checkpoint,
+    Vacuum(Vacuum),
     Sql(Box<ast::Statement>),
 }
 
@@ -150,7 +152,7 @@ fn statement(tokens: &[TokenWithSpan]) -> Result<Statement> {
         "RESET" => Statement::Set { name: words.name()?, value: None, is_local: false },
         "SHOW" => words.show()?,
         "LOCK" => words.lock()?,
-        "VACUUM" => return Err(SqlError::not_supported("VACUUM")),
+        "VACUUM" => words.vacuum()?,
         "CHECKPOINT" => Statement::Checkpoint,
         _ => return sql(tokens),
     };
@@ -408,6 +410,47 @@ impl Words<'_> {
         Ok(Statement::Show(self.name()?.to_lowercase()))
     }
 
+    /// `VACUUM [ ( option [ boolean ] [, ...] ) | [ FULL ] [ FREEZE ] [ VERBOSE ] [ ANALYZE ] ] [ table [, ...] ]`
+    fn vacuum(&mut self) -> Result<Statement> {
+        let mut vacuum = Vacuum::default();
+        if self.skip_token(&Token::LParen) {
+            loop {
+                let name = self.name()?;
+                let value = match self.peek().as_str() {
+                    "" => true,
+                    "TRUE" | "ON" | "AUTO" => self.skip_any(&["TRUE", "ON", "AUTO"]),
+                    "FALSE" | "OFF" => !self.skip_any(&["FALSE", "OFF"]),
+                    _ => return Err(self.here()),
+                };
+                let is_number = matches!(
+                    self.tokens.get(self.at).map(|token| &token.token),
+                    Some(Token::Number(..))
+                );
+                self.at += usize::from(is_number);
+                vacuum.set(&name, value)?;
+                if self.skip_token(&Token::RParen) {
+                    break;
+                }
+                if !self.skip_token(&Token::Comma) {
+                    return Err(self.here());
+                }
+            }
+        } else {
+            for word in ["FULL", "FREEZE", "VERBOSE", "ANALYZE"] {
+                if self.skip(word) {
+                    vacuum.set(&word.to_lowercase(), true)?;
+                }
+            }
+        }
+        while self.at < self.tokens.len() {
+            vacuum.tables.push(self.table_name()?);
+            if self.at < self.tokens.len() && !self.skip_token(&Token::Comma) {
+                return Err(self.here());
+            }
+        }
+        Ok(Statement::Vacuum(vacuum))
+    }
+
     fn lock(&mut self) -> Result<Statement> {
         self.skip("TABLE");
         let mut tables = Vec::new();
@@ -568,6 +611,9 @@ mod tests {
             "SET LOCAL deadlock_timeout = '10ms'",
             "LOCK TABLE a1, b IN SHARE ROW EXCLUSIVE MODE NOWAIT",
             "VACUUM FREEZE t",
+            "VACUUM (FREEZE, SKIP_LOCKED off) public.a, b",
+            "VACUUM FULL t",
+            "VACUUM (PARALELL 2) t",
             "BEGIN ISOLATION LEVEL NONE",
             "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ SELECT 1; $$",
             "SELEC 1",
