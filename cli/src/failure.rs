@@ -8,8 +8,18 @@ use std::fmt;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// What stands behind `strata` on a right command line.
-const COMMANDS: [&str; 9] =
-    ["waldump", "verify", "controldata", "init", "run", "check", "recover", "dump", "isolation"];
+const COMMANDS: [&str; 10] = [
+    "waldump",
+    "verify",
+    "controldata",
+    "init",
+    "run",
+    "check",
+    "recover",
+    "dump",
+    "sql",
+    "isolation",
+];
 
 /// A failure, in words for the user.
 #[derive(Debug)]

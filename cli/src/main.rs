@@ -21,6 +21,7 @@ mod recover;
 mod recovery_target;
 mod run;
 mod signals;
+mod sql;
 mod values;
 mod verify;
 mod waldump;
@@ -63,6 +64,7 @@ enum Command {
     Check(check::Arguments),
     Recover(recover::Arguments),
     Dump(dump::Arguments),
+    Sql(sql::Arguments),
     Isolation(isolation::Arguments),
 }
 
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Recover(arguments) => recover::run(&arguments),
         Command::Dump(arguments) => dump::run(&arguments),
+        Command::Sql(arguments) => sql::run(&arguments),
         Command::Isolation(arguments) => isolation::run(&arguments),
     });
     match outcome {

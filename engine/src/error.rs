@@ -255,6 +255,14 @@ pub enum Error {
     /// An earlier statement of the transaction failed.
     #[error("the transaction is aborted by an earlier error (roll back)")]
     TransactionFailed,
+    /// A row that a command changes was changed by another one within it (`TM_SelfModified`).
+    #[error(
+        "tuple to be updated was already modified by an operation triggered by the current command (table {table})"
+    )]
+    SelfModified {
+        /// The table.
+        table: String,
+    },
     /// A savepoint that was released, or rolled back from without.
     #[error("savepoint does not exist")]
     NoSavepoint,
@@ -407,6 +415,7 @@ impl Error {
             Error::TransactionFailed => "25P02",
             Error::NoSavepoint => "3B001",
             Error::Prepared(error) => error.sqlstate(),
+            Error::SelfModified { .. } => "27000",
             Error::XidsExhausted { .. }
             | Error::MultiXactsExhausted { .. }
             | Error::MembersExhausted { .. }

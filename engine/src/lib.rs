@@ -140,7 +140,7 @@ pub use table::{
     VersionChange,
 };
 #[cfg(not(any(loom, shuttle)))]
-pub use transaction::{AdvisoryMode, SavepointId, Transaction};
+pub use transaction::{AdvisoryMode, OuterCommand, SavepointId, Transaction};
 #[cfg(not(any(loom, shuttle)))]
 pub use xact::limits::LimitWarning;
 #[cfg(not(any(loom, shuttle)))]

@@ -22,6 +22,7 @@ use crate::constraint::{Check, Rules};
 use crate::database::Database;
 use crate::error::{Notice, Result, SqlError, aborted};
 use crate::exec::{Exec, Row, texts};
+use crate::fold;
 use crate::parse::{IsolationLevel, Statement, TransactionModes, statements};
 use crate::plan::{ChangeKind, Plan, Program};
 use crate::settings::Settings;
@@ -97,6 +98,8 @@ pub(crate) struct State {
     pub(crate) transaction_time: TimestampTz,
     /// What the client is to be told before it is told what the statement came to.
     pub(crate) notices: Vec<Notice>,
+    /// How many functions have called each other.
+    pub(crate) calls: usize,
 }
 
 /// A session at work.
@@ -110,6 +113,8 @@ pub(crate) struct Backend<'c, 'e> {
     is_alone: bool,
     /// Checks for the end of the transaction.
     deferred: Vec<Check>,
+    /// What the next transaction is, if it follows at once (`AND CHAIN`).
+    chain: Option<TransactionModes>,
 }
 
 /// What comes next.
@@ -144,6 +149,10 @@ impl Answer {
     }
 }
 
+/// Bytes of stack that a session has: what is read, analyzed and run calls itself as deeply as a statement is nested, which
+/// the parser bounds.
+const STACK: usize = 64 << 20;
+
 /// Works for a client until it has no more queries.
 ///
 /// # Errors
@@ -161,6 +170,7 @@ pub fn serve(
         settings: Settings::default(),
         transaction_time: TimestampTz(0),
         notices: Vec::new(),
+        calls: 0,
     };
     let mut backend = Backend {
         database,
@@ -170,8 +180,9 @@ pub fn serve(
         is_in_query: false,
         is_alone: false,
         deferred: Vec::new(),
+        chain: None,
     };
-    let served = backend.idle(&mut session);
+    let served = stacker::grow(STACK, || backend.idle(&mut session));
     database.end_session(&session);
     served
 }
@@ -201,10 +212,29 @@ impl<'e> Backend<'_, 'e> {
     }
 
     pub(crate) fn notice(&mut self, severity: &'static str, code: &'static str, message: String) {
-        self.client.respond(Response::Notice(Notice { severity, code, message }));
+        self.client.respond(Response::Notice(Notice { severity, code, message, detail: None }));
+    }
+
+    /// Tells what a DROP with CASCADE drops besides.
+    pub(crate) fn tell_cascades(&mut self, mut dropped: Vec<String>) {
+        let told = |message, detail| Notice { severity: "NOTICE", code: "00000", message, detail };
+        let notice = match dropped.len() {
+            0 => return,
+            1 => told(format!("drop cascades to {}", dropped.remove(0)), None),
+            count => {
+                let lines: Vec<String> =
+                    dropped.iter().map(|what| format!("drop cascades to {what}")).collect();
+                told(format!("drop cascades to {count} other objects"), Some(lines.join("\n")))
+            }
+        };
+        self.client.respond(Response::Notice(notice));
     }
 
     fn done(&mut self, tag: &str) {
+        // A chained transaction begins without a word.
+        if tag.is_empty() {
+            return;
+        }
         self.client.respond(Response::Done(tag.to_owned()));
     }
 
@@ -221,12 +251,16 @@ impl<'e> Backend<'_, 'e> {
                 Event::EndOfQuery => self.client.respond(Response::Ready),
                 Event::Wrong(error) => self.fail(error),
                 Event::Statement(statement) => match statement {
-                    Statement::Commit | Statement::Rollback => {
-                        let tag = if matches!(statement, Statement::Commit) {
+                    Statement::Commit { chain } | Statement::Rollback { chain } => {
+                        let tag = if matches!(statement, Statement::Commit { .. }) {
                             "COMMIT"
                         } else {
                             "ROLLBACK"
                         };
+                        if chain {
+                            self.needs_block(&format!("{tag} AND CHAIN"));
+                            continue;
+                        }
                         let message = "there is no transaction in progress".to_owned();
                         self.notice("WARNING", "25P01", message);
                         self.done(tag);
@@ -246,7 +280,12 @@ impl<'e> Backend<'_, 'e> {
                     Statement::Lock { .. } if self.queue.is_empty() => {
                         self.needs_block("LOCK TABLE");
                     }
-                    statement => self.transaction(session, statement)?,
+                    statement => {
+                        self.transaction(session, statement)?;
+                        while let Some(modes) = self.chain.take() {
+                            self.transaction(session, Statement::Begin("", modes))?;
+                        }
+                    }
                 },
             }
         }
@@ -272,7 +311,7 @@ impl<'e> Backend<'_, 'e> {
             Ok(level) => level,
             Err(error) => {
                 // A default that cannot be had: BEGIN may ask for another.
-                if !matches!(&first, Statement::Begin(modes) if modes.isolation.is_some()) {
+                if !matches!(&first, Statement::Begin(_, modes) if modes.isolation.is_some()) {
                     self.fail(error);
                     return Ok(());
                 }
@@ -388,20 +427,20 @@ impl<'e> Backend<'_, 'e> {
         if block.has_failed
             && !matches!(
                 statement,
-                Statement::Commit | Statement::Rollback | Statement::RollbackTo(_)
+                Statement::Commit { .. } | Statement::Rollback { .. } | Statement::RollbackTo(_)
             )
         {
             return Err(aborted());
         }
         match statement {
-            Statement::Begin(modes) => {
+            Statement::Begin(tag, modes) => {
                 if block.is_explicit {
                     let message = "there is already a transaction in progress".to_owned();
                     self.notice("WARNING", "25001", message);
                 }
                 block.is_explicit = true;
                 self.set_modes(block, modes)?;
-                self.done("BEGIN");
+                self.done(tag);
             }
             Statement::SetTransaction(modes) => {
                 if !block.is_explicit {
@@ -421,12 +460,25 @@ impl<'e> Backend<'_, 'e> {
                 }
                 self.done("SET");
             }
-            Statement::Commit => {
+            Statement::Commit { chain } | Statement::Rollback { chain }
+                if chain && !block.is_explicit =>
+            {
+                let tag = if matches!(statement, Statement::Commit { .. }) {
+                    "COMMIT"
+                } else {
+                    "ROLLBACK"
+                };
+                let message = format!("{tag} AND CHAIN can only be used in transaction blocks");
+                return Err(SqlError::new("25P01", message));
+            }
+            Statement::Commit { chain } => {
+                self.chained(chain);
                 let committed = self.end_checked(block)?;
                 self.done(if committed { "COMMIT" } else { "ROLLBACK" });
                 return Ok(true);
             }
-            Statement::Rollback => {
+            Statement::Rollback { chain } => {
+                self.chained(chain);
                 if !block.is_explicit {
                     self.notice(
                         "WARNING",
@@ -482,6 +534,11 @@ impl<'e> Backend<'_, 'e> {
                 self.state.settings.apply(block.running()?);
                 self.done("SET");
             }
+            Statement::Reset(name) => {
+                self.state.settings.set(&name, None)?;
+                self.state.settings.apply(block.running()?);
+                self.done("RESET");
+            }
             Statement::Show(name) => {
                 let value = self.state.settings.show(&name)?;
                 let rows = vec![vec![Some(value)]];
@@ -507,6 +564,21 @@ impl<'e> Backend<'_, 'e> {
                 let message = "VACUUM cannot run inside a transaction block";
                 return Err(SqlError::new("25001", message));
             }
+            Statement::CreateFunction(routine) => {
+                self.refuse_read_only("CREATE FUNCTION")?;
+                block.is_used = true;
+                routine.create(block.running()?)?;
+                self.done("CREATE FUNCTION");
+            }
+            Statement::DropFunction(named) => {
+                self.refuse_read_only("DROP FUNCTION")?;
+                block.is_used = true;
+                if !named.drop_from(block.running()?)? {
+                    let message = format!("{} does not exist, skipping", named.shown());
+                    self.notice("NOTICE", "00000", message);
+                }
+                self.done("DROP FUNCTION");
+            }
             Statement::Checkpoint => {
                 self.database.engine.checkpoint()?;
                 self.done("CHECKPOINT");
@@ -525,6 +597,15 @@ impl<'e> Backend<'_, 'e> {
             }
         }
         Ok(false)
+    }
+
+    /// Has the next statement begin a transaction like this one.
+    fn chained(&mut self, chain: bool) {
+        if chain {
+            let Settings { isolation, read_only, .. } = self.state.settings;
+            let modes = TransactionModes { isolation: Some(isolation), read_only: Some(read_only) };
+            self.chain = Some(modes);
+        }
     }
 
     fn engine_level(&self, level: IsolationLevel) -> Result<Isolation> {
@@ -568,11 +649,13 @@ impl<'e> Backend<'_, 'e> {
         transaction: &mut Transaction<'_, 'e>,
         statement: &ast::Statement,
     ) -> Result<Answer> {
+        self.state.calls = 0;
         if let Some(answer) = self.definition(transaction, statement)? {
             return Ok(answer);
         }
         transaction.begin_command()?;
-        let program = Analyzer::new(transaction, self.database).statement(statement)?;
+        let program = self.program(transaction, statement)?;
+        self.refuse_changes(&program)?;
         let (answer, checks) = {
             let mut exec = Exec::new(&program, transaction, self.database, &mut self.state);
             let ran = exec.run();
@@ -593,6 +676,38 @@ impl<'e> Backend<'_, 'e> {
         transaction.end_command();
         self.run_checks(transaction, checks, false)?;
         Ok(answer)
+    }
+
+    /// Nothing is changed or locked by a transaction that only reads.
+    fn refuse_changes(&self, program: &Program) -> Result<()> {
+        if !self.state.settings.read_only {
+            return Ok(());
+        }
+        let verb = match &program.plan {
+            Plan::Change(change) => change.kind.verb().to_owned(),
+            _ if program.ctes.iter().any(|cte| matches!(cte, Plan::Change(_))) => {
+                "SELECT".to_owned()
+            }
+            _ => match program.strongest_lock() {
+                Some(strength) => format!("SELECT {}", strength.name()),
+                None => return Ok(()),
+            },
+        };
+        let message = format!("cannot execute {verb} in a read-only transaction");
+        Err(SqlError::new("25006", message))
+    }
+
+    /// A statement that is ready to run.
+    fn program(
+        &mut self,
+        transaction: &mut Transaction<'_, 'e>,
+        statement: &ast::Statement,
+    ) -> Result<Program> {
+        let mut program = Analyzer::new(transaction, self.database).statement(statement)?;
+        let nothing = Program::nothing();
+        let mut exec = Exec::new(&nothing, transaction, self.database, &mut self.state);
+        fold::program(&mut program, &mut exec)?;
+        Ok(program)
     }
 
     /// A query of ours.
@@ -616,7 +731,7 @@ impl<'e> Backend<'_, 'e> {
         statement: &ast::Statement,
     ) -> Result<(Vec<(String, Type)>, Vec<Row>)> {
         transaction.begin_command()?;
-        let program = Analyzer::new(transaction, self.database).statement(statement)?;
+        let program = self.program(transaction, statement)?;
         let rows = Exec::new(&program, transaction, self.database, &mut self.state).run()?;
         transaction.end_command();
         Ok((program.columns, rows))
@@ -645,6 +760,11 @@ impl<'e> Backend<'_, 'e> {
         name: &str,
     ) -> Result<()> {
         let def = self.database.table(transaction, name)?;
+        for column in def.columns.iter().filter(|column| !column.is_generated) {
+            if let Some(default) = &column.default {
+                Analyzer::new(transaction, self.database).default_of(default, column)?;
+            }
+        }
         self.check_rows(transaction, &def, &mut [])
     }
 
@@ -655,7 +775,7 @@ impl<'e> Backend<'_, 'e> {
         def: &std::rc::Rc<TableDef>,
         rows: &mut [Row],
     ) -> Result<()> {
-        let program = nothing();
+        let program = Program::nothing();
         let mut exec = Exec::new(&program, transaction, self.database, &mut self.state);
         let rules = Rules::of(def, &mut exec)?;
         for row in rows.iter_mut() {
@@ -678,28 +798,14 @@ impl<'e> Backend<'_, 'e> {
         let value = match column.default.as_ref().filter(|_| !column.is_generated) {
             None => Datum::Null,
             Some(default) => {
-                let analyzer = Analyzer::new(transaction, self.database);
-                let (expr, _) =
-                    analyzer.over_table(None, default, Some(column.of), "DEFAULT expressions")?;
-                let program = nothing();
+                let expr = Analyzer::new(transaction, self.database).default_of(default, column)?;
+                let program = Program::nothing();
                 let mut exec = Exec::new(&program, transaction, self.database, &mut self.state);
-                let value = expr.eval(&mut exec, &crate::expr::Rows { row: &[], outer: None })?;
-                crate::cast::apply(value, column.of, column.modifier, false)?
+                expr.eval(&mut exec, &crate::expr::Rows { row: &[], outer: None })?
             }
         };
         rows.iter_mut().for_each(|row| row.push(value.clone()));
         Ok(())
-    }
-}
-
-/// A program for expressions alone.
-fn nothing() -> Program {
-    Program {
-        plan: Plan::One,
-        columns: Vec::new(),
-        gives_rows: false,
-        subplans: Vec::new(),
-        ctes: Vec::new(),
     }
 }
 

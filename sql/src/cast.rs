@@ -6,17 +6,28 @@
 use base::{Tid, TimestampTz};
 
 use crate::error::{Result, SqlError};
-use crate::numeric::Numeric;
+use crate::numeric::{Numeric, has_far_exponent, overflow};
 use crate::types::{Datum, Modifier, Type};
 
 const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
 
 fn invalid(of: Type, text: &str) -> SqlError {
     let code = match of {
-        Type::Date | Type::TimestampTz => "22007",
+        Type::Date | Type::TimestampTz | Type::Timestamp => "22007",
         _ => "22P02",
     };
     SqlError::new(code, format!("invalid input syntax for type {}: \"{text}\"", of.name()))
+}
+
+/// Numbers that are no date are out of range, and something else is none at all.
+fn no_date(of: Type, text: &str) -> SqlError {
+    let parts: Vec<&str> = text.trim().split('-').collect();
+    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if parts.len() == 3 && parts.iter().all(is_number) {
+        let message = format!("date/time field value out of range: \"{text}\"");
+        return SqlError::new("22008", message);
+    }
+    invalid(of, text)
 }
 
 fn out_of_range(of: Type) -> SqlError {
@@ -27,9 +38,8 @@ fn out_of_range(of: Type) -> SqlError {
 pub(crate) fn input(text: &str, of: Type) -> Result<Datum> {
     let trimmed = text.trim_matches(|c: char| c.is_ascii_whitespace());
     Ok(match of {
-        Type::Unknown | Type::Text | Type::Varchar | Type::Bpchar | Type::PgSnapshot => {
-            Datum::Text(text.to_owned())
-        }
+        Type::Unknown | Type::Text | Type::Varchar | Type::Bpchar => Datum::Text(text.to_owned()),
+        Type::PgSnapshot => Datum::Text(crate::function::snapshot::input(text)?.to_string()),
         Type::Bool => Datum::Bool(boolean(trimmed).ok_or_else(|| invalid(of, text))?),
         Type::Int2 | Type::Int4 | Type::Int8 | Type::Oid | Type::Xid | Type::Xid8 => {
             let digits = trimmed.strip_prefix(['+', '-']).unwrap_or(trimmed);
@@ -48,16 +58,34 @@ pub(crate) fn input(text: &str, of: Type) -> Result<Datum> {
             let is_word =
                 matches!(lower.trim_start_matches(['+', '-']), "nan" | "infinity" | "inf");
             let is_number = lower.ends_with(|c: char| c.is_ascii_digit() || c == '.');
-            let value = lower.parse().ok().filter(|_| is_word || is_number);
-            Datum::Float8(value.ok_or_else(|| invalid(of, text))?)
+            let value: Option<f64> = lower.parse().ok().filter(|_| is_word || is_number);
+            let value = value.ok_or_else(|| invalid(of, text))?;
+            let has_digit = || {
+                lower
+                    .split('e')
+                    .next()
+                    .is_some_and(|digits| digits.contains(|c| ('1'..='9').contains(&c)))
+            };
+            if !is_word && (value.is_infinite() || value == 0.0 && has_digit()) {
+                let message = format!("\"{trimmed}\" is out of range for type double precision");
+                return Err(SqlError::new("22003", message));
+            }
+            Datum::Float8(value)
         }
-        Type::Numeric => Datum::Numeric(Numeric::parse(text).ok_or_else(|| invalid(of, text))?),
-        Type::Date => Datum::Date(date(trimmed).ok_or_else(|| invalid(of, text))?),
+        Type::Numeric if has_far_exponent(text) => return Err(overflow()),
+        Type::Numeric => {
+            Datum::Numeric(Numeric::parse(text).ok_or_else(|| invalid(of, text))?.checked()?)
+        }
+        Type::Date => Datum::Date(date(trimmed).ok_or_else(|| no_date(of, text))?),
         Type::TimestampTz => match trimmed.to_ascii_lowercase().as_str() {
             "infinity" => Datum::TimestampTz(i64::MAX),
             "-infinity" => Datum::TimestampTz(i64::MIN),
             "epoch" => Datum::TimestampTz(TimestampTz::from_unix_seconds(0).0),
             _ => Datum::TimestampTz(TimestampTz::parse(trimmed).map_err(|_| invalid(of, text))?.0),
+        },
+        Type::Timestamp => match input(text, Type::TimestampTz) {
+            Ok(Datum::TimestampTz(micros)) => Datum::Timestamp(micros),
+            _ => return Err(no_date(of, text)),
         },
         Type::Uuid => Datum::Uuid(uuid(trimmed).ok_or_else(|| invalid(of, text))?),
         Type::Bytea => Datum::Bytea(bytea(text).ok_or_else(|| invalid(of, text))?),
@@ -188,12 +216,14 @@ pub(crate) fn cast(value: &Datum, from: Type, to: Type) -> Result<Datum> {
         (Datum::Bool(value), to) if to.is_string() => {
             Datum::Text(if *value { "true" } else { "false" }.to_owned())
         }
-        (Datum::Date(days), Type::TimestampTz) => {
+        (Datum::Date(days), Type::TimestampTz | Type::Timestamp) => {
             let mut text = Vec::new();
             engine::copy_text::push_date(*days, &mut text);
-            return input(&String::from_utf8_lossy(&text), Type::TimestampTz);
+            return input(&String::from_utf8_lossy(&text), to);
         }
-        (Datum::TimestampTz(_), Type::Date) => {
+        (Datum::TimestampTz(micros), Type::Timestamp) => Datum::Timestamp(*micros),
+        (Datum::Timestamp(micros), Type::TimestampTz) => Datum::TimestampTz(*micros),
+        (Datum::TimestampTz(_) | Datum::Timestamp(_), Type::Date) => {
             let text = value.text().unwrap_or_default();
             return input(text.get(..10).unwrap_or(&text), Type::Date);
         }
@@ -222,13 +252,8 @@ pub(crate) fn is_castable(from: Type, to: Type) -> bool {
         || is_text(to) && from != Type::Void
         || from.is_number() && to.is_number()
         || is_int(from) && is_int(to)
-        || matches!(
-            (from, to),
-            (Type::Int4, Type::Bool)
-                | (Type::Bool, Type::Int4)
-                | (Type::Date, Type::TimestampTz)
-                | (Type::TimestampTz, Type::Date)
-        )
+        || matches!((from, to), (Type::Int4, Type::Bool) | (Type::Bool, Type::Int4))
+        || is_time(from) && is_time(to)
 }
 
 /// Whether a value may be stored in a column of another type without a cast in the statement (`COERCION_ASSIGNMENT`).
@@ -237,7 +262,11 @@ pub(crate) fn is_assignable(from: Type, to: Type) -> bool {
         || from == Type::Unknown && to != Type::Void
         || to.is_string() && from != Type::Void
         || from.is_number() && to.is_number()
-        || matches!((from, to), (Type::Date, Type::TimestampTz) | (Type::TimestampTz, Type::Date))
+        || is_time(from) && is_time(to)
+}
+
+fn is_time(of: Type) -> bool {
+    matches!(of, Type::Date | Type::Timestamp | Type::TimestampTz)
 }
 
 /// Whether a value becomes one of another type by itself (`COERCION_IMPLICIT`).
@@ -255,7 +284,12 @@ pub(crate) fn is_implicit(from: Type, to: Type) -> bool {
         || from.is_string() && to.is_string()
         || from.is_number() && to.is_number() && width(from) < width(to)
         || from.is_integer() && matches!(to, Type::Oid | Type::Regclass)
-        || matches!((from, to), (Type::Date, Type::TimestampTz) | (Type::Regclass, Type::Oid))
+        || matches!(
+            (from, to),
+            (Type::Date, Type::Timestamp | Type::TimestampTz)
+                | (Type::Timestamp, Type::TimestampTz)
+                | (Type::Regclass, Type::Oid)
+        )
 }
 
 /// Fits a value to what its column's type is told besides; `is_explicit` of a cast, which cuts off silently.

@@ -12,6 +12,7 @@ use engine::{Cancel, Engine, Session, Transaction};
 
 use crate::error::Result;
 use crate::parse::IsolationLevel;
+use crate::routine::is_routine;
 use crate::table::TableDef;
 
 /// An engine, as SQL sees it.
@@ -21,6 +22,8 @@ pub struct Database<'e> {
     gates: Mutex<HashMap<Oid, Arc<Mutex<()>>>>,
     /// What cancels the sessions that there are, by number.
     cancels: Mutex<HashMap<usize, Cancel<'e>>>,
+    /// The last number that each column which counts by itself gave out.
+    counters: Mutex<HashMap<(Oid, usize), i64>>,
     /// The level that transactions get, whatever they ask for.
     pub(crate) isolation: Option<IsolationLevel>,
 }
@@ -28,7 +31,13 @@ pub struct Database<'e> {
 impl<'e> Database<'e> {
     /// The tables of this engine.
     pub fn new(engine: &'e Engine) -> Database<'e> {
-        Database { engine, gates: Mutex::default(), cancels: Mutex::default(), isolation: None }
+        Database {
+            engine,
+            gates: Mutex::default(),
+            cancels: Mutex::default(),
+            counters: Mutex::default(),
+            isolation: None,
+        }
     }
 
     /// The same, with every transaction of one level, whatever it asks for.
@@ -58,7 +67,32 @@ impl<'e> Database<'e> {
         transaction: &mut Transaction<'_, 'e>,
         name: &str,
     ) -> Result<Rc<TableDef>> {
-        TableDef::of(transaction.table(name)?)
+        let table = transaction.table(name)?;
+        if is_routine(&table) {
+            return Err(engine::Error::NoTable(name.to_owned()).into());
+        }
+        TableDef::of(table)
+    }
+
+    /// The next number of a column; `highest` is what it had before anybody asked since the engine was opened.
+    pub(crate) fn count(&self, column: (Oid, usize), highest: Option<i64>) -> Option<i64> {
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = match (counters.get(&column), highest) {
+            (Some(last), _) => *last,
+            (None, Some(highest)) => highest,
+            (None, None) => return None,
+        };
+        let next = last.saturating_add(1);
+        counters.insert(column, next);
+        Some(next)
+    }
+
+    /// A table was made anew: its columns count on.
+    pub(crate) fn keep_counting(&self, old: Oid, new: Oid) {
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_old = counters.iter().filter(|((oid, _), _)| *oid == old);
+        let kept: Vec<_> = of_old.map(|((_, at), last)| ((new, *at), *last)).collect();
+        counters.extend(kept);
     }
 
     /// What is held by who looks for a unique key of a table and puts it in.

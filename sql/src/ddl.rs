@@ -9,6 +9,7 @@ use sqlparser::ast::{self, AlterTableOperation, ObjectType, Statement};
 use crate::backend::{Answer, Backend};
 use crate::error::{Result, SqlError};
 use crate::exec::cursor::stored_row;
+use crate::routine::is_routine;
 use crate::table::{Parts, TableDef, Unique, ident, object_name};
 use crate::types::{Datum, Modifier, StoredRow, Type};
 
@@ -33,14 +34,19 @@ impl<'e> Backend<'_, 'e> {
             }
             Statement::Truncate(truncate) => {
                 self.refuse_read_only("TRUNCATE TABLE")?;
-                for target in &truncate.table_names {
-                    let name = object_name(&target.name)?;
+                let names = truncate.table_names.iter().map(|target| object_name(&target.name));
+                let names = names.collect::<Result<Vec<_>>>()?;
+                self.refuse_referenced(transaction, &names)?;
+                for name in names {
                     let table = transaction.table(&name)?;
+                    let oid = table.oid();
                     let definition = table.definition().cloned();
                     let columns = table.columns().to_vec();
                     drop(table);
                     transaction.drop_table(&name)?;
-                    transaction.create_defined_table(&name, &columns, definition.as_ref())?;
+                    let made =
+                        transaction.create_defined_table(&name, &columns, definition.as_ref())?;
+                    self.database.keep_counting(oid, made.oid());
                 }
                 "TRUNCATE TABLE"
             }
@@ -62,10 +68,37 @@ impl<'e> Backend<'_, 'e> {
         Ok(Some(Answer::tag(tag)))
     }
 
-    fn refuse_read_only(&self, what: &str) -> Result<()> {
+    pub(crate) fn refuse_read_only(&self, what: &str) -> Result<()> {
         if self.state.settings.read_only {
             let message = format!("cannot execute {what} in a read-only transaction");
             return Err(SqlError::new("25006", message));
+        }
+        Ok(())
+    }
+
+    /// A table that another one refers to is not emptied alone.
+    fn refuse_referenced(
+        &self,
+        transaction: &mut Transaction<'_, 'e>,
+        names: &[String],
+    ) -> Result<()> {
+        for name in names {
+            self.database.table(transaction, name)?;
+        }
+        for other in transaction.tables() {
+            if names.contains(&other.name().to_owned()) || is_routine(&other) {
+                continue;
+            }
+            let child = TableDef::of(other)?;
+            if let Some(key) = child.foreign_keys.iter().find(|key| names.contains(&key.parent)) {
+                let (child, parent) = (child.name(), &key.parent);
+                let message = "cannot truncate a table referenced in a foreign key constraint";
+                return Err(SqlError::new("0A000", message)
+                    .detail(format!("Table \"{child}\" references \"{parent}\"."))
+                    .hint(format!(
+                        "Truncate table \"{child}\" at the same time, or use TRUNCATE ... CASCADE."
+                    )));
+            }
         }
         Ok(())
     }
@@ -91,6 +124,9 @@ impl<'e> Backend<'_, 'e> {
             let message = format!("relation \"{name}\" already exists, skipping");
             self.notice("NOTICE", "42P07", message);
             return Ok(Answer::tag("CREATE TABLE"));
+        }
+        if create.query.is_none() && create.columns.is_empty() && create.constraints.is_empty() {
+            return Err(SqlError::not_supported("a table without columns"));
         }
         if let Some(query) = &create.query {
             return self.create_as(transaction, &name, query);
@@ -181,6 +217,24 @@ impl<'e> Backend<'_, 'e> {
                     "number of referencing and referenced columns for foreign key disagree";
                 return Err(SqlError::new("42830", message));
             }
+            for (column, parent) in key.columns.iter().zip(&key.parent_columns) {
+                let one = &parts.columns[*column];
+                let Some(other) = parent_columns.iter().find(|known| known.name == *parent) else {
+                    continue;
+                };
+                if !are_comparable(one.of, other.of) {
+                    let message =
+                        format!("foreign key constraint \"{}\" cannot be implemented", key.name);
+                    let detail = format!(
+                        "Key columns \"{}\" and \"{}\" are of incompatible types: {} and {}.",
+                        one.name,
+                        other.name,
+                        one.of.name(),
+                        other.of.name()
+                    );
+                    return Err(SqlError::new("42804", message).detail(detail));
+                }
+            }
         }
         parts.foreign_keys = keys;
         Ok(())
@@ -194,8 +248,9 @@ impl<'e> Backend<'_, 'e> {
         cascade: bool,
     ) -> Result<()> {
         let names = names.iter().map(object_name).collect::<Result<Vec<_>>>()?;
+        let mut cascades = Vec::new();
         for name in &names {
-            if transaction.table(name).is_err() {
+            if self.database.table(transaction, name).is_err() {
                 let message = format!("table \"{name}\" does not exist");
                 if !if_exists {
                     return Err(SqlError::new("42P01", message));
@@ -204,29 +259,30 @@ impl<'e> Backend<'_, 'e> {
                 continue;
             }
             for other in transaction.tables() {
-                if names.contains(&other.name().to_owned()) {
+                if names.contains(&other.name().to_owned()) || is_routine(&other) {
                     continue;
                 }
                 let child = TableDef::of(other)?;
-                let Some(key) = child.foreign_keys.iter().find(|key| key.parent == *name) else {
-                    continue;
-                };
-                if cascade {
-                    return Err(SqlError::not_supported(
-                        "DROP TABLE CASCADE of a referenced table",
-                    ));
+                for key in child.foreign_keys.iter().filter(|key| key.parent == *name) {
+                    let what = format!("constraint {} on table {}", key.name, child.name());
+                    if !cascade {
+                        let detail = format!("{what} depends on table {name}");
+                        let message =
+                            format!("cannot drop table {name} because other objects depend on it");
+                        let hint = "Use DROP ... CASCADE to drop the dependent objects too.";
+                        return Err(SqlError::new("2BP01", message).detail(detail).hint(hint));
+                    }
+                    cascades.push((child.name().to_owned(), key.name.clone(), what));
                 }
-                let detail = format!(
-                    "constraint {} on table {} depends on table {name}",
-                    key.name,
-                    child.name()
-                );
-                let message =
-                    format!("cannot drop table {name} because other objects depend on it");
-                let hint = "Use DROP ... CASCADE to drop the dependent objects too.";
-                return Err(SqlError::new("2BP01", message).detail(detail).hint(hint));
             }
         }
+        for (child, key, _) in &cascades {
+            let old = self.database.table(transaction, child)?;
+            let mut parts = old.parts();
+            parts.foreign_keys.retain(|known| known.name != *key);
+            self.remake(transaction, &old, &parts, None)?;
+        }
+        self.tell_cascades(cascades.into_iter().map(|(_, _, what)| what).collect());
         for name in &names {
             if transaction.table(name).is_ok() {
                 transaction.drop_table(name)?;
@@ -268,7 +324,10 @@ impl<'e> Backend<'_, 'e> {
         let table = object_name(&create.table_name)?;
         let old = self.database.table(transaction, &table)?;
         let mut parts = old.parts();
-        let columns = parts.index_columns(&create.columns)?;
+        let columns = parts.index_columns(&create.columns).map_err(|error| match error.code {
+            "42703" => SqlError { message: error.message.replace(" named in key", ""), ..error },
+            _ => error,
+        })?;
         if !create.unique {
             // It would change no result.
             return Ok(());
@@ -309,11 +368,12 @@ impl<'e> Backend<'_, 'e> {
         let definition = parts.definition(&name);
         let table =
             transaction.create_defined_table(&name, &parts.stored_columns()?, Some(&definition))?;
+        self.database.keep_counting(old.table.oid(), table.oid());
         let def = TableDef::of(table)?;
         if let Some(at) = added {
             self.fill_added(transaction, &def, at, &mut rows)?;
         }
-        self.check_rows(transaction, &def, &mut rows)?;
+        self.check_rows(transaction, &def, &mut rows).map_err(|error| of_old_rows(error, &name))?;
         let types = def.types();
         transaction.begin_command()?;
         for row in &rows {
@@ -358,6 +418,33 @@ impl<'e> Backend<'_, 'e> {
     }
 }
 
+/// What is wrong with rows that were there before a constraint.
+fn of_old_rows(error: SqlError, table: &str) -> SqlError {
+    let named = |error: &SqlError| error.message.split('"').rev().nth(1).map(str::to_owned);
+    let message = match error.code {
+        "23514" => named(&error).map(|name| {
+            format!("check constraint \"{name}\" of relation \"{table}\" is violated by some row")
+        }),
+        "23502" => error.message.split('"').nth(1).map(|column| {
+            format!("column \"{column}\" of relation \"{table}\" contains null values")
+        }),
+        _ => None,
+    };
+    match message {
+        Some(message) => SqlError { message, detail: None, ..error },
+        None => error,
+    }
+}
+
+/// Whether there is an `=` of two types.
+fn are_comparable(one: Type, other: Type) -> bool {
+    one == other
+        || one.is_number() && other.is_number()
+        || one.is_string() && other.is_string()
+        || crate::cast::is_implicit(one, other)
+        || crate::cast::is_implicit(other, one)
+}
+
 impl TableDef {
     /// What its definition says.
     fn parts(&self) -> Parts {
@@ -379,6 +466,7 @@ impl Parts {
             not_null: false,
             default: None,
             is_generated: false,
+            is_serial: false,
         });
     }
 

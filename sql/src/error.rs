@@ -76,6 +76,13 @@ impl From<engine::Error> for SqlError {
             Error::TableExists(name) => {
                 SqlError::new("42P07", format!("relation \"{name}\" already exists"))
             }
+            Error::SelfModified { .. } => SqlError::new(
+                "27000",
+                "tuple to be updated was already modified by an operation triggered by the current command",
+            )
+            .hint(
+                "Consider using an AFTER trigger instead of a BEFORE trigger to propagate changes to other rows.",
+            ),
             Error::TransactionFailed => aborted(),
             error => SqlError {
                 detail: error.detail(),
@@ -103,6 +110,8 @@ pub struct Notice {
     pub code: &'static str,
     /// The message.
     pub message: String,
+    /// More of it.
+    pub detail: Option<String>,
 }
 
 impl fmt::Display for Notice {

@@ -4,12 +4,14 @@
 //! above 0 is the row of so many queries further out.
 
 use std::cmp::Ordering;
+use std::rc::Rc;
 
 use crate::cast;
 use crate::error::{Result, SqlError};
 use crate::exec::Exec;
 use crate::function::Function;
 use crate::numeric::Numeric;
+use crate::routine::Routine;
 use crate::types::{Datum, Modifier, Type};
 
 /// An expression.
@@ -25,6 +27,12 @@ pub(crate) enum Expr {
     Call {
         function: &'static Function,
         args: Vec<Expr>,
+    },
+    /// A function that was made by SQL, with the types of its arguments.
+    Routine {
+        routine: Rc<Routine>,
+        args: Vec<Expr>,
+        types: Vec<Type>,
     },
     And(Vec<Expr>),
     Or(Vec<Expr>),
@@ -114,6 +122,8 @@ pub(crate) enum Expr {
 pub(crate) enum SubqueryUse {
     /// Its one value.
     Scalar,
+    /// Its one row.
+    Row,
     Exists,
     /// `expr op ANY (...)`; `IN` is `= ANY`.
     Any {
@@ -161,6 +171,12 @@ pub(crate) enum Arithmetic {
     Multiply,
     Divide,
     Remainder,
+    Power,
+    BitAnd,
+    BitOr,
+    BitXor,
+    ShiftLeft,
+    ShiftRight,
 }
 
 /// The rows that an expression's columns mean.
@@ -204,6 +220,11 @@ impl Expr {
                     values.push(value);
                 }
                 function.call(exec, &values)?
+            }
+            Expr::Routine { routine, args, types } => {
+                let values = args.iter().map(|arg| arg.eval(exec, rows));
+                let values = values.collect::<Result<Vec<_>>>()?;
+                exec.call(routine, values, types)?
             }
             Expr::And(parts) => Datum::of_truth(self.junction(parts, false, exec, rows)?),
             Expr::Or(parts) => Datum::of_truth(self.junction(parts, true, exec, rows)?),
@@ -375,6 +396,7 @@ impl Expr {
         match self {
             Expr::Const(_) | Expr::Column { .. } | Expr::Aggregate(_) => Ok(()),
             Expr::Call { args, .. }
+            | Expr::Routine { args, .. }
             | Expr::And(args)
             | Expr::Or(args)
             | Expr::Coalesce(args)
@@ -411,7 +433,7 @@ impl Expr {
             }
             Expr::Subquery { use_, .. } => match use_ {
                 SubqueryUse::Any { expr, .. } | SubqueryUse::All { expr, .. } => each(expr),
-                SubqueryUse::Scalar | SubqueryUse::Exists => Ok(()),
+                SubqueryUse::Scalar | SubqueryUse::Row | SubqueryUse::Exists => Ok(()),
             },
         }
     }
@@ -450,13 +472,15 @@ pub(crate) fn arithmetic(op: Arithmetic, of: Type, left: &Datum, right: &Datum) 
     let overflow = || SqlError::new("22003", format!("{} out of range", of.name()));
     let by_zero = || SqlError::new("22012", "division by zero");
     if let (Datum::Numeric(left), Datum::Numeric(right)) = (left, right) {
-        return Ok(Datum::Numeric(match op {
+        let made = match op {
             Arithmetic::Add => left.add(right),
             Arithmetic::Subtract => left.subtract(right),
             Arithmetic::Multiply => left.multiply(right),
             Arithmetic::Divide => left.divide(right)?,
             Arithmetic::Remainder => left.remainder(right)?,
-        }));
+            op => return Err(SqlError::not_supported(format!("{op:?} of numeric"))),
+        };
+        return made.checked().map(Datum::Numeric);
     }
     if let (Datum::Float8(left), Datum::Float8(right)) = (left, right) {
         let value = match op {
@@ -466,7 +490,26 @@ pub(crate) fn arithmetic(op: Arithmetic, of: Type, left: &Datum, right: &Datum) 
             Arithmetic::Divide | Arithmetic::Remainder if *right == 0.0 => return Err(by_zero()),
             Arithmetic::Divide => left / right,
             Arithmetic::Remainder => left % right,
+            Arithmetic::Power if *left == 0.0 && *right < 0.0 => {
+                let message = "zero raised to a negative power is undefined";
+                return Err(SqlError::new("2201F", message));
+            }
+            Arithmetic::Power if *left < 0.0 && right.fract() != 0.0 => {
+                let message =
+                    "a negative number raised to a non-integer power yields a complex result";
+                return Err(SqlError::new("2201F", message));
+            }
+            Arithmetic::Power => left.powf(*right),
+            op => return Err(SqlError::not_supported(format!("{op:?} of double precision"))),
         };
+        if value == 0.0
+            && matches!(op, Arithmetic::Multiply | Arithmetic::Divide | Arithmetic::Power)
+            && *left != 0.0
+            && right.is_finite()
+            && (op != Arithmetic::Multiply || *right != 0.0)
+        {
+            return Err(SqlError::new("22003", "value out of range: underflow"));
+        }
         if value.is_infinite() && left.is_finite() && right.is_finite() {
             return Err(SqlError::new("22003", "value out of range: overflow"));
         }
@@ -498,12 +541,44 @@ pub(crate) fn arithmetic(op: Arithmetic, of: Type, left: &Datum, right: &Datum) 
         Arithmetic::Divide | Arithmetic::Remainder if right == 0 => return Err(by_zero()),
         Arithmetic::Divide => left.checked_div(right),
         Arithmetic::Remainder => Some(left.wrapping_rem(right)),
+        Arithmetic::BitAnd => Some(left & right),
+        Arithmetic::BitOr => Some(left | right),
+        Arithmetic::BitXor => Some(left ^ right),
+        // As the processor does it: a distance counts by the width of the type.
+        Arithmetic::ShiftLeft | Arithmetic::ShiftRight => return Ok(shifted(op, of, left, right)),
+        Arithmetic::Power => return Err(SqlError::not_supported("a power of whole numbers")),
     };
     let value = value.ok_or_else(overflow)?;
     match of {
         Type::Int2 => i16::try_from(value).map(Datum::Int2).map_err(|_| overflow()),
         Type::Int4 => i32::try_from(value).map(Datum::Int4).map_err(|_| overflow()),
         _ => Ok(Datum::Int8(value)),
+    }
+}
+
+fn shifted(op: Arithmetic, of: Type, value: i64, distance: i64) -> Datum {
+    let (distance, is_left) = (distance as u32, op == Arithmetic::ShiftLeft);
+    match of {
+        Type::Int2 => {
+            // A smallint is shifted as an integer.
+            let value = value as i32;
+            let shifted =
+                if is_left { value.wrapping_shl(distance) } else { value.wrapping_shr(distance) };
+            Datum::Int2(shifted as i16)
+        }
+        Type::Int4 => {
+            let value = value as i32;
+            Datum::Int4(if is_left {
+                value.wrapping_shl(distance)
+            } else {
+                value.wrapping_shr(distance)
+            })
+        }
+        _ => Datum::Int8(if is_left {
+            value.wrapping_shl(distance)
+        } else {
+            value.wrapping_shr(distance)
+        }),
     }
 }
 
@@ -519,26 +594,40 @@ pub(crate) fn add(of: Type, sum: &Datum, value: &Datum) -> Result<Datum> {
 
 /// `LIKE`: `%` is any text, `_` any character, a backslash takes the next one literally.
 fn is_like(text: &[char], pattern: &[char]) -> Result<bool> {
-    let Some((first, rest)) = pattern.split_first() else { return Ok(text.is_empty()) };
-    Ok(match first {
-        '%' => {
-            for at in 0..=text.len() {
-                if is_like(&text[at..], rest)? {
-                    return Ok(true);
-                }
+    let (mut at, mut in_pattern) = (0, 0);
+    // Behind the last `%`, and what it took: that takes one more where the rest does not fit.
+    let mut last: Option<(usize, usize)> = None;
+    loop {
+        let fits = match pattern.get(in_pattern) {
+            Some('%') => {
+                in_pattern += 1;
+                last = Some((in_pattern, at));
+                continue;
             }
-            false
+            Some('\\') => {
+                let Some(literal) = pattern.get(in_pattern + 1) else {
+                    return Err(SqlError::new(
+                        "22025",
+                        "LIKE pattern must not end with escape character",
+                    ));
+                };
+                (text.get(at) == Some(literal)).then_some(2)
+            }
+            Some('_') => (at < text.len()).then_some(1),
+            Some(literal) => (text.get(at) == Some(literal)).then_some(1),
+            None if at == text.len() => return Ok(true),
+            None => None,
+        };
+        match (fits, &mut last) {
+            (Some(length), _) => {
+                in_pattern += length;
+                at += 1;
+            }
+            (None, Some((behind, taken))) if *taken < text.len() => {
+                *taken += 1;
+                (in_pattern, at) = (*behind, *taken);
+            }
+            (None, _) => return Ok(false),
         }
-        '_' => !text.is_empty() && is_like(&text[1..], rest)?,
-        '\\' => {
-            let Some((literal, rest)) = rest.split_first() else {
-                return Err(SqlError::new(
-                    "22025",
-                    "LIKE pattern must not end with escape character",
-                ));
-            };
-            text.first() == Some(literal) && is_like(&text[1..], rest)?
-        }
-        first => text.first() == Some(first) && is_like(&text[1..], rest)?,
-    })
+    }
 }

@@ -32,6 +32,10 @@ pub(crate) enum Numeric {
 
 use Numeric::{Finite, Infinity, NaN, NegativeInfinity};
 
+pub(crate) fn overflow() -> SqlError {
+    SqlError::new("22003", "value overflows numeric format")
+}
+
 fn division_by_zero() -> SqlError {
     SqlError::new("22012", "division by zero")
 }
@@ -50,6 +54,9 @@ impl Numeric {
             .starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first))
             && text.ends_with(|last: char| last.is_ascii_digit() || last == '.')
             && !text.contains('_');
+        if has_far_exponent(text) {
+            return None;
+        }
         let number = BigDecimal::from_str(text).ok().filter(|_| is_number)?;
         // Digits before the point are not shown as zeros by an exponent.
         Some(Finite(if number.fractional_digit_count() < 0 {
@@ -102,9 +109,28 @@ impl Numeric {
 
     /// Rounded to so many digits behind the point, half away from zero.
     pub(crate) fn round(&self, scale: i64) -> Numeric {
+        self.rounded(scale, RoundingMode::HalfUp)
+    }
+
+    /// With so many digits behind the point, the others cut off.
+    pub(crate) fn truncate(&self, scale: i64) -> Numeric {
+        self.rounded(scale, RoundingMode::Down)
+    }
+
+    /// The least whole number that is not below it.
+    pub(crate) fn ceiling(&self) -> Numeric {
+        self.rounded(0, RoundingMode::Ceiling)
+    }
+
+    /// The greatest whole number that is not above it.
+    pub(crate) fn floor(&self) -> Numeric {
+        self.rounded(0, RoundingMode::Floor)
+    }
+
+    fn rounded(&self, scale: i64, mode: RoundingMode) -> Numeric {
         match self {
             Finite(number) => {
-                let rounded = number.with_scale_round(scale, RoundingMode::HalfUp);
+                let rounded = number.with_scale_round(scale, mode);
                 Finite(if scale < 0 { rounded.with_scale(0) } else { rounded })
             }
             other => other.clone(),
@@ -120,6 +146,19 @@ impl Numeric {
             }
             _ => u64::MAX,
         }
+    }
+
+    /// Refuses a number that is too long to be kept.
+    pub(crate) fn checked(self) -> Result<Numeric> {
+        if let Finite(number) = &self {
+            let (digits, scale) = number.as_bigint_and_exponent();
+            // A bit is less than a third of a digit.
+            let most = (MOST_DIGITS + scale.max(0) as u64) * 10 / 3;
+            if scale > 16_383 || digits.bits() > most {
+                return Err(overflow());
+            }
+        }
+        Ok(self)
     }
 
     pub(crate) fn is_zero(&self) -> bool {
@@ -150,7 +189,7 @@ impl Numeric {
         self.add(&other.negate())
     }
 
-    fn sign(&self) -> i32 {
+    pub(crate) fn sign(&self) -> i32 {
         match self {
             Finite(number) => number.signum().to_i32().unwrap_or(0),
             Infinity | NaN => 1,
@@ -195,6 +234,19 @@ impl Numeric {
             _ => Ok(NaN),
         }
     }
+}
+
+/// Digits before the point (`NUMERIC_WEIGHT_MAX`).
+const MOST_DIGITS: u64 = 131_072;
+
+/// Whether a number is written with an exponent that no number can have.
+pub(crate) fn has_far_exponent(text: &str) -> bool {
+    let exponent = text.trim().rsplit_once(['e', 'E']).map(|(_, exponent)| exponent);
+    let is_far = |exponent: &str| exponent.parse::<i64>().map_or(true, |e| e.abs() > 16_383);
+    exponent.is_some_and(|exponent| {
+        let digits = exponent.trim_start_matches(['+', '-']);
+        !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) && is_far(exponent)
+    })
 }
 
 /// Ten-thousands before the first one, and that one: `numeric` counts in these.

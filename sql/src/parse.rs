@@ -10,20 +10,27 @@ use sqlparser::ast;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
-use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Word};
+use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace, Word};
 
 use crate::error::{Result, SqlError};
+use crate::routine::{Named, Routine};
 use crate::vacuum::Vacuum;
 
 /// A statement.
 #[derive(Debug)]
 pub(crate) enum Statement {
-    Begin(TransactionModes),
+    /// With the word that it begins with.
+    Begin(&'static str, TransactionModes),
     SetTransaction(TransactionModes),
     /// `SET SESSION CHARACTERISTICS AS TRANSACTION`
     SetCharacteristics(TransactionModes),
-    Commit,
-    Rollback,
+    /// `AND CHAIN` begins the next transaction like this one.
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
     Savepoint(String),
     RollbackTo(String),
     Release(String),
@@ -33,6 +40,7 @@ pub(crate) enum Statement {
         value: Option<String>,
         is_local: bool,
     },
+    Reset(String),
     Show(String),
     Lock {
         tables: Vec<String>,
@@ -41,6 +49,8 @@ pub(crate) enum Statement {
     },
     Checkpoint,
     Vacuum(Vacuum),
+    CreateFunction(Box<Routine>),
+    DropFunction(Box<Named>),
     Sql(Box<ast::Statement>),
 }
 
@@ -94,38 +104,128 @@ pub(crate) fn statements(text: &str) -> Result<Vec<Result<Statement>>> {
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, text)
         .tokenize_with_location()
         .map_err(|error| SqlError::syntax(error.message))?;
-    let is_blank = |token: &TokenWithSpan| matches!(token.token, Token::Whitespace(_));
-    let tokens: Vec<TokenWithSpan> = tokens.into_iter().filter(|token| !is_blank(token)).collect();
-    let pieces = tokens.split(|token| token.token == Token::SemiColon);
-    Ok(pieces.filter(|piece| !piece.is_empty()).map(statement).collect())
+    let tokens = without_blanks(tokens)?;
+    let mut read = Vec::new();
+    for piece in tokens.split_inclusive(|token| token.token == Token::SemiColon) {
+        let ends = piece.last().is_some_and(|token| token.token == Token::SemiColon);
+        let piece = if ends { &piece[..piece.len() - 1] } else { piece };
+        if piece.is_empty() {
+            continue;
+        }
+        read.push(statement(piece).map_err(|error| match error.message.as_str() {
+            AT_END if ends => SqlError::syntax("syntax error at or near \";\""),
+            _ => error,
+        }));
+    }
+    // A text that is no SQL is refused before anything of it is run.
+    match read.iter().find_map(|statement| statement.as_ref().err().filter(|e| e.code == "42601")) {
+        Some(error) => Err(error.clone()),
+        None => Ok(read),
+    }
 }
+
+/// Tokens without blanks and comments. Strings on two lines are one.
+fn without_blanks(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
+    let mut kept: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut is_new_line = false;
+    for token in tokens {
+        if let Token::Whitespace(blank) = &token.token {
+            let ends_line = match blank {
+                Whitespace::Newline | Whitespace::SingleLineComment { .. } => true,
+                Whitespace::Space | Whitespace::Tab | Whitespace::MultiLineComment(_) => false,
+            };
+            is_new_line |= ends_line;
+            continue;
+        }
+        match (kept.last_mut().map(|last| &mut last.token), &token.token) {
+            (Some(Token::SingleQuotedString(before)), Token::SingleQuotedString(text)) => {
+                if !is_new_line {
+                    return Err(near(Some(&token)));
+                }
+                before.push_str(text);
+            }
+            _ => kept.push(token),
+        }
+        is_new_line = false;
+    }
+    Ok(kept)
+}
+
+/// What is wrong with a text that is too short.
+const AT_END: &str = "syntax error at end of input";
 
 /// What stands at a token in an error's message.
 fn near(token: Option<&TokenWithSpan>) -> SqlError {
     match token.map(|token| &token.token) {
-        None | Some(Token::EOF) => SqlError::syntax("syntax error at end of input"),
+        None | Some(Token::EOF) => SqlError::syntax(AT_END),
         Some(token) => SqlError::syntax(format!("syntax error at or near \"{token}\"")),
     }
 }
 
+/// How many operators may follow each other without a comma: each makes an expression one level deeper.
+const DEEPEST: usize = 2000;
+/// How deep parentheses, subqueries and the like may be nested.
+const NESTED: usize = 200;
+
+/// Refuses what is nested so deeply that working on it would use up the stack.
+fn check_depth(tokens: &[TokenWithSpan]) -> Result<()> {
+    let mut length = 0;
+    for token in tokens {
+        match &token.token {
+            Token::Comma => length = 0,
+            Token::Word(word) if word.quote_style.is_none() => {
+                let is_operator = matches!(
+                    word.keyword,
+                    Keyword::AND
+                        | Keyword::OR
+                        | Keyword::NOT
+                        | Keyword::IS
+                        | Keyword::UNION
+                        | Keyword::INTERSECT
+                        | Keyword::EXCEPT
+                        | Keyword::JOIN
+                        | Keyword::COLLATE
+                );
+                length += usize::from(is_operator);
+            }
+            Token::Word(_)
+            | Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::LParen
+            | Token::RParen
+            | Token::Period => {}
+            _ => length += 1,
+        }
+        if length > DEEPEST {
+            return Err(too_deep());
+        }
+    }
+    Ok(())
+}
+
+fn too_deep() -> SqlError {
+    SqlError::new("54001", "stack depth limit exceeded")
+        .hint("Nest expressions and queries less deeply.")
+}
+
 fn statement(tokens: &[TokenWithSpan]) -> Result<Statement> {
+    check_depth(tokens)?;
     let mut words = Words { tokens, at: 0 };
     let parsed = match words.keyword().as_str() {
         "BEGIN" => {
             words.skip_any(&["WORK", "TRANSACTION"]);
-            Statement::Begin(words.modes()?)
+            Statement::Begin("BEGIN", words.modes()?)
         }
         "START" => {
             words.expect("TRANSACTION")?;
-            Statement::Begin(words.modes()?)
+            Statement::Begin("START TRANSACTION", words.modes()?)
         }
         "COMMIT" if words.skip("PREPARED") => {
             return Err(SqlError::not_supported("COMMIT PREPARED"));
         }
         "COMMIT" | "END" => {
             words.skip_any(&["WORK", "TRANSACTION"]);
-            words.skip_chain()?;
-            Statement::Commit
+            Statement::Commit { chain: words.chain()? }
         }
         "ROLLBACK" if words.skip("PREPARED") => {
             return Err(SqlError::not_supported("ROLLBACK PREPARED"));
@@ -136,8 +236,7 @@ fn statement(tokens: &[TokenWithSpan]) -> Result<Statement> {
                 words.skip("SAVEPOINT");
                 Statement::RollbackTo(words.name()?)
             } else {
-                words.skip_chain()?;
-                Statement::Rollback
+                Statement::Rollback { chain: words.chain()? }
             }
         }
         "SAVEPOINT" => Statement::Savepoint(words.name()?),
@@ -149,11 +248,20 @@ fn statement(tokens: &[TokenWithSpan]) -> Result<Statement> {
             return Err(SqlError::not_supported("PREPARE TRANSACTION"));
         }
         "SET" => words.set()?,
-        "RESET" => Statement::Set { name: words.name()?, value: None, is_local: false },
+        "RESET" => Statement::Reset(words.name()?.to_lowercase()),
         "SHOW" => words.show()?,
         "LOCK" => words.lock()?,
         "VACUUM" => words.vacuum()?,
         "CHECKPOINT" => Statement::Checkpoint,
+        "CREATE" if words.skip_all(&["OR", "REPLACE", "FUNCTION"]) => {
+            Statement::CreateFunction(Box::new(Routine::read(&mut words, true)?))
+        }
+        "CREATE" if words.skip("FUNCTION") => {
+            Statement::CreateFunction(Box::new(Routine::read(&mut words, false)?))
+        }
+        "DROP" if words.skip("FUNCTION") => {
+            Statement::DropFunction(Box::new(Named::read(&mut words)?))
+        }
         _ => return sql(tokens),
     };
     words.end()?;
@@ -166,12 +274,18 @@ fn sql(tokens: &[TokenWithSpan]) -> Result<Statement> {
         return Err(SqlError::not_supported(word));
     }
     let dialect = PostgreSqlDialect {};
-    let tokens = rewrite_locks(tokens);
-    let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
+    let mut tokens = rewrite_locks(tokens)?;
+    if let Some(Token::Word(word)) = tokens.first().map(|token| &token.token)
+        && word.keyword == Keyword::TABLE
+    {
+        // `TABLE t` is `SELECT * FROM t`.
+        let select = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
+        tokens.splice(..1, select.map(TokenWithSpan::wrap));
+    }
+    let mut parser =
+        Parser::new(&dialect).with_recursion_limit(NESTED).with_tokens_with_locations(tokens);
     let parsed = parser.parse_statement().map_err(|error| match error {
-        sqlparser::parser::ParserError::RecursionLimitExceeded => {
-            SqlError::new("54001", "stack depth limit exceeded")
-        }
+        sqlparser::parser::ParserError::RecursionLimitExceeded => too_deep(),
         error => of_parser(&error.to_string(), &first),
     })?;
     let rest = parser.peek_token();
@@ -185,7 +299,7 @@ fn sql(tokens: &[TokenWithSpan]) -> Result<Statement> {
 fn of_parser(message: &str, first: &str) -> SqlError {
     let found = message.split_once("found: ").map(|(_, found)| found);
     match found.map(|found| found.split(" at Line").next().unwrap_or(found)) {
-        Some("EOF") => SqlError::syntax("syntax error at end of input"),
+        Some("EOF") => SqlError::syntax(AT_END),
         Some(found) => SqlError::syntax(format!("syntax error at or near \"{found}\"")),
         None => SqlError::syntax(format!("syntax error in {first}: {message}")),
     }
@@ -249,55 +363,137 @@ fn not_supported(tokens: &[TokenWithSpan]) -> Option<String> {
     Some(if takes_object { format!("{first} {second}") } else { first })
 }
 
+/// Words of `CREATE FUNCTION` that stand behind a type.
+const ENDS_TYPE: [&str; 12] = [
+    "AS",
+    "LANGUAGE",
+    "IMMUTABLE",
+    "STABLE",
+    "VOLATILE",
+    "STRICT",
+    "CALLED",
+    "RETURNS",
+    "DEFAULT",
+    "PARALLEL",
+    "COST",
+    "LEAKPROOF",
+];
+
 /// Tokens of a statement, read word by word.
-struct Words<'a> {
+#[derive(Debug, Clone)]
+pub(crate) struct Words<'a> {
     tokens: &'a [TokenWithSpan],
     at: usize,
 }
 
-impl Words<'_> {
-    fn peek(&self) -> String {
+impl<'a> Words<'a> {
+    pub(crate) fn peek(&self) -> String {
         match self.tokens.get(self.at).map(|token| &token.token) {
             Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_uppercase(),
             _ => String::new(),
         }
     }
 
-    fn keyword(&mut self) -> String {
+    pub(crate) fn keyword(&mut self) -> String {
         let word = self.peek();
         self.at += 1;
         word
     }
 
-    fn here(&self) -> SqlError {
+    pub(crate) fn here(&self) -> SqlError {
         near(self.tokens.get(self.at))
     }
 
-    fn skip(&mut self, word: &str) -> bool {
+    pub(crate) fn skip(&mut self, word: &str) -> bool {
         let is_there = self.peek() == word;
         self.at += usize::from(is_there);
         is_there
     }
 
-    fn skip_any(&mut self, words: &[&str]) -> bool {
+    pub(crate) fn skip_any(&mut self, words: &[&str]) -> bool {
         words.iter().any(|word| self.skip(word))
     }
 
-    fn skip_token(&mut self, token: &Token) -> bool {
+    pub(crate) fn skip_token(&mut self, token: &Token) -> bool {
         let is_there = self.tokens.get(self.at).is_some_and(|there| there.token == *token);
         self.at += usize::from(is_there);
         is_there
     }
 
-    fn expect(&mut self, word: &str) -> Result<()> {
+    pub(crate) fn expect(&mut self, word: &str) -> Result<()> {
         if self.skip(word) { Ok(()) } else { Err(self.here()) }
+    }
+
+    /// Skips all of these words, if they stand here one after the other.
+    fn skip_all(&mut self, words: &[&str]) -> bool {
+        let before = self.at;
+        let are_there = words.iter().all(|word| self.skip(word));
+        if !are_there {
+            self.at = before;
+        }
+        are_there
+    }
+
+    pub(crate) fn is_at(&self, token: &Token) -> bool {
+        self.tokens.get(self.at).is_some_and(|there| there.token == *token)
+    }
+
+    pub(crate) fn expect_token(&mut self, token: &Token) -> Result<()> {
+        if self.skip_token(token) { Ok(()) } else { Err(self.here()) }
+    }
+
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.at >= self.tokens.len()
+    }
+
+    /// The error that the word before this place is wrong.
+    pub(crate) fn before(&self) -> SqlError {
+        near(self.tokens.get(self.at - 1))
+    }
+
+    /// A string, or a name.
+    pub(crate) fn text_or_name(&mut self) -> Result<String> {
+        let text = match self.tokens.get(self.at).map(|token| &token.token) {
+            Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => {
+                text.clone()
+            }
+            Some(Token::DollarQuotedString(text)) => text.value.clone(),
+            _ => return self.name(),
+        };
+        self.at += 1;
+        Ok(text)
+    }
+
+    /// What stands up to a comma, a parenthesis that closes, or a word that ends a type; and how many tokens that is.
+    pub(crate) fn type_tokens(&self) -> (&'a [TokenWithSpan], usize) {
+        let rest = self.tokens.get(self.at..).unwrap_or_default();
+        let mut depth = 0;
+        let ends = |token: &TokenWithSpan| {
+            match &token.token {
+                Token::LParen => depth += 1,
+                Token::RParen if depth > 0 => depth -= 1,
+                Token::RParen | Token::Comma if depth == 0 => return true,
+                Token::Word(word) if depth == 0 && word.quote_style.is_none() => {
+                    let word = word.value.to_uppercase();
+                    return ENDS_TYPE.contains(&word.as_str());
+                }
+                _ => {}
+            }
+            false
+        };
+        let length = rest.iter().position(ends).unwrap_or(rest.len());
+        (&rest[..length], length)
+    }
+
+    pub(crate) fn advance(&mut self, count: usize) {
+        self.at += count;
     }
 
     fn end(&self) -> Result<()> {
         if self.at < self.tokens.len() { Err(self.here()) } else { Ok(()) }
     }
 
-    fn name(&mut self) -> Result<String> {
+    pub(crate) fn name(&mut self) -> Result<String> {
         match self.tokens.get(self.at).map(|token| &token.token) {
             Some(Token::Word(word)) => {
                 self.at += 1;
@@ -308,20 +504,19 @@ impl Words<'_> {
     }
 
     /// Without the schema `public`, which is the only one.
-    fn table_name(&mut self) -> Result<String> {
+    pub(crate) fn table_name(&mut self) -> Result<String> {
         let name = self.name()?;
         if self.skip_token(&Token::Period) { self.name() } else { Ok(name) }
     }
 
-    /// `AND NO CHAIN`; chained transactions are not known.
-    fn skip_chain(&mut self) -> Result<()> {
-        if self.skip("AND") {
-            if !self.skip("NO") {
-                return Err(SqlError::not_supported("AND CHAIN"));
-            }
-            self.expect("CHAIN")?;
+    /// `AND CHAIN`, or not.
+    fn chain(&mut self) -> Result<bool> {
+        if !self.skip("AND") {
+            return Ok(false);
         }
-        Ok(())
+        let is_chained = !self.skip("NO");
+        self.expect("CHAIN")?;
+        Ok(is_chained)
     }
 
     fn modes(&mut self) -> Result<TransactionModes> {
@@ -464,11 +659,11 @@ impl Words<'_> {
         let mut mode = Vec::new();
         if self.skip("IN") {
             while !self.skip("MODE") {
-                let word = self.keyword();
-                if word.is_empty() {
-                    return Err(near(self.tokens.get(self.at - 1)));
+                let words = ["ACCESS", "ROW", "SHARE", "UPDATE", "EXCLUSIVE"];
+                if !words.contains(&self.peek().as_str()) {
+                    return Err(self.here());
                 }
-                mode.push(word);
+                mode.push(self.keyword());
             }
         }
         let mode = if mode.is_empty() { "ACCESS EXCLUSIVE".to_owned() } else { mode.join(" ") };
@@ -488,7 +683,7 @@ fn folded(word: &Word) -> String {
 /// FOR KEY SHARE OF a, b NOWAIT ─► FOR SHARE OF "key share"."a"."b" NOWAIT
 /// FOR UPDATE LIMIT 1           ─► LIMIT 1 FOR UPDATE OF "update"
 /// ```
-fn rewrite_locks(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
+fn rewrite_locks(tokens: &[TokenWithSpan]) -> Result<Vec<TokenWithSpan>> {
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len() + 8);
     // Lock clauses that wait for a LIMIT behind them to pass.
     let mut held: Vec<TokenWithSpan> = Vec::new();
@@ -503,8 +698,8 @@ fn rewrite_locks(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
         if keyword(at) == Keyword::FOR
             && let Some((strength, length)) = strength_at(&keyword, at + 1)
         {
-            let mut clause = vec![tokens[at].clone()];
             let kind = tokens[at + length].clone();
+            let mut clause = vec![tokens[at].clone()];
             clause.push(kind);
             at += 1 + length;
             let word = |value: &str| {
@@ -522,6 +717,12 @@ fn rewrite_locks(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
                     clause.push(TokenWithSpan::wrap(Token::Period));
                     clause.push(word(&folded(name)));
                     at += 1;
+                    if tokens.get(at).map(|token| &token.token) == Some(&Token::Period) {
+                        let strength = strength.to_uppercase();
+                        return Err(SqlError::syntax(format!(
+                            "FOR {strength} must specify unqualified relation names"
+                        )));
+                    }
                     if tokens.get(at).map(|token| &token.token) == Some(&Token::Comma) {
                         at += 1;
                     } else {
@@ -554,7 +755,7 @@ fn rewrite_locks(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
         at += 1;
     }
     out.append(&mut held);
-    out
+    Ok(out)
 }
 
 /// The strength that a lock clause asks for, and how many words say so.

@@ -30,6 +30,8 @@ pub(crate) enum Plan {
         to: Expr,
         step: Option<Expr>,
     },
+    /// `pg_snapshot_xip`
+    Running(Expr),
     Cte(usize),
     /// A query in FROM.
     Derived(Box<Plan>),
@@ -208,6 +210,17 @@ pub(crate) enum ChangeKind {
     Delete,
 }
 
+impl ChangeKind {
+    /// The statement that makes it.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self {
+            ChangeKind::Insert { .. } => "INSERT",
+            ChangeKind::Update { .. } => "UPDATE",
+            ChangeKind::Delete => "DELETE",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct OnConflict {
     /// The unique constraint that may be violated; any if there is none.
@@ -239,6 +252,37 @@ pub(crate) struct Program {
     pub(crate) gives_rows: bool,
     pub(crate) subplans: Vec<Subplan>,
     pub(crate) ctes: Vec<Plan>,
+}
+
+impl Program {
+    /// Of expressions alone.
+    pub(crate) fn nothing() -> Program {
+        Program {
+            plan: Plan::One,
+            columns: Vec::new(),
+            gives_rows: false,
+            subplans: Vec::new(),
+            ctes: Vec::new(),
+        }
+    }
+
+    /// How strongly the query itself locks rows.
+    pub(crate) fn strongest_lock(&self) -> Option<Strength> {
+        self.plan.strongest_lock()
+    }
+}
+
+impl Plan {
+    fn strongest_lock(&self) -> Option<Strength> {
+        match self {
+            Plan::Lock { marks, .. } => marks.iter().map(|mark| mark.strength).max(),
+            Plan::Project { input, .. }
+            | Plan::ProjectSeries { input, .. }
+            | Plan::Limit { input, .. }
+            | Plan::Trim { input, .. } => input.strongest_lock(),
+            _ => None,
+        }
+    }
 }
 
 impl Comparison {

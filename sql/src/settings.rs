@@ -156,6 +156,14 @@ fn boolean(name: &str, value: &str) -> Result<bool> {
 /// `100ms`, `10s`, `2min`, `1h`, `1d`; milliseconds without a unit.
 fn duration(name: &str, value: &str) -> Result<Duration> {
     let value = value.trim();
+    if let Some(digits) =
+        value.strip_prefix('-').filter(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
+    {
+        let message = format!(
+            "-{digits} ms is outside the valid range for parameter \"{name}\" (0 .. 2147483647)"
+        );
+        return Err(SqlError::new("22023", message));
+    }
     let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
     let number: u64 = value[..end].parse().map_err(|_| invalid(name, value))?;
     let unit = match value[end..].trim() {
@@ -166,7 +174,14 @@ fn duration(name: &str, value: &str) -> Result<Duration> {
         "d" => 86_400_000,
         _ => return Err(invalid(name, value)),
     };
-    Ok(Duration::from_millis(number.saturating_mul(unit)))
+    let millis = number.saturating_mul(unit);
+    if millis > i32::MAX as u64 {
+        let message = format!(
+            "{millis} ms is outside the valid range for parameter \"{name}\" (0 .. 2147483647)"
+        );
+        return Err(SqlError::new("22023", message));
+    }
+    Ok(Duration::from_millis(millis))
 }
 
 fn limit(name: &str, value: Option<&str>) -> Result<Option<Duration>> {

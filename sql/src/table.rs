@@ -33,6 +33,8 @@ pub(crate) struct ColumnDef {
     pub(crate) default: Option<ast::Expr>,
     /// Whether the default is what the column always is (`GENERATED ALWAYS AS ... STORED`).
     pub(crate) is_generated: bool,
+    /// Whether it counts by itself (`serial`).
+    pub(crate) is_serial: bool,
 }
 
 /// A unique constraint or index, or a primary key.
@@ -71,6 +73,7 @@ pub(crate) enum Action {
     Restrict,
     Cascade,
     SetNull,
+    SetDefault,
 }
 
 impl TableDef {
@@ -97,6 +100,7 @@ impl TableDef {
                 not_null: column.not_null,
                 default: None,
                 is_generated: false,
+                is_serial: false,
             };
             let columns = table.columns().iter().map(column).collect();
             return Ok(Rc::new(TableDef {
@@ -142,7 +146,11 @@ impl Parts {
                 let message = format!("column \"{name}\" specified more than once");
                 return Err(SqlError::new("42701", message));
             }
-            let (of, modifier) = data_type(&column.data_type)?;
+            let serial = serial_type(&column.data_type);
+            let (of, modifier) = match serial {
+                Some(of) => (of, Modifier::None),
+                None => data_type(&column.data_type)?,
+            };
             if of.stored().is_none() {
                 let what = format!("a column of type {}", of.name());
                 return Err(SqlError::not_supported(what));
@@ -151,9 +159,10 @@ impl Parts {
                 name,
                 of,
                 modifier,
-                not_null: false,
+                not_null: serial.is_some(),
                 default: None,
                 is_generated: false,
+                is_serial: serial.is_some(),
             });
         }
         for (at, column) in create.columns.iter().enumerate() {
@@ -293,11 +302,11 @@ impl Parts {
             format!("{table}_{}_fkey", names.join("_"))
         });
         let action = |action: Option<ReferentialAction>| match action {
-            None | Some(ReferentialAction::NoAction) => Ok(Action::Nothing),
-            Some(ReferentialAction::Restrict) => Ok(Action::Restrict),
-            Some(ReferentialAction::Cascade) => Ok(Action::Cascade),
-            Some(ReferentialAction::SetNull) => Ok(Action::SetNull),
-            Some(other) => Err(SqlError::not_supported(format!("the action {other}"))),
+            None | Some(ReferentialAction::NoAction) => Action::Nothing,
+            Some(ReferentialAction::Restrict) => Action::Restrict,
+            Some(ReferentialAction::Cascade) => Action::Cascade,
+            Some(ReferentialAction::SetNull) => Action::SetNull,
+            Some(ReferentialAction::SetDefault) => Action::SetDefault,
         };
         let is_deferred = key.characteristics.as_ref().is_some_and(|characteristics| {
             characteristics.initially == Some(ast::DeferrableInitial::Deferred)
@@ -307,8 +316,8 @@ impl Parts {
             columns,
             parent: object_name(&key.foreign_table)?,
             parent_columns: key.referred_columns.iter().map(ident).collect(),
-            on_delete: action(key.on_delete)?,
-            on_update: action(key.on_update)?,
+            on_delete: action(key.on_delete),
+            on_update: action(key.on_update),
             is_deferred,
         });
         Ok(())
@@ -343,8 +352,13 @@ impl Parts {
         };
         let mut lines = Vec::new();
         for column in &self.columns {
-            let mut line =
-                format!("{} {}", quoted(&column.name), type_text(column.of, column.modifier));
+            let type_text = match column.of {
+                Type::Int2 if column.is_serial => "smallserial".to_owned(),
+                Type::Int8 if column.is_serial => "bigserial".to_owned(),
+                _ if column.is_serial => "serial".to_owned(),
+                of => type_text(of, column.modifier),
+            };
+            let mut line = format!("{} {type_text}", quoted(&column.name));
             if column.not_null {
                 line += " NOT NULL";
             }
@@ -393,6 +407,7 @@ impl Action {
             Action::Restrict => "RESTRICT",
             Action::Cascade => "CASCADE",
             Action::SetNull => "SET NULL",
+            Action::SetDefault => "SET DEFAULT",
         }
     }
 }
@@ -423,8 +438,21 @@ pub(crate) fn object_name(name: &ast::ObjectName) -> Result<String> {
     match parts.as_slice() {
         [name] => Ok(name.clone()),
         [schema, name] if schema == "public" => Ok(name.clone()),
-        [schema, _] => Err(SqlError::new("3F000", format!("schema \"{schema}\" does not exist"))),
+        [schema, name] => {
+            let message = format!("relation \"{schema}.{name}\" does not exist");
+            Err(SqlError::new("42P01", message))
+        }
         _ => Err(SqlError::not_supported(format!("the name {name}"))),
+    }
+}
+
+/// What a column is that counts by itself.
+pub(crate) fn serial_type(written: &ast::DataType) -> Option<Type> {
+    match written.to_string().to_lowercase().as_str() {
+        "smallserial" | "serial2" => Some(Type::Int2),
+        "serial" | "serial4" => Some(Type::Int4),
+        "bigserial" | "serial8" => Some(Type::Int8),
+        _ => None,
     }
 }
 
@@ -473,6 +501,7 @@ pub(crate) fn data_type(written: &ast::DataType) -> Result<(Type, Modifier)> {
         DataType::Timestamp(None, ast::TimezoneInfo::Tz | ast::TimezoneInfo::WithTimeZone) => {
             plain(Type::TimestampTz)
         }
+        DataType::Timestamp(None, _) => plain(Type::Timestamp),
         DataType::Uuid => plain(Type::Uuid),
         DataType::Regclass => plain(Type::Regclass),
         DataType::Custom(name, modifiers) if modifiers.is_empty() => {

@@ -44,6 +44,8 @@ pub(crate) enum Type {
     Date,
     /// `timestamp with time zone`
     TimestampTz,
+    /// `timestamp without time zone`
+    Timestamp,
     /// `uuid`
     Uuid,
     /// `tid`, of the column `ctid`
@@ -80,6 +82,7 @@ impl Type {
             Type::Bytea => "bytea",
             Type::Date => "date",
             Type::TimestampTz => "timestamp with time zone",
+            Type::Timestamp => "timestamp without time zone",
             Type::Uuid => "uuid",
             Type::Tid => "tid",
             Type::Oid => "oid",
@@ -102,6 +105,7 @@ impl Type {
             Type::Varchar => "varchar",
             Type::Bpchar => "bpchar",
             Type::TimestampTz => "timestamptz",
+            Type::Timestamp => "timestamp",
             other => other.name(),
         }
     }
@@ -112,6 +116,11 @@ impl Type {
 
     pub(crate) fn is_number(self) -> bool {
         self.is_integer() || matches!(self, Type::Numeric | Type::Float8)
+    }
+
+    /// Whether it is what others of its kind become where nothing else decides (`typispreferred`).
+    pub(crate) fn is_preferred(self) -> bool {
+        matches!(self, Type::Float8 | Type::Text | Type::Bool | Type::TimestampTz | Type::Oid)
     }
 
     pub(crate) fn is_string(self) -> bool {
@@ -131,7 +140,8 @@ impl Type {
             Type::Bpchar => ColumnType::Bpchar,
             Type::Bytea => ColumnType::Bytea,
             Type::Date => ColumnType::Date,
-            Type::TimestampTz => ColumnType::TimestampTz,
+            // Both are microseconds since the same moment; the zone is UTC.
+            Type::TimestampTz | Type::Timestamp => ColumnType::TimestampTz,
             Type::Uuid => ColumnType::Uuid,
             _ => return None,
         })
@@ -184,6 +194,7 @@ pub(crate) enum Datum {
     /// Days since 2000-01-01.
     Date(i32),
     TimestampTz(i64),
+    Timestamp(i64),
     Uuid([u8; 16]),
     Tid(Tid),
     /// Of `oid`, `regclass` and `xid`; a class is shown by its name.
@@ -240,6 +251,14 @@ impl Datum {
         })
     }
 
+    /// From a stored row's column of a type.
+    pub(crate) fn of_column(value: &Value<'_>, of: Type) -> Result<Datum> {
+        Ok(match Datum::of_stored(value)? {
+            Datum::TimestampTz(micros) if of == Type::Timestamp => Datum::Timestamp(micros),
+            value => value,
+        })
+    }
+
     /// The text that a client gets; `None` of a null.
     pub(crate) fn text(&self) -> Option<String> {
         let copied = |value: Value<'_>| {
@@ -263,6 +282,10 @@ impl Datum {
             }
             Datum::Date(value) => copied(Value::Date(*value)),
             Datum::TimestampTz(value) => copied(Value::TimestampTz(TimestampTz(*value))),
+            Datum::Timestamp(value) => {
+                let text = copied(Value::TimestampTz(TimestampTz(*value)));
+                text.replacen("+00", "", 1)
+            }
             Datum::Uuid(value) => copied(Value::Uuid(*value)),
             Datum::Tid(value) => format!("({},{})", value.block, value.offset),
             Datum::Record(fields) => record_text(fields),
@@ -285,6 +308,7 @@ impl Datum {
             (Datum::Bytea(one), Datum::Bytea(other)) => one.cmp(other),
             (Datum::Date(one), Datum::Date(other)) => one.cmp(other),
             (Datum::TimestampTz(one), Datum::TimestampTz(other)) => one.cmp(other),
+            (Datum::Timestamp(one), Datum::Timestamp(other)) => one.cmp(other),
             (Datum::Uuid(one), Datum::Uuid(other)) => one.cmp(other),
             (Datum::Tid(one), Datum::Tid(other)) => {
                 (one.block, one.offset).cmp(&(other.block, other.offset))
@@ -355,7 +379,9 @@ impl<'a> StoredRow<'a> {
                 Datum::Text(value) => Value::Text(value),
                 Datum::Bytea(value) => Value::Bytea(value),
                 Datum::Date(value) => Value::Date(*value),
-                Datum::TimestampTz(value) => Value::TimestampTz(TimestampTz(*value)),
+                Datum::TimestampTz(value) | Datum::Timestamp(value) => {
+                    Value::TimestampTz(TimestampTz(*value))
+                }
                 Datum::Uuid(value) => Value::Uuid(*value),
                 Datum::Numeric(_) => match number {
                     Some(number) => Value::Numeric(number),

@@ -74,5 +74,5 @@ impl Vacuum {
 }
 
 fn warning(code: &'static str, message: String) -> Notice {
-    Notice { severity: "WARNING", code, message }
+    Notice { severity: "WARNING", code, message, detail: None }
 }

@@ -27,6 +27,7 @@ mod schedules;
 mod server;
 mod session;
 mod setup;
+mod sql;
 mod standby;
 mod test;
 mod visibility;
@@ -80,6 +81,8 @@ enum Task {
     Heap,
     /// Run PostgreSQL's isolation specs by its isolationtester and by `strata isolation`, and compare what they print.
     Isolation(isolation::Arguments),
+    /// Run scripts of SQL and random statements by psql on a server and by `strata sql`, and compare what they print.
+    Sql(sql::Arguments),
     /// Kill an engine under load with SIGKILL again and again, and check what it had acknowledged; `test` does, fewer times.
     Crash(crash::Arguments),
     /// Plant faults in the engine that recorded histories must find; or record long histories and check them.
@@ -110,6 +113,7 @@ fn run(task: &Task) -> Result<()> {
         Task::Fuzz(arguments) => fuzz::fuzz(arguments),
         Task::Heap => heap::heap(),
         Task::Isolation(arguments) => isolation::isolation(arguments),
+        Task::Sql(arguments) => sql::sql(arguments),
         Task::Crash(arguments) => crash::crash(arguments),
         Task::History(arguments) => history::history(arguments),
         Task::Corpus { major, force } => corpus::run(*major, *force),

@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use crate::cache::Cache;
 use crate::installation::Installation;
 use crate::setup::{self, Needs};
-use crate::{corpus, heap, history, isolation, loom, process, regress, schedules, workspace};
+use crate::{corpus, heap, history, isolation, loom, process, regress, schedules, sql, workspace};
 
 /// What `cargo xtask test` takes.
 #[derive(Debug, clap::Args)]
@@ -56,6 +56,8 @@ enum Stage {
     Histories,
     /// PostgreSQL's isolation specs, by its own isolationtester and by the engine.
     Isolation,
+    /// Scripts of SQL and random statements, by psql on a server and by the engine.
+    Sql,
     /// Build the extension for each major, and run its SQL tests in servers.
     Extension,
     /// The models of the lock-free parts under loom, in their short form.
@@ -124,6 +126,7 @@ fn run_stage(stage: Stage, arguments: &Arguments) -> Result<()> {
         Stage::Heap => return heap::heap(),
         Stage::Histories => return history::planted(),
         Stage::Isolation => return isolation::compare(),
+        Stage::Sql => return sql::compare(),
         Stage::Extension => return regress::all(arguments.hostile),
         Stage::Models => return loom::short(),
         Stage::Schedules => return schedules::short(),

@@ -147,6 +147,11 @@ impl Transaction<'_, '_> {
                     continue;
                 }
             }
+            if verdict == UpdateVerdict::SelfModified
+                && self.ending_command(&header)? != self.command
+            {
+                return Err(Error::SelfModified { table: table.name.clone() });
+            }
             if matches!(verdict, UpdateVerdict::Invisible | UpdateVerdict::SelfModified) {
                 return Ok(None);
             }
@@ -247,6 +252,14 @@ impl Transaction<'_, '_> {
                 Tried::Stale | Tried::NoRoom => {}
             }
         }
+    }
+
+    /// The command of this transaction that ended a version.
+    fn ending_command(&self, header: &HeapTupleHeader) -> Result<base::CommandId, Error> {
+        if header.infomask.contains(Infomask::COMBOCID) {
+            return Ok(self.session.status().command_ids(header.field3)?.cmax);
+        }
+        Ok(header.field3)
     }
 
     /// Whether the statement's snapshot sees what a transaction has done.

@@ -6,6 +6,8 @@
 //! | [`tables`] | tables looked up, made and dropped |
 //! | [`indexes`] | indexes made and dropped |
 //! | [`locks`] | tables and advisory locks |
+//! | [`nested`] | commands within a command |
+//! | [`seen`] | the list of who was running |
 //! | [`end`] | commit and rollback |
 //!
 //! Each statement of a read committed transaction has a snapshot of its own, each repeatable read transaction one for all.
@@ -18,7 +20,9 @@
 mod end;
 mod indexes;
 mod locks;
+mod nested;
 mod savepoint;
+mod seen;
 mod tables;
 
 use base::{CommandId, FullXid, Xid};
@@ -28,6 +32,7 @@ use crate::catalog::Relation;
 use crate::planted::{self, Bug};
 use crate::session::{Isolation, Session};
 pub use locks::AdvisoryMode;
+pub use nested::OuterCommand;
 pub use savepoint::SavepointId;
 pub(crate) use savepoint::own_lock;
 use savepoint::{Claimed, Level};
@@ -40,6 +45,8 @@ pub struct Transaction<'s, 'e> {
     pub(crate) isolation: Isolation,
     has_snapshot: bool,
     pub(crate) command: CommandId,
+    /// The highest number that commands within others had.
+    highest: CommandId,
     /// Whether a command of several parts runs.
     is_in_command: bool,
     /// Savepoints, the outermost first.
@@ -72,6 +79,7 @@ impl<'s, 'e> Transaction<'s, 'e> {
             isolation,
             has_snapshot: false,
             command: 0,
+            highest: 0,
             is_in_command: false,
             levels: Vec::new(),
             savepoints: 0,
@@ -152,7 +160,7 @@ impl Transaction<'_, '_> {
     /// The statement is done: the next one sees what it changed.
     pub(crate) fn next_command(&mut self) {
         if !self.is_in_command {
-            self.command += 1;
+            self.command = self.command.max(self.highest) + 1;
             self.session.statement_end = None;
         }
     }
@@ -161,6 +169,14 @@ impl Transaction<'_, '_> {
     /// ends with the next of them.
     pub fn begin_time(&mut self) {
         self.session.statement_begins();
+    }
+
+    /// Whether what runs may go on, for what takes long without reading or waiting.
+    ///
+    /// # Errors
+    /// When the session is cancelled, or the statement's time is over.
+    pub fn check_interrupts(&self) -> Result<(), Error> {
+        self.session.check_cancelled()
     }
 
     /// Begins a command of several parts, as an SQL statement is: up to [`Transaction::end_command`] everything is read

@@ -11,7 +11,7 @@ use super::{Analyzer, Level, Query, Typed};
 use crate::error::{Result, SqlError};
 use crate::expr::Expr;
 use crate::plan::{Change, ChangeKind, ConflictUpdate, JoinKind, OnConflict, Plan};
-use crate::table::{TableDef, ident, object_name};
+use crate::table::{ColumnDef, TableDef, ident, object_name};
 use crate::types::{Datum, Type};
 
 /// Columns that get a value.
@@ -40,11 +40,16 @@ impl Analyzer<'_, '_, '_> {
         let table = self.table(&name)?;
         let alias = insert.table_alias.as_ref().map(|alias| ident(&alias.alias));
         let alias = alias.unwrap_or_else(|| name.clone());
-        let targets = insert
-            .columns
-            .iter()
-            .map(|column| self.target(&table, &object_name(column)?))
-            .collect::<Result<Vec<_>>>()?;
+        let mut targets = Vec::with_capacity(insert.columns.len());
+        for column in &insert.columns {
+            let name = object_name(column)?;
+            let target = self.target(&table, &name)?;
+            if targets.contains(&target) {
+                let message = format!("column \"{name}\" specified more than once");
+                return Err(SqlError::new("42701", message));
+            }
+            targets.push(target);
+        }
         let targets = if targets.is_empty() { (0..table.columns.len()).collect() } else { targets };
         let input =
             self.source(&table, &targets, insert.source.as_deref(), insert.columns.is_empty())?;
@@ -70,22 +75,64 @@ impl Analyzer<'_, '_, '_> {
 
     /// A column's value where none is given.
     fn default(&mut self, table: &TableDef, column: usize) -> Result<Expr> {
+        let at = column;
         let column = &table.columns[column];
+        if column.is_serial && column.default.is_none() {
+            let args = [Datum::Text(table.name().to_owned()), Datum::Int4(at as i32)];
+            let args = args.map(Expr::Const).into();
+            let function = crate::function::named(crate::function::COUNT)
+                .next()
+                .ok_or_else(|| SqlError::new("XX000", "nothing counts"))?;
+            let next = Typed::new(Expr::Call { function, args }, Type::Int8);
+            return Ok(self.cast_to(next, column.of)?.expr);
+        }
         let Some(default) = column.default.as_ref().filter(|_| !column.is_generated) else {
             return Ok(Expr::Const(Datum::Null));
         };
-        // It sees no column.
-        self.levels.push(Level { no_aggregates: Some("DEFAULT expressions"), ..Level::default() });
-        let typed = self.expr(default);
-        self.levels.pop();
-        Ok(self.assign(typed?, column.of, column.modifier, &column.name)?.expr)
+        self.default_expr(default, column)
     }
 
-    fn assigned(&self, table: &TableDef, column: usize, typed: Typed) -> Result<Expr> {
+    fn default_expr(&mut self, default: &Ast, column: &ColumnDef) -> Result<Expr> {
+        // It sees no column.
+        self.levels.push(Level { no_aggregates: Some(super::DEFAULTS), ..Level::default() });
+        let typed = self.expr(default);
+        self.levels.pop();
+        let typed = typed?;
+        if !crate::cast::is_assignable(typed.of, column.of) {
+            let (name, wanted, got) = (&column.name, column.of.name(), typed.of.name());
+            let message = format!(
+                "column \"{name}\" is of type {wanted} but default expression is of type {got}"
+            );
+            let hint = "You will need to rewrite or cast the expression.";
+            return Err(SqlError::new("42804", message).hint(hint));
+        }
+        Ok(self.assign(typed, column.of, column.modifier, &column.name)?.expr)
+    }
+
+    /// A column's default, alone.
+    pub(crate) fn default_of(mut self, default: &Ast, column: &ColumnDef) -> Result<Expr> {
+        let expr = self.default_expr(default, column)?;
+        if !self.subplans.is_empty() {
+            return Err(SqlError::new("0A000", "cannot use subquery in DEFAULT expression"));
+        }
+        Ok(expr)
+    }
+
+    fn assigned(
+        &self,
+        table: &TableDef,
+        column: usize,
+        typed: Typed,
+        is_update: bool,
+    ) -> Result<Expr> {
         let def = &table.columns[column];
         if def.is_generated {
             let name = &def.name;
-            let message = format!("cannot insert a non-DEFAULT value into column \"{name}\"");
+            let message = if is_update {
+                format!("column \"{name}\" can only be updated to DEFAULT")
+            } else {
+                format!("cannot insert a non-DEFAULT value into column \"{name}\"")
+            };
             let detail = format!("Column \"{name}\" is a generated column.");
             return Err(SqlError::new("428C9", message).detail(detail));
         }
@@ -126,6 +173,10 @@ impl Analyzer<'_, '_, '_> {
         let is_plain =
             source.with.is_none() && source.order_by.is_none() && source.limit_clause.is_none();
         if let (SetExpr::Values(values), true) = (&*source.body, is_plain) {
+            let width = values.rows.first().map_or(0, |row| row.content.len());
+            if values.rows.iter().any(|row| row.content.len() != width) {
+                return Err(SqlError::syntax("VALUES lists must all be the same length"));
+            }
             let mut rows = Vec::with_capacity(values.rows.len());
             for row in &values.rows {
                 check_width(row.content.len())?;
@@ -138,7 +189,7 @@ impl Analyzer<'_, '_, '_> {
                     self.levels.push(Level { no_aggregates: Some("VALUES"), ..Level::default() });
                     let typed = self.expr(value);
                     self.levels.pop();
-                    exprs.push(self.assigned(table, *target, typed?)?);
+                    exprs.push(self.assigned(table, *target, typed?, false)?);
                 }
                 rows.push(place(exprs, self)?);
             }
@@ -146,13 +197,15 @@ impl Analyzer<'_, '_, '_> {
         }
         // The query is one of its own, beside this level.
         let level = self.levels.pop();
+        // Its literals become of the columns' types.
+        self.keeps_unknown = true;
         let query = self.query(source);
         self.levels.extend(level);
         let Query { plan, columns } = query?;
         check_width(columns.len())?;
         let mut exprs = Vec::with_capacity(columns.len());
         for ((at, (_, of)), target) in columns.iter().enumerate().zip(targets) {
-            exprs.push(self.assigned(table, *target, Typed::new(Expr::column(at), *of))?);
+            exprs.push(self.assigned(table, *target, Typed::new(Expr::column(at), *of), false)?);
         }
         Ok(Plan::Project { input: Box::new(plan), exprs: place(exprs, self)? })
     }
@@ -201,16 +254,14 @@ impl Analyzer<'_, '_, '_> {
             OnConflictAction::DoUpdate(_) if arbiter.is_none() => {
                 return Err(SqlError::syntax(
                     "ON CONFLICT DO UPDATE requires inference specification or constraint name",
-                ));
+                )
+                .hint("For example, ON CONFLICT (column_name)."));
             }
             OnConflictAction::DoUpdate(update) => {
                 let columns =
                     table.columns.iter().map(|column| (column.name.clone(), column.of)).collect();
                 let level = self.level()?;
                 level.add("excluded".to_owned(), columns, None);
-                if let Some(excluded) = level.entries.last_mut() {
-                    excluded.is_qualified_only = true;
-                }
                 let sets = self.sets(table, &update.assignments)?;
                 let condition = match &update.selection {
                     Some(selection) => Some(self.condition_in(selection, "WHERE")?),
@@ -247,7 +298,7 @@ impl Analyzer<'_, '_, '_> {
                 analyzer.default(table, column)?
             } else {
                 let typed = analyzer.expr(value)?;
-                analyzer.assigned(table, column, typed)?
+                analyzer.assigned(table, column, typed, true)?
             };
             sets.push((column, expr));
             Ok(())

@@ -1,5 +1,7 @@
 //! Expressions analyzed.
 
+use std::rc::Rc;
+
 use sqlparser::ast::{
     self, BinaryOperator, CaseWhen, DuplicateTreatment, Expr as Ast, FunctionArg, FunctionArgExpr,
     FunctionArguments, UnaryOperator, Value,
@@ -11,8 +13,9 @@ use crate::cast;
 use crate::error::{Result, SqlError};
 use crate::expr::{Comparison, Expr, SubqueryUse};
 use crate::function;
-use crate::numeric::Numeric;
+use crate::numeric::{Numeric, has_far_exponent, overflow};
 use crate::plan::{AggregateCall, AggregateKind, Subplan};
+use crate::routine::Routine;
 use crate::table::{data_type, ident};
 use crate::types::{Datum, Modifier, Type};
 
@@ -29,10 +32,21 @@ impl Analyzer<'_, '_, '_> {
             }
             Ast::CompoundIdentifier(names) => match names.as_slice() {
                 [relation, name] => self.column(Some(&ident(relation)), &ident(name)),
-                _ => Err(SqlError::not_supported(format!("the name {written}"))),
+                [schema, relation, name] if ident(schema) == "public" => {
+                    self.column(Some(&ident(relation)), &ident(name))
+                }
+                [_, _, _] => Err(SqlError::not_supported(format!("the name {written}"))),
+                _ => {
+                    let message =
+                        format!("cross-database references are not implemented: {written}");
+                    Err(SqlError::new("0A000", message))
+                }
             },
             Ast::Nested(inner) => self.expr(inner),
-            Ast::Value(value) => literal(&value.value),
+            Ast::Value(value) => match &value.value {
+                Value::Placeholder(number) => self.placeholder(number),
+                value => literal(value),
+            },
             Ast::TypedString(typed) => {
                 let (of, modifier) = data_type(&typed.data_type)?;
                 let Some(text) = typed.value.value.clone().into_string() else {
@@ -133,14 +147,35 @@ impl Analyzer<'_, '_, '_> {
                 }
                 self.call("substring", args)
             }
-            Ast::Trim { expr, trim_where, trim_what: None, trim_characters: None } => {
+            Ast::Position { expr, r#in } => {
+                let (part, whole) = (self.expr(expr)?, self.expr(r#in)?);
+                self.call("position", vec![whole, part])
+            }
+            Ast::Ceil {
+                expr,
+                field: ast::CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime),
+            } => {
+                let arg = self.expr(expr)?;
+                self.call("ceil", vec![arg])
+            }
+            Ast::Floor {
+                expr,
+                field: ast::CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime),
+            } => {
+                let arg = self.expr(expr)?;
+                self.call("floor", vec![arg])
+            }
+            Ast::Trim { expr, trim_where, trim_what, trim_characters: None } => {
                 let name = match trim_where {
                     None | Some(ast::TrimWhereField::Both) => "btrim",
                     Some(ast::TrimWhereField::Leading) => "ltrim",
                     Some(ast::TrimWhereField::Trailing) => "rtrim",
                 };
-                let arg = self.expr(expr)?;
-                self.call(name, vec![arg])
+                let mut args = vec![self.expr(expr)?];
+                if let Some(what) = trim_what {
+                    args.push(self.expr(what)?);
+                }
+                self.call(name, args)
             }
             Ast::Collate { expr, .. } => self.expr(expr),
             other => Err(SqlError::not_supported(format!("the expression {other}"))),
@@ -162,10 +197,13 @@ impl Analyzer<'_, '_, '_> {
 
     fn unary(&mut self, op: UnaryOperator, expr: &Ast) -> Result<Typed> {
         // -9223372036854775808 is a number of its own.
-        if let (UnaryOperator::Minus, Ast::Value(value)) = (op, expr)
-            && let Value::Number(number, _) = &value.value
+        if op == UnaryOperator::Minus
+            && let Some(number) = signed_number(expr)
         {
-            return number_literal(&format!("-{number}"));
+            return match number.strip_prefix('-') {
+                Some(number) => number_literal(number),
+                None => number_literal(&format!("-{number}")),
+            };
         }
         let typed = self.expr(expr)?;
         match op {
@@ -180,9 +218,22 @@ impl Analyzer<'_, '_, '_> {
                 let of = typed.of;
                 Ok(Typed::new(Expr::Negate { of, expr: Box::new(typed.expr) }, of))
             }
-            UnaryOperator::Plus | UnaryOperator::Minus => {
+            UnaryOperator::BitwiseNot if typed.of.is_integer() => {
+                let (of, ones) = (typed.of, Typed::new(Expr::Const(Datum::Int4(-1)), Type::Int4));
+                let ones = self.cast_to(ones, of)?;
+                self.binary(typed, &BinaryOperator::PGBitwiseXor, ones)
+            }
+            UnaryOperator::Plus | UnaryOperator::Minus | UnaryOperator::BitwiseNot => {
+                if typed.of == Type::Unknown {
+                    let message = format!("operator is not unique: {op} unknown");
+                    return Err(SqlError::new("42725", message).hint(
+                        "Could not choose a best candidate operator. You might need to add explicit type casts.",
+                    ));
+                }
                 let message = format!("operator does not exist: {op} {}", typed.of.name());
-                Err(SqlError::new("42883", message))
+                Err(SqlError::new("42883", message).hint(
+                    "No operator matches the given name and argument type. You might need to add an explicit type cast.",
+                ))
             }
             other => Err(SqlError::not_supported(format!("the operator {other}"))),
         }
@@ -212,8 +263,27 @@ impl Analyzer<'_, '_, '_> {
             let all = Typed::new(Expr::And(parts), Type::Bool);
             return Ok(if op == Comparison::Equal { all } else { not(all) });
         }
+        if let (Ast::Tuple(lefts), Ast::Subquery(query), Some(op)) =
+            (left, right, comparison_of(op))
+        {
+            return self.row_subquery(lefts, op, query);
+        }
         let (left, right) = (self.expr(left)?, self.expr(right)?);
         self.binary(left, op, right)
+    }
+
+    /// `(a, b) = (SELECT c, d ...)`
+    fn row_subquery(&mut self, lefts: &[Ast], op: Comparison, query: &ast::Query) -> Result<Typed> {
+        let fields =
+            lefts.iter().map(|field| Ok(self.expr(field)?.expr)).collect::<Result<Vec<_>>>()?;
+        let (index, columns) = self.subquery(query)?;
+        if columns.len() != fields.len() {
+            let few = if columns.len() < fields.len() { "few" } else { "many" };
+            return Err(SqlError::syntax(format!("subquery has too {few} columns")));
+        }
+        let right = Box::new(Expr::Subquery { index, use_: SubqueryUse::Row });
+        let left = Box::new(Expr::Row(fields));
+        Ok(Typed::new(Expr::Compare { op, of: Type::Record, left, right }, Type::Bool))
     }
 
     fn is_null(&mut self, expr: &Ast, negated: bool) -> Result<Typed> {
@@ -266,9 +336,35 @@ impl Analyzer<'_, '_, '_> {
         let op = comparison_of(op)
             .ok_or_else(|| SqlError::not_supported(format!("the operator {op} with ANY or ALL")))?;
         match right {
+            Ast::Nested(inner) if !matches!(**inner, Ast::Nested(_)) => {
+                self.quantified_array(left, op, inner, is_any)
+            }
+            Ast::Array(_) => self.quantified_array(left, op, right, is_any),
             Ast::Subquery(query) => self.quantified(left, op, query, is_any),
             other => Err(SqlError::not_supported(format!("ANY or ALL of {other}"))),
         }
+    }
+
+    /// `expr op ANY (ARRAY[...])`
+    fn quantified_array(
+        &mut self,
+        left: &Ast,
+        op: Comparison,
+        right: &Ast,
+        is_any: bool,
+    ) -> Result<Typed> {
+        let Ast::Array(array) = right else {
+            return Err(SqlError::not_supported(format!("ANY or ALL of {right}")));
+        };
+        let value = self.expr(left)?;
+        let items = array.elem.iter().map(|item| self.expr(item)).collect::<Result<Vec<_>>>()?;
+        let (items, of) = self.common(items, "ARRAY")?;
+        let mut parts = Vec::with_capacity(items.len());
+        for item in items {
+            parts.push(self.comparison(op, value.clone(), Typed::new(item, of))?.expr);
+        }
+        let expr = if is_any { Expr::Or(parts) } else { Expr::And(parts) };
+        Ok(Typed::new(expr, Type::Bool))
     }
 
     fn quantified(
@@ -331,7 +427,9 @@ impl Analyzer<'_, '_, '_> {
             if !side.of.is_string() && side.of != Type::Unknown {
                 let (left, right) = (value.of.name(), pattern.of.name());
                 let message = format!("operator does not exist: {left} ~~ {right}");
-                return Err(SqlError::new("42883", message));
+                return Err(SqlError::new("42883", message).hint(
+                    "No operator matches the given name and argument types. You might need to add explicit type casts.",
+                ));
             }
         }
         let expr = Box::new(self.cast_to(value, Type::Text)?.expr);
@@ -357,12 +455,13 @@ impl Analyzer<'_, '_, '_> {
             });
             values.push(self.expr(result)?);
         }
+        // What ELSE gives comes first where types are chosen.
         let has_otherwise = otherwise.is_some();
         if let Some(otherwise) = otherwise {
-            values.push(self.expr(otherwise)?);
+            values.insert(0, self.expr(otherwise)?);
         }
         let (mut values, of) = self.common(values, "CASE")?;
-        let otherwise = if has_otherwise { values.pop().map(Box::new) } else { None };
+        let otherwise = if has_otherwise { Some(Box::new(values.remove(0))) } else { None };
         let whens = tests.into_iter().zip(values).collect();
         Ok(Typed::new(Expr::Case { whens, otherwise }, of))
     }
@@ -436,38 +535,81 @@ impl Analyzer<'_, '_, '_> {
 
     /// A call of the function that fits the arguments best.
     fn call(&mut self, name: &str, args: Vec<Typed>) -> Result<Typed> {
-        let named = function::all().iter().filter(|function| function.name == name);
         let fits = |function: &&function::Function| {
+            if let Some(least) = function.least {
+                return args.len() >= least;
+            }
             let pairs = args.iter().zip(function.args);
             function.args.len() == args.len()
                 && pairs.into_iter().all(|(arg, of)| cast::is_implicit(arg.of, *of))
         };
-        // Of several the one that takes most arguments as they are; among those the last, the widest.
-        let exact = |function: &&function::Function| {
-            args.iter().zip(function.args).filter(|(arg, of)| arg.of == **of).count()
+        // Of several the one that takes most arguments as they are, then the one that makes most others of a preferred type
+        // (`func_select_candidate`).
+        let fitness = |function: &'static function::Function| {
+            let pairs = || args.iter().zip(function.args);
+            let exact = pairs().filter(|(arg, of)| arg.of == **of).count();
+            let preferred = pairs().filter(|(arg, of)| arg.of != **of && of.is_preferred()).count();
+            (exact, preferred)
         };
         let mut best: Option<&'static function::Function> = None;
-        for function in named.filter(fits) {
-            let is_better = best.is_none_or(|best| {
-                let narrower = function.args.iter().zip(best.args);
-                exact(&function) > exact(&best)
-                    || exact(&function) == exact(&best)
-                        && narrower.into_iter().all(|(one, other)| cast::is_implicit(*one, *other))
-            });
-            if is_better {
+        for function in function::named(name).filter(fits) {
+            if best.is_none_or(|best| fitness(function) > fitness(best)) {
                 best = Some(function);
             }
         }
         let Some(function) = best else {
-            let types: Vec<&str> = args.iter().map(|arg| arg.of.name()).collect();
-            let message = format!("function {name}({}) does not exist", types.join(", "));
-            return Err(SqlError::new("42883", message).hint(
-                "No function matches the given name and argument types. You might need to add explicit type casts.",
-            ));
+            return self.call_routine(name, args);
         };
+        if function.least.is_some() {
+            let args = args.into_iter().map(|arg| match arg.of {
+                Type::Unknown => Ok(self.cast_to(arg, Type::Text)?.expr),
+                _ => Ok(arg.expr),
+            });
+            let args = args.collect::<Result<_>>()?;
+            return Ok(Typed::new(Expr::Call { function, args }, function.result));
+        }
         let args = args.into_iter().zip(function.args);
         let args = args.map(|(arg, of)| Ok(self.cast_to(arg, *of)?.expr)).collect::<Result<_>>()?;
         Ok(Typed::new(Expr::Call { function, args }, function.result))
+    }
+
+    /// `$1`
+    fn placeholder(&self, number: &str) -> Result<Typed> {
+        let at = number.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok());
+        let found = at.and_then(|at| self.parameters.get(at.checked_sub(1)?));
+        found
+            .map(super::Parameter::typed)
+            .ok_or_else(|| SqlError::new("42P02", format!("there is no parameter {number}")))
+    }
+
+    /// A call of a function that was made by SQL.
+    fn call_routine(&mut self, name: &str, args: Vec<Typed>) -> Result<Typed> {
+        let known = Routine::named(name, self.transaction)?;
+        let fits = |routine: &&Rc<Routine>| {
+            let pairs = args.iter().zip(&routine.args);
+            routine.args.len() == args.len()
+                && pairs
+                    .into_iter()
+                    .all(|(arg, wanted)| wanted.of.is_none_or(|of| cast::is_implicit(arg.of, of)))
+        };
+        let exact = |routine: &&Rc<Routine>| {
+            args.iter().zip(&routine.args).filter(|(arg, wanted)| wanted.of == Some(arg.of)).count()
+        };
+        let Some(routine) = known.iter().filter(fits).max_by_key(exact) else {
+            return Err(no_function(name, &args));
+        };
+        let (mut exprs, mut types) = (Vec::new(), Vec::new());
+        for (arg, wanted) in args.into_iter().zip(&routine.args) {
+            let of = match wanted.of {
+                Some(of) => of,
+                None if arg.of == Type::Unknown => Type::Text,
+                None => arg.of,
+            };
+            exprs.push(self.cast_to(arg, of)?.expr);
+            types.push(of);
+        }
+        let expr = Expr::Routine { routine: Rc::clone(routine), args: exprs, types };
+        Ok(Typed::new(expr, routine.result))
     }
 
     fn aggregate(
@@ -479,19 +621,20 @@ impl Analyzer<'_, '_, '_> {
         filter: Option<&Ast>,
     ) -> Result<Typed> {
         if let Some(clause) = self.level()?.no_aggregates {
-            let message = format!("aggregate functions are not allowed in {clause}");
+            let message = match clause {
+                NESTED => "aggregate function calls cannot be nested".to_owned(),
+                clause => format!("aggregate functions are not allowed in {clause}"),
+            };
             return Err(SqlError::new("42803", message));
         }
         // Within an aggregate there is no other.
-        self.level()?.no_aggregates = Some("aggregate function calls");
+        self.level()?.no_aggregates = Some(NESTED);
         let analyzed = self.aggregate_arguments(arguments, filter);
         self.level()?.no_aggregates = None;
         let (mut args, filter) = analyzed?;
         let of = args.first().map_or(Type::Void, |arg| arg.of);
-        let wrong = || {
-            let message = format!("function {name}({}) does not exist", of.name());
-            Err(SqlError::new("42883", message))
-        };
+        let given = args.clone();
+        let wrong = || Err(no_function(name, &given));
         let (input, result) = match kind {
             AggregateKind::Count => (of, Type::Int8),
             AggregateKind::Sum => match of {
@@ -512,10 +655,14 @@ impl Analyzer<'_, '_, '_> {
                 Type::Unknown | Type::Varchar => (Type::Text, Type::Text),
                 of => (of, of),
             },
-            AggregateKind::And | AggregateKind::Or => (Type::Bool, Type::Bool),
+            AggregateKind::And | AggregateKind::Or => match of {
+                Type::Bool | Type::Unknown => (Type::Bool, Type::Bool),
+                _ => return wrong(),
+            },
             AggregateKind::StringAgg => (Type::Text, Type::Text),
         };
         let takes = match kind {
+            AggregateKind::Count if args.is_empty() => has_wildcard(arguments),
             AggregateKind::Count => args.len() <= 1,
             AggregateKind::StringAgg => args.len() == 2,
             _ => args.len() == 1,
@@ -566,6 +713,40 @@ impl Analyzer<'_, '_, '_> {
     }
 }
 
+/// Within an aggregate's arguments.
+const NESTED: &str = "aggregate function calls";
+
+fn has_wildcard(arguments: &[FunctionArg]) -> bool {
+    matches!(arguments, [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)])
+}
+
+fn no_function(name: &str, args: &[Typed]) -> SqlError {
+    let types: Vec<&str> = args.iter().map(|arg| arg.of.name()).collect();
+    let message = format!("function {name}({}) does not exist", types.join(", "));
+    SqlError::new("42883", message).hint(
+        "No function matches the given name and argument types. You might need to add explicit type casts.",
+    )
+}
+
+/// A number literal with the signs and parentheses around it.
+pub(super) fn signed_number(written: &Ast) -> Option<String> {
+    match written {
+        Ast::Nested(inner) => signed_number(inner),
+        Ast::UnaryOp { op: UnaryOperator::Minus, expr } => {
+            let number = signed_number(expr)?;
+            Some(match number.strip_prefix('-') {
+                Some(number) => number.to_owned(),
+                None => format!("-{number}"),
+            })
+        }
+        Ast::Value(value) => match &value.value {
+            Value::Number(number, _) => Some(number.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 fn not(typed: Typed) -> Typed {
     Typed::new(Expr::Not(Box::new(typed.expr)), Type::Bool)
 }
@@ -607,7 +788,10 @@ fn number_literal(text: &str) -> Result<Typed> {
     if let Ok(value) = text.parse::<i64>() {
         return Ok(Typed::new(Expr::Const(Datum::Int8(value)), Type::Int8));
     }
+    if has_far_exponent(text) {
+        return Err(overflow());
+    }
     let number = Numeric::parse(text)
         .ok_or_else(|| SqlError::syntax(format!("syntax error at or near \"{text}\"")))?;
-    Ok(Typed::new(Expr::Const(Datum::Numeric(number)), Type::Numeric))
+    Ok(Typed::new(Expr::Const(Datum::Numeric(number.checked()?)), Type::Numeric))
 }

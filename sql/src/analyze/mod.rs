@@ -38,6 +38,20 @@ impl Typed {
     }
 }
 
+/// An argument of a function that runs.
+#[derive(Debug)]
+pub(crate) struct Parameter {
+    pub(crate) name: Option<String>,
+    pub(crate) value: Datum,
+    pub(crate) of: Type,
+}
+
+impl Parameter {
+    fn typed(&self) -> Typed {
+        Typed::new(Expr::Const(self.value.clone()), self.of)
+    }
+}
+
 /// A relation of a FROM.
 #[derive(Debug, Clone)]
 struct Entry {
@@ -49,8 +63,20 @@ struct Entry {
     table: Option<Rc<TableDef>>,
     /// Columns that stand behind those of the same name of another relation (`USING`).
     hidden: Vec<usize>,
-    /// Found only by its name (`EXCLUDED`), or not at all.
-    is_qualified_only: bool,
+    /// Whether it cannot be named here: it stands on the other side of a comma.
+    is_out_of_reach: bool,
+    /// Whether an outer join may put nulls in its place.
+    is_nullable: bool,
+    kind: EntryKind,
+}
+
+/// What a relation of a FROM is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EntryKind {
+    /// A table, or a query in FROM.
+    Plain,
+    Function,
+    Cte,
 }
 
 /// A query that is being analyzed.
@@ -68,6 +94,8 @@ struct Cte {
     name: String,
     number: usize,
     columns: Vec<(String, Type)>,
+    /// Not so a change without RETURNING.
+    gives_rows: bool,
 }
 
 /// Analyzes one statement.
@@ -81,6 +109,14 @@ pub(crate) struct Analyzer<'x, 's, 'e> {
     cte_plans: Vec<Option<Plan>>,
     /// Those that can be named here.
     ctes: Vec<Cte>,
+    /// Names of those that come later in the WITH that is being analyzed.
+    later: Vec<String>,
+    /// Whether the select list of the query that is analyzed next keeps literals without a type.
+    keeps_unknown: bool,
+    /// The arguments of the function whose statement it is.
+    parameters: Rc<[Parameter]>,
+    /// Relations that stand beside a query in FROM, and cannot be named in it.
+    beside: Vec<String>,
 }
 
 /// A query's plan, and what it gives.
@@ -102,7 +138,16 @@ impl<'x, 's, 'e> Analyzer<'x, 's, 'e> {
             subplans: Vec::new(),
             cte_plans: Vec::new(),
             ctes: Vec::new(),
+            later: Vec::new(),
+            keeps_unknown: false,
+            parameters: Rc::default(),
+            beside: Vec::new(),
         }
+    }
+
+    /// The same for a statement of a function that was called with these arguments.
+    pub(crate) fn with_parameters(self, parameters: Rc<[Parameter]>) -> Self {
+        Analyzer { parameters, ..self }
     }
 
     /// A statement that reads or changes rows.
@@ -149,6 +194,9 @@ impl<'x, 's, 'e> Analyzer<'x, 's, 'e> {
         self.levels.push(level);
         let typed = self.expr(expr)?;
         let typed = match wanted {
+            Some(Type::Bool) if clause == "check constraints" => {
+                Typed::new(self.condition(typed, "CHECK")?, Type::Bool)
+            }
             Some(of) => self.assign(typed, of, crate::types::Modifier::None, "")?,
             None => typed,
         };
@@ -167,6 +215,10 @@ impl<'x, 's, 'e> Analyzer<'x, 's, 'e> {
     /// A column, by its name and perhaps its relation's.
     fn column(&mut self, relation: Option<&str>, name: &str) -> Result<Typed> {
         let innermost = self.levels.len();
+        if self.levels.last().is_some_and(|level| level.no_aggregates == Some(DEFAULTS)) {
+            let message = "cannot use column reference in DEFAULT expression";
+            return Err(SqlError::new("0A000", message));
+        }
         for (depth, at) in (0..innermost).rev().enumerate() {
             let Some((index, of)) = self.levels[at].find(relation, name)? else { continue };
             self.outermost = self.outermost.min(at);
@@ -175,18 +227,52 @@ impl<'x, 's, 'e> Analyzer<'x, 's, 'e> {
                 Found::Constant(value) => Typed::new(Expr::Const(value), of),
             });
         }
+        let is_meant = |parameter: &&Parameter| parameter.name.as_deref() == Some(name);
+        if relation.is_none()
+            && let Some(parameter) = self.parameters.iter().find(is_meant)
+        {
+            return Ok(parameter.typed());
+        }
         let message = match relation {
             Some(relation) => {
-                let is_known = self.levels.iter().any(|level| level.has(relation));
-                if !is_known {
-                    let message = format!("missing FROM-clause entry for table \"{relation}\"");
-                    return Err(SqlError::new("42P01", message));
+                let all = || self.levels.iter().rev().flat_map(|level| &level.entries);
+                if !all().any(|entry| entry.alias == relation && !entry.is_out_of_reach) {
+                    return Err(self.missing(relation));
                 }
                 format!("column {relation}.{name} does not exist")
             }
             None => format!("column \"{name}\" does not exist"),
         };
         Err(SqlError::new("42703", message))
+    }
+
+    /// The error that a relation's name is none.
+    fn missing(&self, relation: &str) -> SqlError {
+        let all = || self.levels.iter().rev().flat_map(|level| &level.entries);
+        let invalid = || {
+            let message =
+                format!("invalid reference to FROM-clause entry for table \"{relation}\"");
+            SqlError::new("42P01", message)
+        };
+        let is_beside = all().any(|entry| entry.alias == relation && entry.is_out_of_reach)
+            || self.beside.iter().any(|name| name == relation);
+        if is_beside {
+            return invalid().hint(format!(
+                "There is an entry for table \"{relation}\", but it cannot be referenced from this part of the query."
+            ));
+        }
+        let renamed =
+            all().find(|entry| entry.table.as_ref().is_some_and(|table| table.name() == relation));
+        match renamed {
+            Some(entry) => invalid().hint(format!(
+                "Perhaps you meant to reference the table alias \"{}\".",
+                entry.alias
+            )),
+            None => {
+                let message = format!("missing FROM-clause entry for table \"{relation}\"");
+                SqlError::new("42P01", message)
+            }
+        }
     }
 
     /// A whole row of a relation, if there is one of this name.
@@ -205,6 +291,9 @@ impl<'x, 's, 'e> Analyzer<'x, 's, 'e> {
         None
     }
 }
+
+/// The clause of a column's default, which sees no column.
+pub(crate) const DEFAULTS: &str = "DEFAULT expressions";
 
 /// Where a name leads.
 enum Found {
@@ -227,7 +316,9 @@ impl Level {
             base,
             table,
             hidden: Vec::new(),
-            is_qualified_only: false,
+            is_out_of_reach: false,
+            is_nullable: false,
+            kind: EntryKind::Plain,
         });
         base
     }
@@ -244,7 +335,7 @@ impl Level {
     fn find(&self, relation: Option<&str>, name: &str) -> Result<Option<(Found, Type)>> {
         let mut found = None;
         for entry in &self.entries {
-            if relation.map_or(entry.is_qualified_only, |relation| relation != entry.alias) {
+            if entry.is_out_of_reach || relation.is_some_and(|relation| relation != entry.alias) {
                 continue;
             }
             let place = entry.columns.iter().enumerate().find(|(at, (column, _))| {
@@ -257,6 +348,9 @@ impl Level {
                 }
                 (None, Some(def)) if name == "tableoid" => {
                     Some((Found::Constant(Datum::Oid(def.table.oid())), Type::Oid))
+                }
+                (None, Some(_)) if matches!(name, "xmin" | "xmax" | "cmin" | "cmax") => {
+                    return Err(SqlError::not_supported(format!("the column {name}")));
                 }
                 _ => None,
             };

@@ -70,7 +70,9 @@ impl Analyzer<'_, '_, '_> {
             (one, other) if one == other => one,
             (one, other) if one.is_number() && other.is_number() => wider(one, other),
             (one, other) if one.is_string() && other.is_string() => Type::Text,
-            (Type::Date, Type::TimestampTz) | (Type::TimestampTz, Type::Date) => Type::TimestampTz,
+            (Type::Date | Type::Timestamp, Type::TimestampTz)
+            | (Type::TimestampTz, Type::Date | Type::Timestamp) => Type::TimestampTz,
+            (Type::Date, Type::Timestamp) | (Type::Timestamp, Type::Date) => Type::Timestamp,
             (Type::Oid | Type::Regclass, other) | (other, Type::Oid | Type::Regclass)
                 if other.is_integer() || matches!(other, Type::Oid | Type::Regclass) =>
             {
@@ -108,6 +110,12 @@ impl Analyzer<'_, '_, '_> {
             BinaryOperator::Multiply => Arithmetic::Multiply,
             BinaryOperator::Divide => Arithmetic::Divide,
             BinaryOperator::Modulo => Arithmetic::Remainder,
+            BinaryOperator::PGExp => Arithmetic::Power,
+            BinaryOperator::BitwiseAnd => Arithmetic::BitAnd,
+            BinaryOperator::BitwiseOr => Arithmetic::BitOr,
+            BinaryOperator::PGBitwiseXor => Arithmetic::BitXor,
+            BinaryOperator::PGBitwiseShiftLeft => Arithmetic::ShiftLeft,
+            BinaryOperator::PGBitwiseShiftRight => Arithmetic::ShiftRight,
             BinaryOperator::StringConcat => return self.concatenation(left, right),
             other => return Err(SqlError::not_supported(format!("the operator {other}"))),
         };
@@ -133,11 +141,35 @@ impl Analyzer<'_, '_, '_> {
                 let left = self.cast_to(left, Type::Int4)?;
                 return Ok(made(right, left, Type::Date, Type::Date));
             }
+            (Type::Unknown, Type::Unknown) => {
+                let message = format!("operator is not unique: unknown {symbol} unknown");
+                return Err(SqlError::new("42725", message).hint(
+                    "Could not choose a best candidate operator. You might need to add explicit type casts.",
+                ));
+            }
             (one, other) => return Err(no_operator(&symbol, one, other)),
         };
-        if of == Type::Float8 && arithmetic == Arithmetic::Remainder {
-            return Err(no_operator(&symbol, one, other));
-        }
+        let of = match arithmetic {
+            // There is no power of whole numbers but that of floats.
+            Arithmetic::Power if of != Type::Numeric => Type::Float8,
+            Arithmetic::BitAnd | Arithmetic::BitOr | Arithmetic::BitXor if of.is_integer() => of,
+            Arithmetic::ShiftLeft | Arithmetic::ShiftRight
+                if one.is_integer() && (other.is_integer() || other == Type::Unknown) =>
+            {
+                let (left, right) = (self.cast_to(left, one)?, self.cast_to(right, Type::Int4)?);
+                return Ok(made(left, right, one, one));
+            }
+            Arithmetic::Remainder if of == Type::Float8 => {
+                return Err(no_operator(&symbol, one, other));
+            }
+            Arithmetic::Add
+            | Arithmetic::Subtract
+            | Arithmetic::Multiply
+            | Arithmetic::Divide
+            | Arithmetic::Remainder
+            | Arithmetic::Power => of,
+            _ => return Err(no_operator(&symbol, one, other)),
+        };
         let (left, right) = (self.cast_to(left, of)?, self.cast_to(right, of)?);
         Ok(made(left, right, of, of))
     }

@@ -6,7 +6,8 @@ use sqlparser::ast::{
     SetOperator, SetQuantifier, TableAlias, TableFactor, TableWithJoins, Value,
 };
 
-use super::{Analyzer, Cte, Level, Query, Typed};
+use super::expr::signed_number;
+use super::{Analyzer, Cte, EntryKind, Level, Query, Typed};
 use crate::error::{Result, SqlError};
 use crate::expr::{Comparison, Expr};
 use crate::plan::{JoinKind, Patience, Plan, RowMark, SetKind, SortKey, Strength};
@@ -24,21 +25,48 @@ struct Item {
 impl Analyzer<'_, '_, '_> {
     /// A query with all that belongs to it.
     pub(super) fn query(&mut self, query: &ast::Query) -> Result<Query> {
-        if query.fetch.is_some() {
-            return Err(SqlError::not_supported("FETCH"));
-        }
         let named = self.ctes.len();
+        let keeps_unknown = std::mem::take(&mut self.keeps_unknown);
         if let Some(with) = &query.with {
             if with.recursive {
                 return Err(SqlError::not_supported("WITH RECURSIVE"));
             }
-            for cte in &with.cte_tables {
+            let before = std::mem::take(&mut self.later);
+            self.later = with.cte_tables.iter().map(|cte| ident(&cte.alias.name)).collect();
+            for (at, cte) in with.cte_tables.iter().enumerate() {
+                let name = self.later.remove(0);
+                if with.cte_tables[..at].iter().any(|before| ident(&before.alias.name) == name) {
+                    let message = format!("WITH query name \"{name}\" specified more than once");
+                    return Err(SqlError::new("42712", message));
+                }
                 self.with_query(cte)?;
             }
+            self.later = before;
         }
+        self.keeps_unknown = keeps_unknown;
         let analyzed = self.body(query);
+        self.keeps_unknown = false;
         self.ctes.truncate(named);
         let mut analyzed = analyzed?;
+        if let Some(fetch) = &query.fetch {
+            if fetch.with_ties || fetch.percent {
+                return Err(SqlError::not_supported(fetch));
+            }
+            let limit = match &fetch.quantity {
+                Some(quantity) => self.count(quantity)?,
+                None => Expr::Const(Datum::Int8(1)),
+            };
+            let offset = match &query.limit_clause {
+                Some(LimitClause::LimitOffset { limit: None, offset: Some(offset), .. }) => {
+                    Some(self.count(&offset.value)?)
+                }
+                None => None,
+                Some(other) => return Err(SqlError::not_supported(format!("{other} with FETCH"))),
+            };
+            let input = Box::new(analyzed.plan);
+            analyzed.plan = Plan::Limit { input, limit: Some(limit), offset };
+            return Ok(analyzed);
+        }
         if let Some(limit) = &query.limit_clause {
             let LimitClause::LimitOffset { limit, offset, limit_by } = limit else {
                 return Err(SqlError::not_supported("LIMIT with a comma"));
@@ -65,14 +93,30 @@ impl Analyzer<'_, '_, '_> {
     fn with_query(&mut self, cte: &ast::Cte) -> Result<()> {
         let number = self.cte_plans.len();
         self.cte_plans.push(None);
+        let is_change = matches!(
+            &*cte.query.body,
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_)
+        );
+        if is_change && !self.levels.is_empty() {
+            let message =
+                "WITH clause containing a data-modifying statement must be at the top level";
+            return Err(SqlError::new("0A000", message));
+        }
         // It sees no query around it.
         let levels = std::mem::take(&mut self.levels);
         let analyzed = self.query(&cte.query);
         self.levels = levels;
         let Query { plan, mut columns } = analyzed?;
+        let gives_rows = !matches!(&plan, Plan::Change(change) if change.returning.is_none());
         self.cte_plans[number] = Some(plan);
-        rename(&mut columns, &cte.alias)?;
-        self.ctes.push(Cte { name: ident(&cte.alias.name), number, columns });
+        let name = ident(&cte.alias.name);
+        rename(&mut columns, &cte.alias).map_err(|error| match error.code {
+            "42P10" => {
+                SqlError { message: error.message.replacen("table", "WITH query", 1), ..error }
+            }
+            _ => error,
+        })?;
+        self.ctes.push(Cte { name, number, columns, gives_rows });
         Ok(())
     }
 
@@ -84,7 +128,10 @@ impl Analyzer<'_, '_, '_> {
             }
             body => {
                 if !query.locks.is_empty() {
-                    let message = "FOR UPDATE is not allowed with UNION/INTERSECT/EXCEPT";
+                    let message = match body {
+                        SetExpr::Values(_) => "FOR UPDATE cannot be applied to VALUES",
+                        _ => "FOR UPDATE is not allowed with UNION/INTERSECT/EXCEPT",
+                    };
                     return Err(SqlError::new("0A000", message));
                 }
                 let analyzed = self.set_expr(body)?;
@@ -110,6 +157,10 @@ impl Analyzer<'_, '_, '_> {
                 }
                 expr => ordinal(expr, query.columns.len(), "ORDER BY")?.ok_or_else(|| {
                     SqlError::new("0A000", "invalid UNION/INTERSECT/EXCEPT ORDER BY clause")
+                        .detail("Only result column names can be used, not expressions or functions.")
+                        .hint(
+                            "Add the expression/function to every SELECT, or move the UNION into a FROM clause.",
+                        )
                 })?,
             };
             sort.push(sort_key(Expr::column(at), query.columns[at].1, key));
@@ -133,7 +184,11 @@ impl Analyzer<'_, '_, '_> {
                     SetOperator::Except | SetOperator::Minus => SetKind::Except,
                 };
                 let all = *set_quantifier == SetQuantifier::All;
-                let (left, right) = (self.set_expr(left)?, self.set_expr(right)?);
+                self.keeps_unknown = true;
+                let left = self.set_expr(left)?;
+                self.keeps_unknown = true;
+                let right = self.set_expr(right)?;
+                self.keeps_unknown = false;
                 if left.columns.len() != right.columns.len() {
                     let message = format!(
                         "each {} query must have the same number of columns",
@@ -207,12 +262,16 @@ impl Analyzer<'_, '_, '_> {
     }
 
     fn select_in_level(&mut self, select: &ast::Select, query: &ast::Query) -> Result<Query> {
+        let keeps_unknown = std::mem::take(&mut self.keeps_unknown);
         let mut plan = self.from(&select.from)?;
         if let Some(selection) = &select.selection {
             let condition = self.condition_in(selection, "WHERE")?;
             plan = Plan::Filter { input: Box::new(plan), condition };
         }
-        let mut items = self.items(&select.projection)?;
+        self.keeps_unknown = keeps_unknown && select.distinct.is_none();
+        let items = self.items(&select.projection);
+        self.keeps_unknown = false;
+        let mut items = items?;
         let keys = match &select.group_by {
             GroupByExpr::Expressions(keys, modifiers) if modifiers.is_empty() => {
                 self.group_keys(keys, &items)?
@@ -234,8 +293,13 @@ impl Analyzer<'_, '_, '_> {
         let is_grouped = !keys.is_empty();
         let is_aggregated = is_grouped || !calls.is_empty() || having.is_some();
         let marks = self.row_marks(query)?;
-        let refused = marks.first().map(|mark| mark.strength.name()).zip(if is_grouped {
+        let strength = query.locks.first().and_then(|lock| lock.of.as_ref());
+        let strength = strength.and_then(|of| of.0.first()).and_then(|part| part.as_ident());
+        let strength = strength.and_then(|name| Strength::named(&name.value));
+        let refused = strength.map(Strength::name).zip(if is_grouped {
             Some("GROUP BY clause")
+        } else if select.having.is_some() {
+            Some("HAVING clause")
         } else if is_aggregated {
             Some("aggregate functions")
         } else if select.distinct.is_some() {
@@ -318,6 +382,13 @@ impl Analyzer<'_, '_, '_> {
         self.condition(typed?, clause)
     }
 
+    fn join_condition(&mut self, written: &Ast) -> Result<Expr> {
+        let before = self.level()?.no_aggregates.replace("JOIN conditions");
+        let typed = self.expr(written);
+        self.level()?.no_aggregates = before;
+        self.condition(typed?, "JOIN/ON")
+    }
+
     fn items(&mut self, written: &[SelectItem]) -> Result<Vec<Item>> {
         let mut items = Vec::new();
         for item in written {
@@ -331,9 +402,8 @@ impl Analyzer<'_, '_, '_> {
                 }
                 SelectItem::Wildcard(_) => {
                     let entries = self.level()?.entries.clone();
-                    let found = entries.iter().filter(|entry| !entry.is_qualified_only);
                     let before = items.len();
-                    for entry in found {
+                    for entry in &entries {
                         items.extend(star(entry, false));
                     }
                     if entries.is_empty() && items.len() == before {
@@ -348,11 +418,8 @@ impl Analyzer<'_, '_, '_> {
                     };
                     let name = object_name(name)?;
                     let entries = &self.level()?.entries;
-                    let entry =
-                        entries.iter().find(|entry| entry.alias == name).ok_or_else(|| {
-                            let message = format!("missing FROM-clause entry for table \"{name}\"");
-                            SqlError::new("42P01", message)
-                        })?;
+                    let entry = entries.iter().find(|entry| entry.alias == name);
+                    let Some(entry) = entry else { return Err(self.missing(&name)) };
                     items.extend(star(entry, true));
                 }
                 other => return Err(SqlError::not_supported(other)),
@@ -375,7 +442,7 @@ impl Analyzer<'_, '_, '_> {
             return Ok(Item { name, typed, series: Some(series) });
         }
         let mut typed = self.expr(written)?;
-        if typed.of == Type::Unknown {
+        if typed.of == Type::Unknown && !self.keeps_unknown {
             typed = self.cast_to(typed, Type::Text)?;
         }
         Ok(Item { name, typed, series: None })
@@ -512,10 +579,21 @@ impl Analyzer<'_, '_, '_> {
                 }
             }
             for entry in &entries {
-                let Some(table) = &entry.table else { continue };
                 if !named.is_empty() && !named.contains(&entry.alias) {
                     continue;
                 }
+                let refused = match entry.kind {
+                    _ if entry.is_nullable => Some("the nullable side of an outer join"),
+                    _ if named.is_empty() => None,
+                    EntryKind::Function => Some("a function"),
+                    EntryKind::Cte => Some("a WITH query"),
+                    EntryKind::Plain => None,
+                };
+                if let Some(what) = refused {
+                    let message = format!("{} cannot be applied to {what}", strength.name());
+                    return Err(SqlError::new("0A000", message));
+                }
+                let Some(table) = &entry.table else { continue };
                 match marks.iter_mut().find(|mark| mark.base == entry.base) {
                     Some(mark) => {
                         mark.strength = mark.strength.max(strength);
@@ -557,8 +635,20 @@ impl Analyzer<'_, '_, '_> {
     }
 
     fn joined(&mut self, item: &TableWithJoins) -> Result<Plan> {
-        let base = self.level()?.width;
         let first_entry = self.level()?.entries.len();
+        // A join's conditions see its own relations alone.
+        let reach: Vec<bool> =
+            self.level()?.entries.iter().map(|entry| entry.is_out_of_reach).collect();
+        self.level()?.entries.iter_mut().for_each(|entry| entry.is_out_of_reach = true);
+        let plan = self.joined_here(item, first_entry);
+        for (entry, is_out_of_reach) in self.level()?.entries.iter_mut().zip(reach) {
+            entry.is_out_of_reach = is_out_of_reach;
+        }
+        plan
+    }
+
+    fn joined_here(&mut self, item: &TableWithJoins, first_entry: usize) -> Result<Plan> {
+        let base = self.level()?.width;
         let mut plan = self.relation(&item.relation)?;
         for join in &item.joins {
             let (kind, constraint) = match &join.join_operator {
@@ -581,7 +671,7 @@ impl Analyzer<'_, '_, '_> {
             let right_width = self.level()?.width - base - left_width;
             let on = match constraint {
                 JoinConstraint::None => None,
-                JoinConstraint::On(condition) => Some(self.condition_in(condition, "JOIN/ON")?),
+                JoinConstraint::On(condition) => Some(self.join_condition(condition)?),
                 JoinConstraint::Using(names) => {
                     let names = names.iter().map(object_name).collect::<Result<Vec<_>>>()?;
                     Some(self.using(&names, first_entry, right_entry, kind)?)
@@ -599,6 +689,14 @@ impl Analyzer<'_, '_, '_> {
                     Some(self.using(&names, first_entry, right_entry, kind)?)
                 }
             };
+            let entries = &mut self.level()?.entries;
+            let (lefts, rights) = entries.split_at_mut(right_entry);
+            if matches!(kind, JoinKind::Right | JoinKind::Full) {
+                lefts[first_entry..].iter_mut().for_each(|entry| entry.is_nullable = true);
+            }
+            if matches!(kind, JoinKind::Left | JoinKind::Full) {
+                rights.iter_mut().for_each(|entry| entry.is_nullable = true);
+            }
             let widths = [left_width, right_width];
             plan = Plan::Join { kind, left: Box::new(plan), right, on, base, widths };
         }
@@ -657,6 +755,11 @@ impl Analyzer<'_, '_, '_> {
                 let shown = alias.as_ref().map_or_else(|| name.clone(), |alias| ident(&alias.name));
                 self.check_alias(&shown)?;
                 let cte = self.ctes.iter().rev().find(|cte| cte.name == name);
+                if let Some(cte) = cte.filter(|cte| !cte.gives_rows) {
+                    let message =
+                        format!("WITH query \"{}\" does not have a RETURNING clause", cte.name);
+                    return Err(SqlError::new("0A000", message));
+                }
                 if let Some((number, mut columns)) =
                     cte.map(|cte| (cte.number, cte.columns.clone()))
                 {
@@ -664,9 +767,19 @@ impl Analyzer<'_, '_, '_> {
                         rename(&mut columns, alias)?;
                     }
                     self.level()?.add(shown, columns, None);
+                    self.mark(EntryKind::Cte)?;
                     return Ok(Plan::Cte(number));
                 }
-                let def = self.table(&name)?;
+                let def = self.table(&name).map_err(|error| {
+                    if error.code != "42P01" || !self.later.contains(&name) {
+                        return error;
+                    }
+                    error
+                        .detail(format!(
+                            "There is a WITH item named \"{name}\", but it cannot be referenced from this part of the query."
+                        ))
+                        .hint("Use WITH RECURSIVE, or re-order the WITH items to remove forward references.")
+                })?;
                 self.level()?.add_table(&def, shown);
                 if let (Some(alias), Some(entry)) = (alias, self.level()?.entries.last_mut()) {
                     rename(&mut entry.columns, alias)?;
@@ -674,14 +787,31 @@ impl Analyzer<'_, '_, '_> {
                 Ok(Plan::Scan(def))
             }
             TableFactor::Derived { lateral: false, subquery, alias, .. } => {
+                let word = match &*subquery.body {
+                    SetExpr::Insert(_) => Some("INTO"),
+                    SetExpr::Update(_) => Some("SET"),
+                    SetExpr::Delete(_) => Some("FROM"),
+                    _ => None,
+                };
+                if let Some(word) = word {
+                    return Err(SqlError::syntax(format!("syntax error at or near \"{word}\"")));
+                }
                 // It does not see what stands beside it.
                 let level = self.levels.pop();
+                let names = level.iter().flat_map(|level| &level.entries);
+                let names: Vec<String> = names.map(|entry| entry.alias.clone()).collect();
+                let beside = std::mem::replace(&mut self.beside, names);
                 let analyzed = self.query(subquery);
+                self.beside = beside;
                 self.levels.extend(level);
-                let Query { plan, mut columns } = analyzed?;
                 let Some(alias) = alias else {
-                    return Err(SqlError::syntax("subquery in FROM must have an alias"));
+                    let values = matches!(&*subquery.body, SetExpr::Values(_));
+                    let (what, example) =
+                        if values { ("VALUES", "VALUES ...") } else { ("subquery", "SELECT ...") };
+                    return Err(SqlError::syntax(format!("{what} in FROM must have an alias"))
+                        .hint(format!("For example, FROM ({example}) [AS] foo.")));
                 };
+                let Query { plan, mut columns } = analyzed?;
                 rename(&mut columns, alias)?;
                 self.check_alias(&ident(&alias.name))?;
                 self.level()?.add(ident(&alias.name), columns, None);
@@ -692,6 +822,14 @@ impl Analyzer<'_, '_, '_> {
             }
             other => Err(SqlError::not_supported(format!("in FROM, {other}"))),
         }
+    }
+
+    /// Says what the last relation is.
+    fn mark(&mut self, kind: EntryKind) -> Result<()> {
+        if let Some(entry) = self.level()?.entries.last_mut() {
+            entry.kind = kind;
+        }
+        Ok(())
     }
 
     fn check_alias(&mut self, alias: &str) -> Result<()> {
@@ -709,13 +847,16 @@ impl Analyzer<'_, '_, '_> {
         alias: Option<&TableAlias>,
     ) -> Result<Plan> {
         let name = object_name(name)?;
-        if name != "generate_series" {
+        if name != "generate_series" && name != "pg_snapshot_xip" {
             return Err(SqlError::not_supported(format!("the function {name}() in FROM")));
         }
         // Its arguments see nothing beside it.
         let level = self.levels.pop();
         self.levels.push(Level { no_aggregates: Some("functions in FROM"), ..Level::default() });
-        let series = self.series(args);
+        let series = match name.as_str() {
+            "pg_snapshot_xip" => self.running(args),
+            _ => self.series(args),
+        };
         self.levels.pop();
         self.levels.extend(level);
         let (plan, of) = series?;
@@ -726,7 +867,21 @@ impl Analyzer<'_, '_, '_> {
             rename(&mut columns, alias)?;
         }
         self.level()?.add(shown, columns, None);
+        self.mark(EntryKind::Function)?;
         Ok(plan)
+    }
+
+    /// `pg_snapshot_xip`
+    fn running(&mut self, args: &[FunctionArg]) -> Result<(Plan, Type)> {
+        let [FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))] = args else {
+            return Err(SqlError::new("42883", "function pg_snapshot_xip takes one snapshot"));
+        };
+        let typed = self.expr(arg)?;
+        if !crate::cast::is_implicit(typed.of, Type::PgSnapshot) {
+            let message = format!("function pg_snapshot_xip({}) does not exist", typed.of.name());
+            return Err(SqlError::new("42883", message));
+        }
+        Ok((Plan::Running(self.cast_to(typed, Type::PgSnapshot)?.expr), Type::Xid8))
     }
 
     /// `generate_series` of whole numbers.
@@ -801,10 +956,20 @@ fn rename(columns: &mut [(String, Type)], alias: &TableAlias) -> Result<()> {
 
 /// A place in the select list, if it is written as a number.
 fn ordinal(written: &Ast, width: usize, clause: &str) -> Result<Option<usize>> {
-    let Ast::Value(value) = written else { return Ok(None) };
-    let Value::Number(number, _) = &value.value else { return Ok(None) };
-    match number.parse::<usize>() {
-        Ok(number) if (1..=width).contains(&number) => Ok(Some(number - 1)),
+    let not_integer = || Err(SqlError::syntax(format!("non-integer constant in {clause}")));
+    let Some(number) = signed_number(written) else {
+        return match written {
+            Ast::Value(value)
+                if matches!(value.value, Value::SingleQuotedString(_) | Value::Boolean(_)) =>
+            {
+                not_integer()
+            }
+            _ => Ok(None),
+        };
+    };
+    let Ok(place) = number.parse::<i32>() else { return not_integer() };
+    match usize::try_from(place) {
+        Ok(place) if (1..=width).contains(&place) => Ok(Some(place - 1)),
         _ => {
             let message = format!("{clause} position {number} is not in select list");
             Err(SqlError::new("42P10", message))
@@ -828,7 +993,8 @@ fn figure_name(written: &Ast) -> Option<String> {
             let name = function.name.0.last().and_then(|part| part.as_ident());
             ident(name?)
         }
-        Ast::Cast { expr, data_type, .. } => match figure_name(expr) {
+        Ast::Cast { expr, data_type, .. } => match cast_name(expr) {
+            // The name of a type or of CASE gives way.
             Some(name) => name,
             None => crate::table::data_type(data_type).ok()?.0.internal_name().to_owned(),
         },
@@ -839,7 +1005,7 @@ fn figure_name(written: &Ast) -> Option<String> {
             let name = else_result.as_ref().and_then(|result| figure_name(result));
             name.unwrap_or_else(|| "case".to_owned())
         }
-        Ast::Exists { .. } => "exists".to_owned(),
+        Ast::Exists { negated: false, .. } => "exists".to_owned(),
         Ast::Subquery(query) => match &*query.body {
             SetExpr::Select(select) => match select.projection.first()? {
                 SelectItem::UnnamedExpr(expr) => return figure_name(expr),
@@ -849,16 +1015,29 @@ fn figure_name(written: &Ast) -> Option<String> {
             _ => return None,
         },
         Ast::Tuple(_) => "row".to_owned(),
+        Ast::Substring { shorthand: true, .. } => "substr".to_owned(),
         Ast::Substring { .. } => "substring".to_owned(),
         Ast::Trim { trim_where, .. } => match trim_where {
             Some(ast::TrimWhereField::Leading) => "ltrim".to_owned(),
             Some(ast::TrimWhereField::Trailing) => "rtrim".to_owned(),
             _ => "btrim".to_owned(),
         },
-        Ast::Value(value) if matches!(value.value, Value::Boolean(_)) => "bool".to_owned(),
+        Ast::Position { .. } => "position".to_owned(),
+        Ast::Ceil { .. } => "ceil".to_owned(),
+        Ast::Floor { .. } => "floor".to_owned(),
         Ast::Collate { expr, .. } => return figure_name(expr),
         _ => return None,
     })
+}
+
+/// The name that a value keeps under a cast.
+fn cast_name(written: &Ast) -> Option<String> {
+    match written {
+        Ast::Cast { expr, .. } => cast_name(expr),
+        Ast::Nested(inner) => cast_name(inner),
+        Ast::TypedString(_) | Ast::Case { .. } => None,
+        other => figure_name(other),
+    }
 }
 
 /// A query of nothing but its body.

@@ -170,18 +170,7 @@ fn children<'e>(
             if !has_rows(backend.internal(transaction, &query)?) {
                 return Ok(());
             }
-            let message = format!(
-                "update or delete on table \"{}\" violates foreign key constraint \"{}\" on table \"{}\"",
-                parent.name(),
-                key.name,
-                child.name()
-            );
-            let names: Vec<&str> = key.parent_columns.iter().map(String::as_str).collect();
-            Err(SqlError::new("23503", message).detail(format!(
-                "Key {} is still referenced from table \"{}\".",
-                key_text(&names, &old),
-                child.name()
-            )))
+            Err(still_referenced(parent, child, key, &old))
         }
         (Action::Cascade, Some(new)) => backend.internal(transaction, &sets(new)).map(drop),
         (Action::Cascade, None) => {
@@ -192,7 +181,39 @@ fn children<'e>(
             let nulls = vec![Datum::Null; names.len()];
             backend.internal(transaction, &sets(&nulls)).map(drop)
         }
+        (Action::SetDefault, _) => {
+            let sets: Vec<String> =
+                names.iter().map(|name| format!("{} = DEFAULT", quoted(name))).collect();
+            let update = format!("UPDATE {table} SET {} WHERE {condition}", sets.join(", "));
+            backend.internal(transaction, &update).map(drop)?;
+            // Those that had the default before are left as they were, and have no parent any more.
+            let query = format!("SELECT 1 FROM {table} x WHERE {condition} FOR KEY SHARE OF x");
+            if has_rows(backend.internal(transaction, &query)?) {
+                return Err(still_referenced(parent, child, key, &old));
+            }
+            Ok(())
+        }
     }
+}
+
+fn still_referenced(
+    parent: &TableDef,
+    child: &TableDef,
+    key: &ForeignKey,
+    values: &[Datum],
+) -> SqlError {
+    let message = format!(
+        "update or delete on table \"{}\" violates foreign key constraint \"{}\" on table \"{}\"",
+        parent.name(),
+        key.name,
+        child.name()
+    );
+    let names: Vec<&str> = key.parent_columns.iter().map(String::as_str).collect();
+    SqlError::new("23503", message).detail(format!(
+        "Key {} is still referenced from table \"{}\".",
+        key_text(&names, values),
+        child.name()
+    ))
 }
 
 fn has_rows(answer: Answer) -> bool {

@@ -50,7 +50,7 @@ pub(crate) fn conflict(
             let values = dirty.row.values()?;
             let mut is_equal = true;
             for column in columns {
-                let value = Datum::of_stored(&values[*column])?;
+                let value = Datum::of_column(&values[*column], table.columns[*column].of)?;
                 is_equal &= is_same(&value, &new[*column], *column);
             }
             drop(values);

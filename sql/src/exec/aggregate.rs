@@ -3,6 +3,7 @@
 //! Invariant: groups come in the order in which their first rows came.
 
 use crate::error::Result;
+use crate::exec::cursor::Cursor;
 use crate::exec::{Exec, Row};
 use crate::expr::{Expr, Rows, add};
 use crate::numeric::Numeric;
@@ -25,7 +26,7 @@ struct State {
 
 /// Puts rows together: the keys of each group, then its aggregates.
 pub(crate) fn aggregate(
-    input: impl IntoIterator<Item = Row>,
+    input: &mut Cursor<'_>,
     keys: &[(Expr, Type)],
     calls: &[AggregateCall],
     is_grouped: bool,
@@ -40,7 +41,7 @@ pub(crate) fn aggregate(
     if !is_grouped {
         groups.push(Group { keys: Vec::new(), states: states() });
     }
-    for row in input {
+    while let Some(row) = input.next(exec, outer)? {
         let rows = Rows { row: &row, outer };
         let mut values = Vec::with_capacity(keys.len());
         for (key, _) in keys {

@@ -29,15 +29,6 @@ pub(crate) fn change(
     exec: &mut Exec<'_, '_, '_, '_>,
     outer: Option<&Rows<'_>>,
 ) -> Result<Vec<Row>> {
-    if exec.state.settings.read_only {
-        let verb = match change.kind {
-            ChangeKind::Insert { .. } => "INSERT",
-            ChangeKind::Update { .. } => "UPDATE",
-            ChangeKind::Delete => "DELETE",
-        };
-        let message = format!("cannot execute {verb} in a read-only transaction");
-        return Err(SqlError::new("25006", message));
-    }
     let rules = Rules::of(&change.table, exec)?;
     let mut making = Making { change, rules, returned: Vec::new(), count: 0, made: Vec::new() };
     let mut input = Cursor::open(&change.input, exec, outer)?;
@@ -275,7 +266,14 @@ impl Making<'_> {
         let table = Rc::clone(&self.change.table);
         loop {
             let Datum::Tid(tid) = row[base + width] else { return Ok(()) };
-            match table.table.delete_version(exec.transaction, tid)? {
+            let deleted = table.table.delete_version(exec.transaction, tid).map_err(|error| {
+                let error = SqlError::from(error);
+                SqlError {
+                    message: error.message.replace("tuple to be updated", "tuple to be deleted"),
+                    ..error
+                }
+            });
+            match deleted? {
                 VersionChange::Changed(_) => {
                     exec.checks.extend(Check::of_delete(&table, &row[base..base + width]));
                     return self.return_row(&row, exec, outer);

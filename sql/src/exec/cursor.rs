@@ -48,7 +48,8 @@ pub(crate) enum Cursor<'p> {
         input: Box<Cursor<'p>>,
         exprs: &'p [Expr],
         series: &'p [(usize, Plan)],
-        rows: VecDeque<Row>,
+        /// The row that they are given for, projected, and what is left of them.
+        running: Option<(Row, Vec<Cursor<'p>>)>,
     },
     Limit {
         input: Box<Cursor<'p>>,
@@ -96,6 +97,12 @@ impl<'p> Cursor<'p> {
                     _ => Cursor::Series { next: None, to: 0, step: 1, of: *of },
                 }
             }
+            Plan::Running(snapshot) => {
+                let running = crate::function::snapshot::running(&snapshot.eval(exec, &nothing)?)?;
+                Cursor::Ready(
+                    running.into_iter().map(|xid| vec![xid]).collect::<Vec<_>>().into_iter(),
+                )
+            }
             Plan::Cte(number) => Cursor::Shared(exec.cte(*number)?, 0),
             Plan::Derived(plan) => Cursor::open(plan, exec, outer)?,
             Plan::Join { kind, left, right, on, base, widths } => {
@@ -106,8 +113,8 @@ impl<'p> Cursor<'p> {
                 Cursor::Filter { input: boxed(input, exec)?, condition }
             }
             Plan::Aggregate { input, keys, calls, is_grouped } => {
-                let rows = exec.all(input, outer)?;
-                let rows = aggregate::aggregate(rows, keys, calls, *is_grouped, exec, outer)?;
+                let mut input = Cursor::open(input, exec, outer)?;
+                let rows = aggregate::aggregate(&mut input, keys, calls, *is_grouped, exec, outer)?;
                 Cursor::Ready(rows.into_iter())
             }
             Plan::Sort { input, keys } => {
@@ -136,12 +143,9 @@ impl<'p> Cursor<'p> {
                 Cursor::Lock { input: boxed(input, exec)?, below: input, marks }
             }
             Plan::Project { input, exprs } => Cursor::Project { input: boxed(input, exec)?, exprs },
-            Plan::ProjectSeries { input, exprs, series } => Cursor::ProjectSeries {
-                input: boxed(input, exec)?,
-                exprs,
-                series,
-                rows: VecDeque::new(),
-            },
+            Plan::ProjectSeries { input, exprs, series } => {
+                Cursor::ProjectSeries { input: boxed(input, exec)?, exprs, series, running: None }
+            }
             Plan::Distinct { input, columns } => {
                 let mut rows: Vec<Row> = Vec::new();
                 for row in exec.all(input, outer)? {
@@ -209,6 +213,10 @@ impl<'p> Cursor<'p> {
                     return Ok(None);
                 }
                 *next = value.checked_add(*step);
+                // It may be long.
+                if value % 1024 == 0 {
+                    exec.transaction.check_interrupts()?;
+                }
                 let datum = match of {
                     Type::Int4 => Datum::Int4(value as i32),
                     _ => Datum::Int8(value),
@@ -235,27 +243,29 @@ impl<'p> Cursor<'p> {
                 let Some(row) = input.next(exec, outer)? else { return Ok(None) };
                 evaluated(exprs, &row, exec, outer).map(Some)
             }
-            Cursor::ProjectSeries { input, exprs, series, rows } => loop {
-                if let Some(row) = rows.pop_front() {
-                    return Ok(Some(row));
+            Cursor::ProjectSeries { input, exprs, series, running } => loop {
+                if let Some((projected, given)) = running {
+                    let mut made = projected.clone();
+                    let mut is_over = true;
+                    for ((at, _), values) in series.iter().zip(given) {
+                        // Those that end first give nulls.
+                        let value = values.next(exec, outer)?;
+                        is_over &= value.is_none();
+                        let value = value.and_then(|row| row.into_iter().next());
+                        made[*at] = value.unwrap_or(Datum::Null);
+                    }
+                    if !is_over {
+                        return Ok(Some(made));
+                    }
                 }
                 let Some(row) = input.next(exec, outer)? else { return Ok(None) };
-                let fixed = evaluated(exprs, &row, exec, outer)?;
+                let projected = evaluated(exprs, &row, exec, outer)?;
                 let mut given = Vec::with_capacity(series.len());
                 for (_, plan) in *series {
                     // Its arguments are evaluated over the row.
-                    given.push(exec.all(plan, Some(&Rows { row: &row, outer }))?);
+                    given.push(Cursor::open(plan, exec, Some(&Rows { row: &row, outer }))?);
                 }
-                // Those that end first give nulls.
-                let longest = given.iter().map(Vec::len).max().unwrap_or(0);
-                for number in 0..longest {
-                    let mut made = fixed.clone();
-                    for ((at, _), values) in series.iter().zip(&given) {
-                        let value = values.get(number).and_then(|row| row.first());
-                        made[*at] = value.cloned().unwrap_or(Datum::Null);
-                    }
-                    rows.push_back(made);
-                }
+                *running = Some((projected, given));
             },
             Cursor::Limit { input, skip, left } => {
                 if *left == Some(0) {
@@ -287,8 +297,8 @@ impl<'p> Cursor<'p> {
 /// A stored row with its place behind it.
 pub(crate) fn stored_row(table: &TableDef, row: &engine::Row) -> Result<Row> {
     let mut values = Vec::with_capacity(table.columns.len() + 1);
-    for value in row.values()? {
-        values.push(Datum::of_stored(&value)?);
+    for (value, column) in row.values()?.iter().zip(&table.columns) {
+        values.push(Datum::of_column(value, column.of)?);
     }
     values.push(Datum::Tid(row.tid()));
     Ok(values)
@@ -360,6 +370,7 @@ impl Join<'_> {
         let mut is_matched = vec![false; right.len()];
         let mut made = Vec::new();
         for one in &left {
+            exec.transaction.check_interrupts()?;
             let mut found = false;
             for (other, is_matched) in right.iter().zip(&mut is_matched) {
                 let row = [one.as_slice(), other.as_slice()].concat();

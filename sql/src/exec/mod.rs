@@ -12,6 +12,7 @@ pub(crate) mod aggregate;
 pub(crate) mod change;
 pub(crate) mod cursor;
 pub(crate) mod recheck;
+mod routine;
 
 use std::rc::Rc;
 
@@ -122,13 +123,16 @@ impl<'p, 'x, 's, 'e> Exec<'p, 'x, 's, 'e> {
         };
         let (expr, op, of, decisive) = match use_ {
             SubqueryUse::Exists => return Ok(Datum::Bool(!found.is_empty())),
-            SubqueryUse::Scalar => {
+            SubqueryUse::Scalar | SubqueryUse::Row => {
                 if found.len() > 1 {
                     let message = "more than one row returned by a subquery used as an expression";
                     return Err(SqlError::new("21000", message));
                 }
-                let first = found.first().and_then(|row| row.first());
-                return Ok(first.cloned().unwrap_or(Datum::Null));
+                let Some(first) = found.first() else { return Ok(Datum::Null) };
+                return Ok(match use_ {
+                    SubqueryUse::Row => Datum::Record(first.clone()),
+                    _ => first.first().cloned().unwrap_or(Datum::Null),
+                });
             }
             SubqueryUse::Any { expr, op, of } => (expr, *op, *of, true),
             SubqueryUse::All { expr, op, of } => (expr, *op, *of, false),
@@ -172,6 +176,25 @@ impl<'p, 'x, 's, 'e> Exec<'p, 'x, 's, 'e> {
         Ok(Datum::Text(found.map_or_else(|| oid.to_string(), |table| table.name().to_owned())))
     }
 
+    /// The next number of a column that counts by itself.
+    pub(crate) fn count(&mut self, table: &str, at: usize) -> Result<Datum> {
+        let table = self.transaction.table(table)?;
+        let column = (table.oid(), at);
+        let next = match self.database.count(column, None) {
+            Some(next) => next,
+            None => {
+                // Nobody asked since the engine was opened: what is there was given out before.
+                let mut highest = 0;
+                for dirty in table.scan_dirty(self.transaction)? {
+                    let value = Datum::of_stored(&dirty.row.values()?[at])?;
+                    highest = highest.max(value.int().unwrap_or(0));
+                }
+                self.database.count(column, Some(highest)).unwrap_or(highest)
+            }
+        };
+        Ok(Datum::Int8(next))
+    }
+
     pub(crate) fn setting(&self, name: &str) -> Result<String> {
         self.state.settings.show(name)
     }
@@ -198,9 +221,7 @@ impl<'p, 'x, 's, 'e> Exec<'p, 'x, 's, 'e> {
     pub(crate) fn current_xid(&mut self) -> Result<Datum> {
         match self.assigned_xid() {
             Some(xid) => Ok(Datum::Int8(xid)),
-            None => {
-                Err(SqlError::not_supported("the id of a transaction that has changed nothing"))
-            }
+            None => Ok(Datum::Int8(self.transaction.assigned_xid()?.0 as i64)),
         }
     }
 }

@@ -2,13 +2,16 @@
 //!
 //! Invariant: a strict function is not called with a null. Sources: `pg_proc.dat` and the functions' own files.
 
+mod number;
+pub(crate) mod snapshot;
+mod text;
+
 use std::time::Duration;
 
 use engine::{AdvisoryKey, AdvisoryMode, WaitPolicy};
 
 use crate::error::{Notice, Result, SqlError};
 use crate::exec::Exec;
-use crate::numeric::Numeric;
 use crate::types::{Datum, Type};
 
 /// A function.
@@ -17,6 +20,8 @@ pub(crate) struct Function {
     pub(crate) args: &'static [Type],
     pub(crate) result: Type,
     pub(crate) is_strict: bool,
+    /// Takes any arguments, at least so many.
+    pub(crate) least: Option<usize>,
     call: Call,
 }
 
@@ -42,6 +47,11 @@ impl PartialEq for Function {
 }
 
 impl Function {
+    /// Whether it depends on its arguments alone.
+    pub(crate) fn is_pure(&self) -> bool {
+        matches!(self.call, Call::Pure(_))
+    }
+
     pub(crate) fn call(&self, exec: &mut Exec<'_, '_, '_, '_>, args: &[Datum]) -> Result<Datum> {
         match self.call {
             Call::Pure(call) => call(args),
@@ -56,7 +66,7 @@ const fn pure(
     result: Type,
     call: fn(&[Datum]) -> Result<Datum>,
 ) -> Function {
-    Function { name, args, result, is_strict: true, call: Call::Pure(call) }
+    Function { name, args, result, is_strict: true, least: None, call: Call::Pure(call) }
 }
 
 const fn session(
@@ -65,59 +75,55 @@ const fn session(
     result: Type,
     call: fn(&mut Exec<'_, '_, '_, '_>, &[Datum]) -> Result<Datum>,
 ) -> Function {
-    Function { name, args, result, is_strict: true, call: Call::Session(call) }
+    Function { name, args, result, is_strict: true, least: None, call: Call::Session(call) }
 }
 
-/// All that there are.
-pub(crate) fn all() -> &'static [Function] {
-    FUNCTIONS
+/// One of any number of arguments, of any types; at least so many. It is called with nulls, too.
+const fn variadic(
+    name: &'static str,
+    least: usize,
+    result: Type,
+    call: fn(&[Datum]) -> Result<Datum>,
+) -> Function {
+    let call = Call::Pure(call);
+    Function { name, args: &[], result, is_strict: false, least: Some(least), call }
 }
+
+/// All of a name.
+pub(crate) fn named(name: &str) -> impl Iterator<Item = &'static Function> {
+    let all = [FUNCTIONS, text::FUNCTIONS, number::FUNCTIONS, snapshot::FUNCTIONS];
+    all.into_iter().flatten().filter(move |function| function.name == name)
+}
+
+/// What gives a column of type `serial` its next number; no name that SQL can have.
+pub(crate) const COUNT: &str = "next number";
 
 static FUNCTIONS: &[Function] = &[
-    pure("abs", &[Type::Int4], Type::Int4, absolute),
-    pure("abs", &[Type::Int8], Type::Int8, absolute),
-    pure("abs", &[Type::Numeric], Type::Numeric, absolute),
-    pure("abs", &[Type::Float8], Type::Float8, absolute),
-    pure("round", &[Type::Numeric], Type::Numeric, |args| Ok(round(&args[0], 0))),
-    pure("round", &[Type::Numeric, Type::Int4], Type::Numeric, |args| {
-        Ok(round(&args[0], args[1].int().unwrap_or(0)))
-    }),
-    pure("mod", &[Type::Int4, Type::Int4], Type::Int4, |args| {
-        crate::expr::arithmetic(crate::expr::Arithmetic::Remainder, Type::Int4, &args[0], &args[1])
-    }),
-    pure("lower", &[Type::Text], Type::Text, |args| {
-        Ok(map_text(&args[0], |c| c.to_ascii_lowercase()))
-    }),
-    pure("upper", &[Type::Text], Type::Text, |args| {
-        Ok(map_text(&args[0], |c| c.to_ascii_uppercase()))
-    }),
-    pure("length", &[Type::Text], Type::Int4, |args| Ok(length(&args[0]))),
-    pure("char_length", &[Type::Text], Type::Int4, |args| Ok(length(&args[0]))),
-    pure("btrim", &[Type::Text], Type::Text, |args| {
-        Ok(trimmed(&args[0], |text| text.trim_matches(' ')))
-    }),
-    pure("rtrim", &[Type::Text], Type::Text, |args| {
-        Ok(trimmed(&args[0], |text| text.trim_end_matches(' ')))
-    }),
-    pure("ltrim", &[Type::Text], Type::Text, |args| {
-        Ok(trimmed(&args[0], |text| text.trim_start_matches(' ')))
-    }),
-    pure("repeat", &[Type::Text, Type::Int4], Type::Text, repeat),
-    pure("replace", &[Type::Text, Type::Text, Type::Text], Type::Text, |args| match args {
-        [Datum::Text(text), Datum::Text(from), Datum::Text(to)] if !from.is_empty() => {
-            Ok(Datum::Text(text.replace(from, to)))
-        }
-        _ => Ok(args[0].clone()),
-    }),
-    pure("substr", &[Type::Text, Type::Int4], Type::Text, substring),
-    pure("substr", &[Type::Text, Type::Int4, Type::Int4], Type::Text, substring),
-    pure("substring", &[Type::Text, Type::Int4], Type::Text, substring),
-    pure("substring", &[Type::Text, Type::Int4, Type::Int4], Type::Text, substring),
-    pure("left", &[Type::Text, Type::Int4], Type::Text, |args| {
-        substring(&[args[0].clone(), Datum::Int4(1), args[1].clone()])
+    session(COUNT, &[Type::Text, Type::Int4], Type::Int8, |exec, args| {
+        let (name, at) = (args[0].text().unwrap_or_default(), args[1].int().unwrap_or(0) as usize);
+        exec.count(&name, at)
     }),
     session("current_setting", &[Type::Text], Type::Text, |exec, args| {
         exec.setting(&args[0].text().unwrap_or_default()).map(Datum::Text)
+    }),
+    Function {
+        is_strict: false,
+        ..session("current_setting", &[Type::Text, Type::Bool], Type::Text, |exec, args| {
+            let Some(name) = args[0].text() else { return Ok(Datum::Null) };
+            match exec.setting(&name) {
+                Err(_) if args[1].truth() == Some(true) => Ok(Datum::Null),
+                found => found.map(Datum::Text),
+            }
+        })
+    },
+    session("set_config", &[Type::Text, Type::Text, Type::Bool], Type::Text, |exec, args| {
+        if args[2].truth() == Some(true) {
+            return Err(SqlError::not_supported("set_config for a transaction"));
+        }
+        let [name, value] = [0, 1].map(|at| args[at].text().unwrap_or_default());
+        exec.state.settings.set(&name.to_lowercase(), Some(&value))?;
+        exec.state.settings.apply(exec.transaction);
+        exec.setting(&name).map(Datum::Text)
     }),
     session("pg_backend_pid", &[], Type::Int4, |exec, _| Ok(Datum::Int4(exec.session_number()))),
     session("pg_sleep", &[Type::Float8], Type::Void, sleep),
@@ -125,6 +131,9 @@ static FUNCTIONS: &[Function] = &[
         Ok(Datum::TimestampTz(exec.transaction_time()))
     }),
     session("transaction_timestamp", &[], Type::TimestampTz, |exec, _| {
+        Ok(Datum::TimestampTz(exec.transaction_time()))
+    }),
+    session("current_timestamp", &[], Type::TimestampTz, |exec, _| {
         Ok(Datum::TimestampTz(exec.transaction_time()))
     }),
     session("txid_current", &[], Type::Int8, |exec, _| exec.current_xid()),
@@ -237,72 +246,14 @@ fn advisory_unlock(exec: &mut Exec<'_, '_, '_, '_>, args: &[Datum], mode: Adviso
     if !is_given_back {
         let kind = if mode == AdvisoryMode::Shared { "ShareLock" } else { "ExclusiveLock" };
         let message = format!("you don't own a lock of type {kind}");
-        exec.state.notices.push(Notice { severity: "WARNING", code: "01000", message });
+        exec.state.notices.push(Notice {
+            severity: "WARNING",
+            code: "01000",
+            message,
+            detail: None,
+        });
     }
     Datum::Bool(is_given_back)
-}
-
-fn absolute(args: &[Datum]) -> Result<Datum> {
-    let out_of_range = |of: Type| SqlError::new("22003", format!("{} out of range", of.name()));
-    Ok(match &args[0] {
-        Datum::Int4(value) => {
-            Datum::Int4(value.checked_abs().ok_or_else(|| out_of_range(Type::Int4))?)
-        }
-        Datum::Int8(value) => {
-            Datum::Int8(value.checked_abs().ok_or_else(|| out_of_range(Type::Int8))?)
-        }
-        Datum::Float8(value) => Datum::Float8(value.abs()),
-        Datum::Numeric(value) if *value < Numeric::zero() => Datum::Numeric(value.negate()),
-        other => other.clone(),
-    })
-}
-
-fn round(value: &Datum, scale: i64) -> Datum {
-    match value {
-        Datum::Numeric(value) => Datum::Numeric(value.round(scale)),
-        other => other.clone(),
-    }
-}
-
-fn map_text(value: &Datum, map: impl Fn(char) -> char) -> Datum {
-    Datum::Text(value.text().unwrap_or_default().chars().map(map).collect())
-}
-
-fn trimmed(value: &Datum, trim: impl Fn(&str) -> &str) -> Datum {
-    Datum::Text(trim(&value.text().unwrap_or_default()).to_owned())
-}
-
-fn length(value: &Datum) -> Datum {
-    Datum::Int4(value.text().unwrap_or_default().chars().count() as i32)
-}
-
-fn repeat(args: &[Datum]) -> Result<Datum> {
-    /// Bytes, as a field can have at most (`MaxAllocSize`).
-    const LONGEST: usize = 0x3FFF_FFFF;
-    let text = args[0].text().unwrap_or_default();
-    let times = usize::try_from(args[1].int().unwrap_or(0)).unwrap_or(0);
-    if text.len().saturating_mul(times) > LONGEST {
-        return Err(SqlError::new("54000", "requested length too large"));
-    }
-    Ok(Datum::Text(text.repeat(times)))
-}
-
-/// From a character on, counted from 1, so many; what lies outside is left out.
-fn substring(args: &[Datum]) -> Result<Datum> {
-    let text = args[0].text().unwrap_or_default();
-    let from = args[1].int().unwrap_or(1);
-    let end = match args.get(2).and_then(Datum::int) {
-        Some(length) if length < 0 => {
-            return Err(SqlError::new("22011", "negative substring length not allowed"));
-        }
-        Some(length) => from.saturating_add(length),
-        None => i64::MAX,
-    };
-    let inside = |(at, _): &(usize, char)| {
-        let number = *at as i64 + 1;
-        number >= from && number < end
-    };
-    Ok(Datum::Text(text.chars().enumerate().filter(inside).map(|(_, c)| c).collect()))
 }
 
 fn sleep(exec: &mut Exec<'_, '_, '_, '_>, args: &[Datum]) -> Result<Datum> {

@@ -1,0 +1,103 @@
+//! Functions called: their statements run as commands within the one that calls them.
+//!
+//! Invariant: what a function's statement changed is seen by its later ones, and by the statement that called it only in so
+//! far as that is told the result. Source: `functions.c`.
+
+use std::rc::Rc;
+
+use super::Exec;
+use crate::analyze::{Analyzer, Parameter};
+use crate::error::{Result, SqlError};
+use crate::fold;
+use crate::parse::{Statement, statements};
+use crate::plan::Program;
+use crate::routine::{Language, Routine};
+use crate::types::{Datum, Type};
+
+/// How deeply functions may call each other.
+const DEEPEST: usize = 200;
+
+impl Exec<'_, '_, '_, '_> {
+    /// Calls a function; `types` are those of the arguments.
+    pub(crate) fn call(
+        &mut self,
+        routine: &Routine,
+        args: Vec<Datum>,
+        types: &[Type],
+    ) -> Result<Datum> {
+        if routine.is_strict && args.iter().any(Datum::is_null) {
+            return Ok(Datum::Null);
+        }
+        if self.state.calls >= DEEPEST {
+            return Err(SqlError::new("54001", "stack depth limit exceeded"));
+        }
+        let parameter = |((arg, value), of): ((&crate::routine::Argument, Datum), &Type)| {
+            Parameter { name: arg.name.clone(), value, of: *of }
+        };
+        let parameters: Rc<[Parameter]> =
+            routine.args.iter().zip(args).zip(types).map(parameter).collect();
+        let outer = self.transaction.begin_nested()?;
+        self.state.calls += 1;
+        let called = match routine.language {
+            Language::Sql => self.sql_body(routine, &parameters),
+        };
+        self.state.calls -= 1;
+        self.transaction.end_nested(outer);
+        called
+    }
+
+    /// The statements of a body one after the other; the first value of the last one is the result.
+    fn sql_body(&mut self, routine: &Routine, parameters: &Rc<[Parameter]>) -> Result<Datum> {
+        let mut last = None;
+        for statement in statements(&routine.body)? {
+            last = self.within(&statement?, parameters)?;
+        }
+        if routine.result == Type::Void {
+            return Ok(Datum::Null);
+        }
+        let name = routine.result.name();
+        let wrong = |detail: &str| {
+            let message = format!("return type mismatch in function declared to return {name}");
+            Err(SqlError::new("42P13", message).detail(detail.to_owned()))
+        };
+        let Some((types, rows)) = last else {
+            return wrong(
+                "Function's final statement must be SELECT or INSERT/UPDATE/DELETE RETURNING.",
+            );
+        };
+        let [of] = types.as_slice() else {
+            return wrong("Final statement must return exactly one column.");
+        };
+        if *of != routine.result && !crate::cast::is_assignable(*of, routine.result) {
+            return wrong(&format!("Actual return type is {}.", of.name()));
+        }
+        let value = rows.into_iter().next().and_then(|row| row.into_iter().next());
+        crate::cast::cast(&value.unwrap_or(Datum::Null), *of, routine.result)
+    }
+
+    /// A statement as a command within this one: types and rows, if it gives any.
+    fn within(
+        &mut self,
+        statement: &Statement,
+        parameters: &Rc<[Parameter]>,
+    ) -> Result<Option<(Vec<Type>, Vec<super::Row>)>> {
+        let Statement::Sql(statement) = statement else {
+            return Err(SqlError::not_supported(
+                "a statement within a function that changes no rows",
+            ));
+        };
+        self.transaction.begin_command()?;
+        let analyzer = Analyzer::new(self.transaction, self.database);
+        let mut program = analyzer.with_parameters(Rc::clone(parameters)).statement(statement)?;
+        let nothing = Program::nothing();
+        let mut folding = Exec::new(&nothing, self.transaction, self.database, self.state);
+        fold::program(&mut program, &mut folding)?;
+        let mut inner = Exec::new(&program, self.transaction, self.database, self.state);
+        let rows = inner.run()?;
+        let checks = std::mem::take(&mut inner.checks);
+        self.checks.extend(checks);
+        self.transaction.end_command();
+        let types = program.columns.iter().map(|(_, of)| *of).collect();
+        Ok(program.gives_rows.then_some((types, rows)))
+    }
+}

@@ -1,0 +1,20 @@
+//! The tests of the crate `sql` from outside: scripts with what PostgreSQL prints for them, and text that nobody would write.
+
+mod hostile;
+mod scripts;
+
+use base::disk::RealDisk;
+use engine::data_directory::{Birth, InitOptions, init};
+use engine::{Engine, EngineOptions, SnapshotMode};
+use wal::write::{LogOptions, SyncMethod};
+
+/// An engine of its own, and the directory that it is in.
+fn engine(mode: SnapshotMode) -> (tempfile::TempDir, Engine) {
+    let place = tempfile::tempdir().expect("a directory");
+    let data = place.path().join("data");
+    let birth = Birth::now().expect("a birth");
+    init(&RealDisk, &data, &InitOptions::default(), &birth).expect("a data directory");
+    let log = LogOptions { sync_method: SyncMethod::None, ..LogOptions::default() };
+    let engine = Engine::open(&data, EngineOptions { mode, log, ..EngineOptions::default() });
+    (place, engine.expect("an engine"))
+}

@@ -1,0 +1,39 @@
+-- WITH, of queries and of changes.
+CREATE TABLE t (id int PRIMARY KEY, v text);
+INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c');
+WITH q AS (SELECT * FROM t WHERE id > 1) SELECT * FROM q ORDER BY id;
+WITH q (k, w) AS (SELECT * FROM t) SELECT k, w FROM q WHERE k < 3 ORDER BY k;
+WITH one AS (SELECT 1 AS x), two AS (SELECT x + 1 AS x FROM one) SELECT * FROM one, two;
+WITH q AS (SELECT 1) SELECT * FROM q AS a, q AS b;
+WITH q AS (VALUES (1, 'x'), (2, 'y')) SELECT * FROM q ORDER BY 1;
+WITH q AS (SELECT id FROM t) SELECT * FROM t WHERE id IN (SELECT id FROM q WHERE id < 3) ORDER BY id;
+WITH q AS MATERIALIZED (SELECT id FROM t) SELECT count(*) FROM q;
+WITH q AS NOT MATERIALIZED (SELECT id FROM t) SELECT count(*) FROM q;
+WITH t AS (SELECT 42 AS id) SELECT * FROM t;
+SELECT * FROM (WITH q AS (SELECT 5 AS n) SELECT n + 1 AS m FROM q) AS s;
+WITH q AS (SELECT 1), q AS (SELECT 2) SELECT 1;
+WITH q AS (SELECT * FROM later), later AS (SELECT 1) SELECT * FROM q;
+WITH q (a, b) AS (SELECT 1) SELECT * FROM q;
+-- Changes
+WITH i AS (INSERT INTO t VALUES (4, 'd'), (5, 'e') RETURNING id, v) SELECT * FROM i ORDER BY id;
+WITH i AS (INSERT INTO t VALUES (6, 'f') RETURNING id) SELECT count(*) FROM t;
+SELECT count(*) FROM t;
+WITH u AS (UPDATE t SET v = upper(v) WHERE id < 3 RETURNING *) SELECT u.id, u.v, t.v AS before FROM u JOIN t ON t.id = u.id ORDER BY 1;
+WITH d AS (DELETE FROM t WHERE id > 4 RETURNING *) SELECT count(*) AS deleted FROM d;
+WITH d AS (DELETE FROM t WHERE id = 4) SELECT count(*) FROM t;
+WITH d AS (DELETE FROM t WHERE id = 3) SELECT * FROM d;
+WITH moved AS (DELETE FROM t WHERE id = 3 RETURNING *) INSERT INTO t SELECT id + 100, v FROM moved RETURNING *;
+WITH src AS (SELECT 2 AS id, 'upd' AS v) UPDATE t SET v = src.v FROM src WHERE t.id = src.id RETURNING t.*;
+WITH src AS (SELECT 103 AS id) DELETE FROM t USING src WHERE t.id = src.id RETURNING t.id;
+WITH ups AS (UPDATE t SET v = 'x' WHERE id = 77 RETURNING id) INSERT INTO t SELECT 77, 'ins' WHERE NOT EXISTS (SELECT 1 FROM ups);
+WITH ups AS (UPDATE t SET v = 'x' WHERE id = 77 RETURNING id) INSERT INTO t SELECT 77, 'ins' WHERE NOT EXISTS (SELECT 1 FROM ups);
+SELECT * FROM t ORDER BY id;
+WITH a AS (UPDATE t SET v = v || '1' RETURNING id), b AS (INSERT INTO t SELECT id + 1000, 'copy' FROM a RETURNING id) SELECT count(*) FROM b;
+SELECT * FROM t ORDER BY id;
+WITH r AS (UPDATE t SET v = 'once' WHERE id = 1 RETURNING v) SELECT (SELECT v FROM r) AS sub, * FROM r;
+-- A row is changed once by a statement.
+WITH first AS (UPDATE t SET v = 'first' WHERE id = 1 RETURNING id) UPDATE t SET v = 'second' WHERE id = 1 RETURNING v;
+SELECT v FROM t WHERE id = 1;
+WITH d AS (SELECT 1) DELETE FROM t WHERE id > 1000;
+SELECT * FROM (DELETE FROM t RETURNING *) AS x;
+SELECT (WITH d AS (DELETE FROM t RETURNING *) SELECT count(*) FROM d);
