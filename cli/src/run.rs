@@ -14,7 +14,7 @@ use base::Lsn;
 use base::disk::RealDisk;
 use clap::{Args, ValueEnum};
 use engine::data_directory::{Birth, InitOptions, init};
-use engine::workload::{self, Kind, Load, Outcome, Plan, Watch};
+use engine::workload::{self, Fill, Kind, Load, Outcome, Plan, Watch};
 use engine::{Durability, Engine, Isolation};
 use history::Workload;
 use wal::Version;
@@ -69,6 +69,23 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME")]
     restore_point: Option<String>,
 
+    /// Choose from the first N rows of each table alone, so that sessions meet.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    hot_rows: Option<u32>,
+
+    /// Change rows in N subtransactions of each transaction first, half of them rolled back; past 64 they overflow the
+    /// slot that others see them in.
+    #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    subtransactions: u32,
+
+    /// Let N more sessions read all tables by one snapshot, hold it, and read them again: sums must be right and stay.
+    #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(u32).range(0..=1000))]
+    long_readers: u32,
+
+    /// How long a long reader holds a snapshot, in seconds.
+    #[arg(long, value_name = "S", default_value = "1", value_parser = seconds)]
+    hold: f64,
+
     /// Kill the process when the time is over, in the middle of its transactions, as kill -9 does.
     #[arg(long)]
     crash: bool,
@@ -90,6 +107,13 @@ enum LoadName {
     Tpcb,
     ListAppend,
     Register,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=86400.0).contains(seconds));
+    seconds.ok_or_else(|| {
+        format!("invalid value \"{text}\" for option --hold: it must be in range 0..86400")
+    })
 }
 
 /// What a load is.
@@ -127,6 +151,9 @@ impl Arguments {
                     (self.crash, "--crash"),
                     (self.acknowledge, "--acknowledge"),
                     (self.scale.is_some(), "--scale"),
+                    (self.hot_rows.is_some(), "--hot-rows"),
+                    (self.subtransactions > 0, "--subtransactions"),
+                    (self.long_readers > 0, "--long-readers"),
                     (self.restore_point.is_some(), "--restore-point"),
                 ];
                 let given = others.iter().find(|(is_given, _)| *is_given);
@@ -160,7 +187,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             format_args!("archive \"{}\" is no directory (make it first)", archive.display());
         return Err(Failure::new(what));
     }
-    let options = arguments.engine.options(arguments.sessions + 10);
+    let sessions = arguments.sessions + arguments.long_readers + 10;
+    let options = arguments.engine.options(sessions);
     let engine = open::engine(&directory, options)?;
     let kind = match kind {
         Work::Load(kind) => kind,
@@ -190,6 +218,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             isolation: arguments.isolation(),
             durability: arguments.durability(),
             seed: arguments.seed,
+            hot_rows: arguments.hot_rows.map(|rows| rows as usize),
+            subtransactions: arguments.subtransactions,
+            long_readers: arguments.long_readers,
+            hold: Duration::from_secs_f64(arguments.hold),
         };
         let log_begin = engine.log_end();
         let ran = workload::run(&engine, &load, &plan, &before.last, &watch);
@@ -197,6 +229,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let after = load.check(&engine).map_err(Failure::new)?;
         if !arguments.acknowledge {
             watch.print(&report(&engine, &outcome))?;
+            watch.print(&fill(&load.fill(&engine).map_err(Failure::new)?))?;
             watch.print(&log_by_type(&directory, log_begin, engine.log_end()))?;
         }
         let expected = before.transactions + outcome.commits;
@@ -279,16 +312,20 @@ fn report(engine: &Engine, outcome: &Outcome) -> String {
     let seconds = outcome.time.as_secs_f64();
     let log = engine.log_statistics();
     let milliseconds = |percent| outcome.latencies.percentile(percent).as_secs_f64() * 1000.0;
+    let mut states = String::new();
+    for (state, count) in &outcome.tried_again {
+        let _ = writeln!(states, "    {state:<16}{count}");
+    }
     let mut text = format!(
         "commits             {} in {seconds:.2} s, {:.0} a second\n\
          rolled back         {}\n\
          tried again         {}\n\
-         latency             50% {:.3} ms, 90% {:.3} ms, 99% {:.3} ms, 99.9% {:.3} ms\n\
+         {states}latency             50% {:.3} ms, 90% {:.3} ms, 99% {:.3} ms, 99.9% {:.3} ms\n\
          log                 {} records, {} bytes, {} images, {} writes, {} syncs\n",
         outcome.commits,
         outcome.commits as f64 / seconds,
         outcome.rolled_back,
-        outcome.tried_again,
+        outcome.tried_again.values().sum::<u64>(),
         milliseconds(50.0),
         milliseconds(90.0),
         milliseconds(99.0),
@@ -299,8 +336,26 @@ fn report(engine: &Engine, outcome: &Outcome) -> String {
         log.writes,
         log.syncs,
     );
+    if outcome.snapshots > 0 {
+        let _ =
+            writeln!(text, "long readers        {} snapshots, all sums right", outcome.snapshots);
+    }
     if let Some(checkpoint) = engine.last_checkpoint() {
         text += &format!("{checkpoint}\n");
+    }
+    text
+}
+
+/// How full tables are.
+fn fill(fills: &[Fill]) -> String {
+    let mut text = String::new();
+    for (place, Fill { table, pages, rows, bytes }) in fills.iter().enumerate() {
+        let title = if place == 0 { "tables" } else { "" };
+        let percent = 100.0 * *bytes as f64 / (*pages * 8192).max(1) as f64;
+        let _ = writeln!(
+            text,
+            "{title:<20}{table:<12} {pages:>8} pages {rows:>10} rows {percent:>5.1}% rows' bytes"
+        );
     }
     text
 }

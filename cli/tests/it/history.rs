@@ -48,6 +48,33 @@ fn what_the_engine_does_is_what_its_level_promises() {
 }
 
 #[test]
+fn sums_stay_in_every_snapshot_whatever_rows_are_hot_and_subtransactions_are_rolled_back() {
+    for (load, mode, level) in
+        [("bank", "classic", &["--repeatable-read"][..]), ("tpcb", "mirror", &[])]
+    {
+        let place = tempfile::tempdir().expect("a directory");
+        let data = place.path().join("data");
+        let data = data.to_str().expect("a path in UTF-8");
+        let mut arguments = vec!["run", load, "-D", data, "-T", "1", "-c", "4", "-s", "1"];
+        arguments.extend(["--sync-method", "none", "--asynchronous", "--mode", mode]);
+        arguments.extend(["--hot-rows", "3", "--subtransactions", "70"]);
+        arguments.extend(["--long-readers", "2", "--hold", "0.2"]);
+        arguments.extend(level);
+        let run = strata(&arguments).output().expect("strata runs");
+        let report = text(&run.stdout);
+        assert!(run.status.success(), "{report}\n{}", text(&run.stderr));
+        assert!(report.contains("long readers        ") && report.contains("all sums right"));
+        assert!(report.contains("tables              account "), "{report}");
+        // Strangers to each other are refused.
+        let wrong = strata(&["run", "register", "--hot-rows", "3"]).output().expect("strata runs");
+        assert_eq!(
+            text(&wrong.stderr),
+            "strata: error: --hot-rows does not go with a load that is recorded (try \"strata run --help\")\n"
+        );
+    }
+}
+
+#[test]
 fn json_is_an_object_a_file_and_a_stricter_level_can_be_asked_for() {
     let place = tempfile::tempdir().expect("a directory");
     let history = place.path().join("history");

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 
-use super::places::Places;
+use super::places::{Moved, Places};
 use super::run::Plan;
 use crate::heap::{ColumnType, Value};
-use crate::{Column, Engine, Error, Isolation, Session, Table};
+use crate::{Column, Engine, Error, Isolation, Session, Table, Transaction};
 
 /// What a bank's account holds at first.
 const FIRST_BALANCE: i64 = 1000;
@@ -79,6 +79,27 @@ pub struct Checked {
     pub transactions: u64,
     /// The last of each session.
     pub last: BTreeMap<u32, i64>,
+}
+
+/// What one snapshot has of a load.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Sums {
+    pub(super) balances: Vec<i64>,
+    pub(super) amounts: i64,
+    pub(super) transactions: u64,
+}
+
+/// How full a table is: what is not rows is versions that nobody sees, and room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fill {
+    /// Its name.
+    pub table: String,
+    /// Its pages of 8 kB.
+    pub pages: u64,
+    /// Rows that are seen.
+    pub rows: u64,
+    /// Their bytes in pages.
+    pub bytes: u64,
 }
 
 /// A row of the history.
@@ -179,12 +200,16 @@ impl Load {
         random: &mut Rng,
     ) -> Result<bool, Error> {
         let amount = random.i64(1..100);
-        let pick = |random: &mut Rng, table: usize| random.usize(..self.tables[table].1.len());
+        // How many rows of a table are chosen from.
+        let rows = |table: usize| {
+            let all = self.tables[table].1.len();
+            plan.hot_rows.map_or(all, |hot| hot.clamp(2, all.max(2)).min(all))
+        };
+        let pick = |random: &mut Rng, table: usize| random.usize(..rows(table));
         let (chosen, third) = match self.kind {
             Kind::Bank => {
                 let one = pick(random, 0);
-                let other =
-                    (one + 1 + random.usize(..self.tables[0].1.len() - 1)) % self.tables[0].1.len();
+                let other = (one + 1 + random.usize(..rows(0) - 1)) % rows(0);
                 ([(0, one), (0, other)], None)
             }
             Kind::Tpcb => ([(0, pick(random, 0)), (1, pick(random, 1))], Some(pick(random, 2))),
@@ -195,6 +220,9 @@ impl Load {
         changes.sort_unstable();
         let mut transaction = session.begin(plan.isolation)?;
         let mut moved = Vec::with_capacity(changes.len());
+        if plan.subtransactions > 0 {
+            self.storm(&mut transaction, &changes, plan.subtransactions, &mut moved)?;
+        }
         for (table, row, change) in changes {
             let (handle, places) = &self.tables[table];
             moved.push((table, row, places.add(&mut transaction, handle, row, change)?));
@@ -220,6 +248,84 @@ impl Load {
             self.tables[table].1.note(row, to);
         }
         Ok(true)
+    }
+
+    /// Changes the rows in subtransactions, before they are changed to stay so: every second one is rolled back with what
+    /// it did, the others, nested in each other, leave the balance as it was.
+    fn storm(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        changes: &[(usize, usize, i64)],
+        subtransactions: u32,
+        moved: &mut Vec<(usize, usize, Moved)>,
+    ) -> Result<(), Error> {
+        for (turn, &(table, row, change)) in (0..subtransactions).zip(changes.iter().cycle()) {
+            let (handle, places) = &self.tables[table];
+            let savepoint = transaction.savepoint()?;
+            if turn % 2 == 0 {
+                places.add(transaction, handle, row, change)?;
+                transaction.rollback_to(savepoint)?;
+                transaction.release(savepoint)?;
+            } else {
+                moved.push((table, row, places.add(transaction, handle, row, 0)?));
+            }
+        }
+        Ok(())
+    }
+
+    /// The sum of each table's balances as the transaction's snapshot has it, the history's length and what its rows
+    /// changed.
+    pub(super) fn sums(&self, transaction: &mut Transaction<'_, '_>) -> Result<Sums, LoadError> {
+        let mut sums = Sums::default();
+        for (table, _) in &self.tables {
+            let mut sum = 0;
+            for row in table.scan(transaction)? {
+                if let [_, Value::Int8(balance)] = row?.values()?[..] {
+                    sum += balance;
+                }
+            }
+            sums.balances.push(sum);
+        }
+        for row in self.history.scan(transaction)? {
+            let row = row?;
+            sums.amounts += match self.kind {
+                Kind::Bank => 0,
+                Kind::Tpcb => match row.values()?[..] {
+                    [.., Value::Int8(amount)] => amount,
+                    _ => 0,
+                },
+            };
+            sums.transactions += 1;
+        }
+        Ok(sums)
+    }
+
+    /// What the sums must be, given the history's.
+    pub(super) fn expected(&self, sums: &Sums) -> Vec<i64> {
+        let first = |places: &Places| self.kind.first_balance() * places.len() as i64;
+        self.tables.iter().map(|(_, places)| first(places) + sums.amounts).collect()
+    }
+
+    /// How full the tables are.
+    ///
+    /// # Errors
+    /// Where a table cannot be read.
+    pub fn fill(&self, engine: &Engine) -> Result<Vec<Fill>, LoadError> {
+        let mut session = engine.session()?;
+        let mut transaction = session.begin(Isolation::RepeatableRead)?;
+        let mut fills = Vec::new();
+        for table in self.tables.iter().map(|(table, _)| table).chain([&self.history]) {
+            let pages = u64::from(table.entry().blocks(transaction.session.shared)?);
+            let mut fill = Fill { table: table.name().to_owned(), pages, rows: 0, bytes: 0 };
+            for row in table.scan(&mut transaction)? {
+                fill.rows += 1;
+                // With its line pointer.
+                fill.bytes += base::max_align(row?.tuple().len() as u64) + 4;
+            }
+            fills.push(fill);
+        }
+        transaction.rollback()?;
+        Ok(fills)
     }
 
     /// Holds the tables against the history, as one snapshot sees them.

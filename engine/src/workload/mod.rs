@@ -18,6 +18,7 @@
 //! | `places` | where the rows of a table are |
 //! | `load` | the tables, a transaction, the check |
 //! | `run` | many sessions for a time |
+//! | `readers` | sessions that hold a snapshot for long, and the sums that it must have |
 //! | `latency` | how long commits took |
 //! | `record` | recorded histories: what sessions do, and how it is written down |
 //! | `lists` | their rows |
@@ -26,10 +27,11 @@ mod latency;
 mod lists;
 mod load;
 mod places;
+mod readers;
 mod record;
 mod run;
 
 pub use latency::Latencies;
-pub use load::{Checked, Kind, Load, LoadError};
+pub use load::{Checked, Fill, Kind, Load, LoadError};
 pub use record::{RecordError, RecordPlan, Recorded, record};
 pub use run::{Outcome, Plan, Watch, run};

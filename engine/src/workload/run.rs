@@ -12,7 +12,8 @@ use base::sync::{Mutex, PoisonError, thread};
 use fastrand::Rng;
 
 use super::latency::Latencies;
-use super::load::{Load, is_to_be_tried_again};
+use super::load::{Load, LoadError, is_to_be_tried_again};
+use super::readers;
 use crate::{Durability, Engine, Error, Isolation};
 
 /// How often whoever watches is asked whether to go on.
@@ -31,6 +32,14 @@ pub struct Plan {
     pub durability: Durability,
     /// What the choice of rows and amounts begins with.
     pub seed: u64,
+    /// Rows of each table that are chosen from, at least 2; `None` for all.
+    pub hot_rows: Option<usize>,
+    /// Subtransactions of each transaction.
+    pub subtransactions: u32,
+    /// Sessions that read all tables by one snapshot again and again.
+    pub long_readers: u32,
+    /// How long each of them holds its snapshot.
+    pub hold: Duration,
 }
 
 /// Whoever watches.
@@ -49,8 +58,10 @@ pub struct Outcome {
     pub commits: u64,
     /// That were rolled back on purpose.
     pub rolled_back: u64,
-    /// That were tried again, since another was in their way.
-    pub tried_again: u64,
+    /// That were tried again, since another was in their way, by SQLSTATE.
+    pub tried_again: BTreeMap<&'static str, u64>,
+    /// Snapshots by which long readers have read everything.
+    pub snapshots: u64,
     /// How long it ran.
     pub time: Duration,
     /// How long commits took, from the beginning of their transaction.
@@ -60,22 +71,27 @@ pub struct Outcome {
 /// Runs a load; `last` are the numbers that the history holds already ([`Checked::last`](super::Checked::last)).
 ///
 /// # Errors
-/// The first error that ended a session; the others have ended, too.
+/// The first error that ended a session, or what a long reader saw broken; the others have ended, too.
 pub fn run(
     engine: &Engine,
     load: &Load,
     plan: &Plan,
     last: &BTreeMap<u32, i64>,
     watch: &dyn Watch,
-) -> Result<Outcome, Error> {
+) -> Result<Outcome, LoadError> {
     let ends = AtomicBool::new(false);
     let commits = AtomicU64::new(0);
-    let failure: Mutex<Option<Error>> = Mutex::new(None);
+    let failure: Mutex<Option<LoadError>> = Mutex::new(None);
+    let fail = |error: LoadError| {
+        ends.store(true, Ordering::Relaxed);
+        failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    };
+    let snapshots = AtomicU64::new(0);
     let began = Instant::now();
     let parts: Vec<Part> = thread::scope(|scope| {
         let sessions: Vec<_> = (0..plan.sessions)
             .map(|who| {
-                let (ends, commits, failure) = (&ends, &commits, &failure);
+                let (ends, commits, fail) = (&ends, &commits, &fail);
                 scope.spawn(move || {
                     let mut part = Part::default();
                     let first = last.get(&who).copied().unwrap_or(0);
@@ -84,14 +100,19 @@ pub fn run(
                         watch.committed(who, number);
                     };
                     if let Err(error) = part.work(engine, load, plan, (who, first), ends, &tell) {
-                        ends.store(true, Ordering::Relaxed);
-                        let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
-                        first.get_or_insert(error);
+                        fail(error.into());
                     }
                     part
                 })
             })
             .collect();
+        for _ in 0..plan.long_readers {
+            scope.spawn(|| {
+                if let Err(error) = readers::read(engine, load, plan.hold, &ends, &snapshots) {
+                    fail(error);
+                }
+            });
+        }
         while !ends.load(Ordering::Relaxed) && began.elapsed() < plan.time {
             thread::sleep(LOOK.min(plan.time.saturating_sub(began.elapsed())));
             let done = commits.load(Ordering::Relaxed);
@@ -113,14 +134,17 @@ pub fn run(
     let mut outcome = Outcome {
         commits: 0,
         rolled_back: 0,
-        tried_again: 0,
+        tried_again: BTreeMap::new(),
+        snapshots: snapshots.into_inner(),
         time,
         latencies: Latencies::default(),
     };
     for part in parts {
         outcome.commits += part.latencies.count();
         outcome.rolled_back += part.rolled_back;
-        outcome.tried_again += part.tried_again;
+        for (state, count) in part.tried_again {
+            *outcome.tried_again.entry(state).or_default() += count;
+        }
         outcome.latencies.merge(&part.latencies);
     }
     Ok(outcome)
@@ -130,7 +154,7 @@ pub fn run(
 #[derive(Debug, Default)]
 struct Part {
     rolled_back: u64,
-    tried_again: u64,
+    tried_again: BTreeMap<&'static str, u64>,
     latencies: Latencies,
 }
 
@@ -155,7 +179,9 @@ impl Part {
                     tell(number);
                 }
                 Ok(false) => self.rolled_back += 1,
-                Err(error) if is_to_be_tried_again(&error) => self.tried_again += 1,
+                Err(error) if is_to_be_tried_again(&error) => {
+                    *self.tried_again.entry(error.sqlstate()).or_default() += 1;
+                }
                 Err(error) => return Err(error),
             }
         }

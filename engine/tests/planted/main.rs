@@ -6,10 +6,12 @@
 use base::disk::RealDisk;
 use engine::data_directory::{Birth, InitOptions, init};
 use engine::planted::{Bug, plant};
-use engine::workload::{RecordPlan, Watch, record};
+use engine::workload::{self, Kind, Load, LoadError, Outcome, Plan, RecordPlan, Watch, record};
 use engine::{Durability, Engine, EngineOptions, Isolation, SnapshotMode};
 use history::{Observed, Options, Reader, Report, Workload, Writer};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Duration;
 use wal::write::{LogOptions, SyncMethod};
 
@@ -34,17 +36,20 @@ struct Place {
     workload: Workload,
 }
 
-/// A short run, and what the check says of it; or why the engine could not go on.
-fn run(place: Place, seed: u64) -> Result<Report, String> {
-    let directory = tempfile::tempdir().expect("a directory");
-    let data = directory.path().join("data");
-    init(&RealDisk, &data, &InitOptions::default(), &Birth::now().expect("a time")).expect("made");
+fn engine(data: &Path, mode: SnapshotMode) -> Engine {
+    init(&RealDisk, data, &InitOptions::default(), &Birth::now().expect("a time")).expect("made");
     let options = EngineOptions {
-        mode: place.mode,
+        mode,
         log: LogOptions { sync_method: SyncMethod::None, ..LogOptions::default() },
         ..EngineOptions::default()
     };
-    let engine = Engine::open(&data, options).expect("an engine");
+    Engine::open(data, options).expect("an engine")
+}
+
+/// A short run, and what the check says of it; or why the engine could not go on.
+fn run(place: Place, seed: u64) -> Result<Report, String> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = engine(&directory.path().join("data"), place.mode);
     let plan = RecordPlan {
         workload: place.workload,
         sessions: 8,
@@ -71,6 +76,25 @@ fn run(place: Place, seed: u64) -> Result<Report, String> {
 
 fn place(mode: SnapshotMode, isolation: Isolation, workload: Workload) -> Place {
     Place { mode, isolation, workload }
+}
+
+/// Money moved between accounts, with a long reader who looks twice: until what it sees is wrong, or not.
+fn sums() -> Result<Outcome, LoadError> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = engine(&directory.path().join("data"), SnapshotMode::Classic);
+    let load = Load::open(&engine, Kind::Bank, 1).expect("tables");
+    let plan = Plan {
+        sessions: 4,
+        time: Duration::from_secs(60),
+        isolation: Isolation::ReadCommitted,
+        durability: Durability::Asynchronous,
+        seed: 1,
+        hot_rows: None,
+        subtransactions: 0,
+        long_readers: 1,
+        hold: Duration::ZERO,
+    };
+    workload::run(&engine, &load, &plan, &BTreeMap::new(), &Nobody)
 }
 
 #[test]
@@ -132,4 +156,9 @@ fn each_fault_is_found_and_without_one_nothing_is() {
         }
     }
     assert!(missed.is_empty(), "not found: {missed:?}");
+    // A long reader whose second look is by another snapshot.
+    plant(Some(Bug::SnapshotForEachStatement));
+    let broken = sums();
+    plant(None);
+    assert!(matches!(broken, Err(LoadError::Broken(_))), "{broken:?}");
 }
