@@ -89,6 +89,10 @@ fn load(directory: &Path, scale: usize, bytes: u64, sessions: u32) -> Done {
         isolation: Isolation::ReadCommitted,
         durability: Durability::Asynchronous,
         seed: 1,
+        hot_rows: None,
+        subtransactions: 0,
+        long_readers: 0,
+        hold: Duration::ZERO,
     };
     let watch = UntilLogged { engine: &engine, end: redo + bytes };
     let outcome = workload::run(&engine, &load, &plan, &Default::default(), &watch).expect("runs");
