@@ -125,9 +125,6 @@ impl<'e> Backend<'_, 'e> {
             self.notice("NOTICE", "42P07", message);
             return Ok(Answer::tag("CREATE TABLE"));
         }
-        if create.query.is_none() && create.columns.is_empty() && create.constraints.is_empty() {
-            return Err(SqlError::not_supported("a table without columns"));
-        }
         if let Some(query) = &create.query {
             return self.create_as(transaction, &name, query);
         }
