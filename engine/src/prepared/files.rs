@@ -1,7 +1,8 @@
 //! The files of `pg_twophase`, and states read back from the log.
 //!
 //! ```text
-//! written    XXXXXXXX.new ─► synced ─► renamed XXXXXXXX ─► directory synced, once a checkpoint
+//! name       the xid in eight hex digits: 000002EA
+//! written    000002EA.new ─► synced ─► renamed 000002EA ─► directory synced, once a checkpoint
 //! read       at a start: what has another name is left alone, but for a `.new`, which is removed
 //! ```
 //!

@@ -3,7 +3,7 @@
 //! ```text
 //! PREPARE     gid reserved ─► state gathered ─► [gate: record logged ─► flushed ─► state valid] ─► slot of its own
 //!                 ─► locks and claims of names handed over ─► session free ─► state idle
-//! checkpoint  states whose record lies before the redo point ─► pg_twophase/XXXXXXXX
+//! checkpoint  states whose record lies before the redo point ─► files of pg_twophase
 //! outcome     state busy ─► read back ─► COMMIT_PREPARED or ABORT_PREPARED flushed ─► pg_xact ─► slot, files, names, locks
 //!                 ─► state and file gone
 //! restart     pg_twophase ─► records redone ─► subtransactions' parents ─► slots, locks, claims of names

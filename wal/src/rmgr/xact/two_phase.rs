@@ -8,7 +8,8 @@
 //!      8        the data, padded to 8 bytes
 //!
 //! TwoPhaseLockRecord, 20 bytes      LOCKTAG (16), lockmode (4)
-//! pg_twophase/XXXXXXXX              the payload of the PREPARE record, CRC-32C of it (4)
+//! a file of pg_twophase             the payload of the PREPARE record, CRC-32C of it (4);
+//!                                   its name is the xid in eight hex digits
 //! ```
 //!
 //! Invariant: the last record is of the manager 0. Source: `access/twophase_rmgr.h`, `twophase.c`, `storage/lock.h`.
