@@ -8,10 +8,23 @@
 //!
 //! Invariants: what comes out holds no name any more. Error texts and codes are PostgreSQL's (`parse_*.c`).
 
+mod aggregate;
+mod call;
 mod change;
+mod cte;
 mod expr;
+mod from;
+mod from_function;
+mod grouping;
+mod limit;
+mod literal;
+mod locking;
 mod operators;
+mod order;
 mod query;
+mod select;
+mod sublink;
+mod targets;
 
 use std::rc::Rc;
 

@@ -1,0 +1,204 @@
+//! One statement within a transaction.
+//!
+//! Invariants: in a failed block nothing is done but what ends it or goes back to a savepoint. A client is told of rows once
+//! their transaction is committed, if it ends with the statement.
+
+use engine::{TableLockMode, WaitPolicy};
+
+use super::transaction::{Block, Savepoint};
+use super::{Backend, Response};
+use crate::error::{Result, SqlError, aborted};
+use crate::parse::Statement;
+
+impl<'e> Backend<'_, 'e> {
+    /// One statement within a transaction; whether it ended it.
+    pub(super) fn step(&mut self, block: &mut Block<'_, 'e>, statement: Statement) -> Result<bool> {
+        if block.has_failed
+            && !matches!(
+                statement,
+                Statement::Commit { .. } | Statement::Rollback { .. } | Statement::RollbackTo(_)
+            )
+        {
+            return Err(aborted());
+        }
+        match statement {
+            Statement::Begin(tag, modes) => {
+                if block.is_explicit {
+                    let message = "there is already a transaction in progress".to_owned();
+                    self.notice("WARNING", "25001", message);
+                }
+                block.is_explicit = true;
+                self.set_modes(block, modes)?;
+                self.done(tag);
+            }
+            Statement::SetTransaction(modes) => {
+                if !block.is_explicit {
+                    let message =
+                        "SET TRANSACTION can only be used in transaction blocks".to_owned();
+                    self.notice("WARNING", "25P01", message);
+                }
+                self.set_modes(block, modes)?;
+                self.done("SET");
+            }
+            Statement::SetCharacteristics(modes) => {
+                if let Some(isolation) = modes.isolation {
+                    self.state.settings.default_isolation = isolation;
+                }
+                if let Some(read_only) = modes.read_only {
+                    self.state.settings.default_read_only = read_only;
+                }
+                self.done("SET");
+            }
+            Statement::Commit { chain } | Statement::Rollback { chain }
+                if chain && !block.is_explicit =>
+            {
+                let tag = if matches!(statement, Statement::Commit { .. }) {
+                    "COMMIT"
+                } else {
+                    "ROLLBACK"
+                };
+                let message = format!("{tag} AND CHAIN can only be used in transaction blocks");
+                return Err(SqlError::new("25P01", message));
+            }
+            Statement::Commit { chain } => {
+                self.chained(chain);
+                let committed = self.end_checked(block)?;
+                self.done(if committed { "COMMIT" } else { "ROLLBACK" });
+                return Ok(true);
+            }
+            Statement::Rollback { chain } => {
+                self.chained(chain);
+                if !block.is_explicit {
+                    self.notice(
+                        "WARNING",
+                        "25P01",
+                        "there is no transaction in progress".to_owned(),
+                    );
+                }
+                self.end(block, false);
+                self.done("ROLLBACK");
+                return Ok(true);
+            }
+            Statement::Savepoint(name) => {
+                if !block.is_explicit {
+                    return Err(SqlError::new(
+                        "25P01",
+                        "SAVEPOINT can only be used in transaction blocks",
+                    ));
+                }
+                let id = block.running()?.savepoint();
+                let (id, settings, locals) = (id?, self.state.settings.clone(), block.local.len());
+                block.savepoints.push(Savepoint { name, id, settings, locals });
+                self.done("SAVEPOINT");
+            }
+            Statement::RollbackTo(name) => {
+                let (at, id) = block.savepoint(&name)?;
+                block.running()?.rollback_to(id)?;
+                block.savepoints.truncate(at + 1);
+                // What was set since then is undone, too.
+                let savepoint = &block.savepoints[at];
+                self.state.settings = savepoint.settings.clone();
+                let locals = savepoint.locals;
+                block.local.truncate(locals);
+                self.state.settings.apply(block.running()?);
+                block.has_failed = false;
+                self.done("ROLLBACK");
+            }
+            Statement::Release(name) => {
+                let (at, id) = block.savepoint(&name)?;
+                block.running()?.release(id)?;
+                block.savepoints.truncate(at);
+                self.done("RELEASE");
+            }
+            Statement::Set { name, value, is_local } => {
+                if is_local && !block.is_explicit {
+                    let message = "SET LOCAL can only be used in transaction blocks".to_owned();
+                    self.notice("WARNING", "25P01", message);
+                }
+                if is_local {
+                    let before = self.state.settings.show(&name)?;
+                    block.local.push((name.clone(), Some(before)));
+                }
+                self.state.settings.set(&name, value.as_deref())?;
+                self.state.settings.apply(block.running()?);
+                self.done("SET");
+            }
+            Statement::Reset(name) => {
+                self.state.settings.set(&name, None)?;
+                self.state.settings.apply(block.running()?);
+                self.done("RESET");
+            }
+            Statement::Show(name) => {
+                let value = self.state.settings.show(&name)?;
+                let rows = vec![vec![Some(value)]];
+                self.client.respond(Response::Rows {
+                    columns: vec![name],
+                    rows,
+                    tag: "SHOW".to_owned(),
+                });
+            }
+            Statement::Lock { tables, mode, no_wait } => {
+                let mode = TableLockMode::ALL.into_iter().find(|known| lock_name(*known) == mode);
+                let mode = mode
+                    .ok_or_else(|| SqlError::syntax("syntax error in LOCK TABLE: no such mode"))?;
+                let policy = if no_wait { WaitPolicy::NoWait } else { WaitPolicy::Wait };
+                let transaction = block.running()?;
+                transaction.begin_time();
+                for table in &tables {
+                    transaction.open_table(table, mode, policy)?;
+                }
+                self.done("LOCK TABLE");
+            }
+            Statement::Vacuum(_) => {
+                let message = "VACUUM cannot run inside a transaction block";
+                return Err(SqlError::new("25001", message));
+            }
+            Statement::CreateFunction(routine) => {
+                self.refuse_read_only("CREATE FUNCTION")?;
+                block.is_used = true;
+                routine.create(block.running()?)?;
+                self.done("CREATE FUNCTION");
+            }
+            Statement::DropFunction(named) => {
+                self.refuse_read_only("DROP FUNCTION")?;
+                block.is_used = true;
+                if !named.drop_from(block.running()?)? {
+                    let message = format!("{} does not exist, skipping", named.shown());
+                    self.notice("NOTICE", "00000", message);
+                }
+                self.done("DROP FUNCTION");
+            }
+            Statement::Checkpoint => {
+                self.database.engine.checkpoint()?;
+                self.done("CHECKPOINT");
+            }
+            Statement::Sql(statement) => {
+                block.is_used = true;
+                let transaction = block.running()?;
+                let answer = self.execute(transaction, &statement)?;
+                // What is not committed has not happened: a client is told of rows once that is known.
+                if !block.is_explicit && self.queue.is_empty() {
+                    self.end_checked(block)?;
+                    self.client.respond(answer.response());
+                    return Ok(true);
+                }
+                self.client.respond(answer.response());
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// As `LOCK TABLE` has it.
+fn lock_name(mode: TableLockMode) -> &'static str {
+    match mode {
+        TableLockMode::AccessShare => "ACCESS SHARE",
+        TableLockMode::RowShare => "ROW SHARE",
+        TableLockMode::RowExclusive => "ROW EXCLUSIVE",
+        TableLockMode::ShareUpdateExclusive => "SHARE UPDATE EXCLUSIVE",
+        TableLockMode::Share => "SHARE",
+        TableLockMode::ShareRowExclusive => "SHARE ROW EXCLUSIVE",
+        TableLockMode::Exclusive => "EXCLUSIVE",
+        TableLockMode::AccessExclusive => "ACCESS EXCLUSIVE",
+    }
+}

@@ -1,0 +1,109 @@
+//! Statements of rows and tables, parsed by the sqlparser crate.
+//!
+//! Invariants: what PostgreSQL has and this has not is an error that names it, before the parser is asked. A syntax error is
+//! told in PostgreSQL's words.
+
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::keywords::Keyword;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::depth::{NESTED, too_deep};
+use super::locks::rewrite_locks;
+use super::{AT_END, Statement, near};
+use crate::error::{Result, SqlError};
+
+pub(super) fn sql(tokens: &[TokenWithSpan]) -> Result<Statement> {
+    let first = tokens.first().map(|token| token.token.to_string()).unwrap_or_default();
+    if let Some(word) = not_supported(tokens) {
+        return Err(SqlError::not_supported(word));
+    }
+    let dialect = PostgreSqlDialect {};
+    let mut tokens = rewrite_locks(tokens)?;
+    if let Some(Token::Word(word)) = tokens.first().map(|token| &token.token)
+        && word.keyword == Keyword::TABLE
+    {
+        // `TABLE t` is `SELECT * FROM t`.
+        let select = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
+        tokens.splice(..1, select.map(TokenWithSpan::wrap));
+    }
+    let mut parser =
+        Parser::new(&dialect).with_recursion_limit(NESTED).with_tokens_with_locations(tokens);
+    let parsed = parser.parse_statement().map_err(|error| match error {
+        sqlparser::parser::ParserError::RecursionLimitExceeded => too_deep(),
+        error => of_parser(&error.to_string(), &first),
+    })?;
+    let rest = parser.peek_token();
+    if rest.token != Token::EOF {
+        return Err(near(Some(&rest)));
+    }
+    Ok(Statement::Sql(Box::new(parsed)))
+}
+
+/// `sql parser error: Expected: ..., found: WORD at Line: 1, Column: 5` in PostgreSQL's words.
+fn of_parser(message: &str, first: &str) -> SqlError {
+    let found = message.split_once("found: ").map(|(_, found)| found);
+    match found.map(|found| found.split(" at Line").next().unwrap_or(found)) {
+        Some("EOF") => SqlError::syntax(AT_END),
+        Some(found) => SqlError::syntax(format!("syntax error at or near \"{found}\"")),
+        None => SqlError::syntax(format!("syntax error in {first}: {message}")),
+    }
+}
+
+/// Statements that PostgreSQL has and this has not, by their first words.
+fn not_supported(tokens: &[TokenWithSpan]) -> Option<String> {
+    let word = |at: usize| match tokens.get(at).map(|token| &token.token) {
+        Some(Token::Word(word)) => word.value.to_uppercase(),
+        _ => String::new(),
+    };
+    let is_replacing = word(1) == "OR" && word(2) == "REPLACE";
+    let (first, second) = (word(0), word(if is_replacing { 3 } else { 1 }));
+    let is_known = match first.as_str() {
+        "CREATE" => matches!(second.as_str(), "TABLE" | "UNLOGGED" | "UNIQUE" | "INDEX"),
+        "DROP" => second == "TABLE",
+        "ALTER" => second == "TABLE",
+        "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "WITH" | "VALUES" | "TRUNCATE" | "TABLE" => {
+            true
+        }
+        // `(SELECT ...)`; what is no word is told by the parser.
+        "" => true,
+        _ => false,
+    };
+    let known_by_postgres = [
+        "ALTER",
+        "ANALYZE",
+        "CALL",
+        "CLOSE",
+        "CLUSTER",
+        "COMMENT",
+        "COPY",
+        "CREATE",
+        "DEALLOCATE",
+        "DECLARE",
+        "DISCARD",
+        "DO",
+        "DROP",
+        "EXECUTE",
+        "EXPLAIN",
+        "FETCH",
+        "GRANT",
+        "IMPORT",
+        "LISTEN",
+        "LOAD",
+        "MERGE",
+        "MOVE",
+        "NOTIFY",
+        "PREPARE",
+        "REASSIGN",
+        "REFRESH",
+        "REINDEX",
+        "REVOKE",
+        "SECURITY",
+        "UNLISTEN",
+    ];
+    if is_known || !known_by_postgres.contains(&first.as_str()) {
+        return None;
+    }
+    let takes_object = matches!(first.as_str(), "CREATE" | "DROP" | "ALTER");
+    Some(if takes_object { format!("{first} {second}") } else { first })
+}

@@ -1,0 +1,134 @@
+//! SET, SHOW, VACUUM and LOCK TABLE, read word by word.
+//!
+//! Invariant: a setting's value is kept as it is written; whether it is one is known by who sets it.
+
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::Token;
+
+use super::words::Words;
+use super::{Statement, near};
+use crate::error::{Result, SqlError};
+use crate::vacuum::Vacuum;
+
+impl Words<'_> {
+    pub(super) fn set(&mut self) -> Result<Statement> {
+        let is_local = self.skip("LOCAL");
+        if !is_local && self.skip("SESSION") && self.skip("CHARACTERISTICS") {
+            self.expect("AS")?;
+            self.expect("TRANSACTION")?;
+            return Ok(Statement::SetCharacteristics(self.modes()?));
+        }
+        if self.skip("TRANSACTION") {
+            if self.peek() == "SNAPSHOT" {
+                return Err(SqlError::not_supported("SET TRANSACTION SNAPSHOT"));
+            }
+            return Ok(Statement::SetTransaction(self.modes()?));
+        }
+        let name = match self.peek().as_str() {
+            "TIME" => {
+                self.at += 1;
+                self.expect("ZONE")?;
+                let value = self.setting_value()?;
+                return Ok(Statement::Set { name: "timezone".to_owned(), value, is_local });
+            }
+            _ => self.name()?,
+        };
+        if !self.skip("TO") && !self.skip_token(&Token::Eq) {
+            return Err(self.here());
+        }
+        Ok(Statement::Set { name: name.to_lowercase(), value: self.setting_value()?, is_local })
+    }
+
+    fn setting_value(&mut self) -> Result<Option<String>> {
+        let mut values = Vec::new();
+        while let Some(token) = self.tokens.get(self.at) {
+            self.at += 1;
+            match &token.token {
+                Token::Word(word) if word.keyword == Keyword::DEFAULT => {
+                    return Ok(None);
+                }
+                Token::Word(word) => values.push(word.value.clone()),
+                Token::SingleQuotedString(text) => values.push(text.clone()),
+                Token::Number(number, _) => values.push(number.clone()),
+                Token::Minus => values.push("-".to_owned()),
+                Token::Comma => values.push(", ".to_owned()),
+                _ => return Err(near(Some(token))),
+            }
+        }
+        if values.is_empty() { Err(self.here()) } else { Ok(Some(values.concat())) }
+    }
+
+    pub(super) fn show(&mut self) -> Result<Statement> {
+        if self.skip("TRANSACTION") {
+            self.expect("ISOLATION")?;
+            self.expect("LEVEL")?;
+            return Ok(Statement::Show("transaction_isolation".to_owned()));
+        }
+        Ok(Statement::Show(self.name()?.to_lowercase()))
+    }
+
+    /// `VACUUM [ ( option [ boolean ] [, ...] ) | [ FULL ] [ FREEZE ] [ VERBOSE ] [ ANALYZE ] ] [ table [, ...] ]`
+    pub(super) fn vacuum(&mut self) -> Result<Statement> {
+        let mut vacuum = Vacuum::default();
+        if self.skip_token(&Token::LParen) {
+            loop {
+                let name = self.name()?;
+                let value = match self.peek().as_str() {
+                    "" => true,
+                    "TRUE" | "ON" | "AUTO" => self.skip_any(&["TRUE", "ON", "AUTO"]),
+                    "FALSE" | "OFF" => !self.skip_any(&["FALSE", "OFF"]),
+                    _ => return Err(self.here()),
+                };
+                let is_number = matches!(
+                    self.tokens.get(self.at).map(|token| &token.token),
+                    Some(Token::Number(..))
+                );
+                self.at += usize::from(is_number);
+                vacuum.set(&name, value)?;
+                if self.skip_token(&Token::RParen) {
+                    break;
+                }
+                if !self.skip_token(&Token::Comma) {
+                    return Err(self.here());
+                }
+            }
+        } else {
+            for word in ["FULL", "FREEZE", "VERBOSE", "ANALYZE"] {
+                if self.skip(word) {
+                    vacuum.set(&word.to_lowercase(), true)?;
+                }
+            }
+        }
+        while self.at < self.tokens.len() {
+            vacuum.tables.push(self.table_name()?);
+            if self.at < self.tokens.len() && !self.skip_token(&Token::Comma) {
+                return Err(self.here());
+            }
+        }
+        Ok(Statement::Vacuum(vacuum))
+    }
+
+    pub(super) fn lock(&mut self) -> Result<Statement> {
+        self.skip("TABLE");
+        let mut tables = Vec::new();
+        loop {
+            self.skip("ONLY");
+            tables.push(self.table_name()?);
+            if !self.skip_token(&Token::Comma) {
+                break;
+            }
+        }
+        let mut mode = Vec::new();
+        if self.skip("IN") {
+            while !self.skip("MODE") {
+                let words = ["ACCESS", "ROW", "SHARE", "UPDATE", "EXCLUSIVE"];
+                if !words.contains(&self.peek().as_str()) {
+                    return Err(self.here());
+                }
+                mode.push(self.keyword());
+            }
+        }
+        let mode = if mode.is_empty() { "ACCESS EXCLUSIVE".to_owned() } else { mode.join(" ") };
+        Ok(Statement::Lock { tables, mode, no_wait: self.skip("NOWAIT") })
+    }
+}
