@@ -249,6 +249,15 @@ pub enum Error {
         /// `update` or `delete`.
         how: &'static str,
     },
+    /// The row was taken to another partition by a transaction that this one's statement does not see.
+    #[error(
+        "tuple to be locked was already moved to another partition due to concurrent update (table {table}; roll back and \
+         try again)"
+    )]
+    Moved {
+        /// The table that it was in.
+        table: String,
+    },
     /// Somebody cancelled what the session did.
     #[error("canceling statement due to user request")]
     Cancelled,
@@ -407,7 +416,7 @@ impl Error {
             Error::NotNull { .. } => "23502",
             Error::Row { .. } => "54000",
             Error::Deadlock { .. } => "40P01",
-            Error::Serialization { .. } => "40001",
+            Error::Serialization { .. } | Error::Moved { .. } => "40001",
             Error::Cancelled | Error::StatementTimeout => "57014",
             Error::LockTimeout | Error::LockNotAvailable(_) | Error::RowLockNotAvailable { .. } => {
                 "55P03"

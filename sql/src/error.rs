@@ -61,6 +61,10 @@ impl From<engine::Error> for SqlError {
                 "40001",
                 format!("could not serialize access due to concurrent {how}"),
             ),
+            Error::Moved { .. } => SqlError::new(
+                "40001",
+                "tuple to be locked was already moved to another partition due to concurrent update",
+            ),
             Error::Deadlock { .. } => {
                 SqlError::new("40P01", "deadlock detected").detail(error.to_string())
             }

@@ -4,7 +4,8 @@
 //! whoever held it, and has worked out the new `xmax`.
 
 use base::page::PageFlags;
-use base::{BlockNumber, Infomask2, OffsetNumber, PageMut, Tid, Xid};
+use base::tuple::MOVED_PARTITIONS;
+use base::{Infomask2, PageMut, Tid, Xid};
 use wal::rmgr::heap::{Delete, DeleteFlags};
 
 use super::change::{self, Change, CommandStamp, HeapError, NewXmax, RM_HEAP};
@@ -25,10 +26,45 @@ pub fn delete(
     command: CommandStamp,
     change: &mut Change,
 ) -> Result<(), HeapError> {
+    end_row(page, tid, xid, new, command, DeleteFlags::empty(), change)
+}
+
+/// The same for a row that an UPDATE takes to another partition, which the tuple tells whoever comes by it later.
+///
+/// # Errors
+/// Where there is no tuple.
+pub fn move_away(
+    page: &mut PageMut<'_>,
+    tid: Tid,
+    xid: Xid,
+    new: NewXmax,
+    command: CommandStamp,
+    change: &mut Change,
+) -> Result<(), HeapError> {
+    end_row(page, tid, xid, new, command, DeleteFlags::IS_PARTITION_MOVE, change)
+}
+
+fn end_row(
+    page: &mut PageMut<'_>,
+    tid: Tid,
+    xid: Xid,
+    new: NewXmax,
+    command: CommandStamp,
+    mut flags: DeleteFlags,
+    change: &mut Change,
+) -> Result<(), HeapError> {
     let offset = tid.offset;
-    end(page, tid.block, offset, new, command)?;
+    let next = match flags.contains(DeleteFlags::IS_PARTITION_MOVE) {
+        true => MOVED_PARTITIONS,
+        false => tid,
+    };
+    change::change_header(page, offset, |header| {
+        change::set_xmax(header, new);
+        header.infomask2.remove(Infomask2::HOT_UPDATED);
+        change::set_cmax(header, command);
+        header.ctid = next;
+    })?;
     page.set_prunable(xid);
-    let mut flags = DeleteFlags::empty();
     if page.header().flags.contains(PageFlags::ALL_VISIBLE) {
         page.set_flags(PageFlags::ALL_VISIBLE, false);
         flags |= DeleteFlags::ALL_VISIBLE_CLEARED;
@@ -37,20 +73,4 @@ pub fn delete(
     let payload = Delete { xmax: new.xmax, offset, info_bits: new.bits, flags, old_tuple: None };
     payload.encode(&mut change.main);
     Ok(())
-}
-
-/// Marks the tuple ended, with nothing behind it.
-fn end(
-    page: &mut PageMut<'_>,
-    block: BlockNumber,
-    offset: OffsetNumber,
-    new: NewXmax,
-    command: CommandStamp,
-) -> Result<(), HeapError> {
-    change::change_header(page, offset, |header| {
-        change::set_xmax(header, new);
-        header.infomask2.remove(Infomask2::HOT_UPDATED);
-        change::set_cmax(header, command);
-        header.ctid = Tid { block, offset };
-    })
 }

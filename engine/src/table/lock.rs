@@ -181,6 +181,9 @@ impl Transaction<'_, '_> {
                     let table = table.name.clone();
                     return Err(Error::Serialization { table, tid, how: "update" });
                 }
+                VersionLocked::Updated { header, .. } if header.moved_to_another_partition() => {
+                    return Err(Error::Moved { table: table.name.clone() });
+                }
                 VersionLocked::Updated { header, by } => {
                     match self.newest(table, &header, by, policy)? {
                         Newest::At { tid: newest, .. } => place = newest,
@@ -232,6 +235,9 @@ impl Transaction<'_, '_> {
             }
             if header.ctid == tid || header.infomask.contains(Infomask::XMAX_INVALID) {
                 return Ok(Newest::Gone);
+            }
+            if header.moved_to_another_partition() {
+                return Err(Error::Moved { table: table.name.clone() });
             }
             (tid, prior, root) = (header.ctid, ender, leads_to(&header).or(root));
         }

@@ -245,6 +245,19 @@ impl Table {
         self.change_version(transaction, tid, |_| NewRow::Delete)
     }
 
+    /// The same for a row that an update takes to another partition, where the caller puts it in anew: whoever finds it
+    /// gone is told so ([`Error::Moved`]).
+    ///
+    /// # Errors
+    /// As [`Table::update_with`].
+    pub fn move_version(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        tid: Tid,
+    ) -> Result<VersionChange, Error> {
+        self.change_version(transaction, tid, |_| NewRow::Move)
+    }
+
     fn change_version(
         &self,
         transaction: &mut Transaction<'_, '_>,
@@ -292,7 +305,7 @@ impl Table {
     ///
     /// # Errors
     /// Where the values do not fit; [`Error::Serialization`] under repeatable read where another transaction has changed
-    /// the row; [`Error::Deadlock`], [`Error::Cancelled`] while it waits; where the disk is full or the log stopped. The
+    /// the row; [`Error::Moved`] under read committed where it has taken the row to another partition; [`Error::Deadlock`], [`Error::Cancelled`] while it waits; where the disk is full or the log stopped. The
     /// transaction can then only be rolled back.
     pub fn update_with(
         &self,

@@ -54,6 +54,8 @@ pub(crate) enum NewRow {
     Update,
     /// It goes.
     Delete,
+    /// It goes to another partition, where the caller puts it in anew.
+    Move,
 }
 
 /// What trying to change it came to.
@@ -157,7 +159,7 @@ impl Transaction<'_, '_> {
             }
             let decision = decide(&row, &mut tuple)?;
             let strength = match decision {
-                NewRow::Delete => RowLock::Update,
+                NewRow::Delete | NewRow::Move => RowLock::Update,
                 NewRow::Update if table.changes_key(row.tuple(), &tuple)? => RowLock::Update,
                 NewRow::Update => RowLock::NoKeyUpdate,
                 NewRow::Keep => contested.unwrap_or(RowLock::NoKeyUpdate),
@@ -196,6 +198,9 @@ impl Transaction<'_, '_> {
                         (place, expected_xmin) = (header.ctid, Some(by));
                         continue;
                     }
+                    if header.moved_to_another_partition() {
+                        return Err(Error::Moved { table: table.name.clone() });
+                    }
                     drop(pinned);
                     let Newest::At { tid: newest, root: of_newest } =
                         self.newest(table, &header, by, WaitPolicy::Wait)?
@@ -225,7 +230,10 @@ impl Transaction<'_, '_> {
             }
             let old_xmax = self.session.new_xmax(&seen, xid, strength, true)?;
             let tried = match decision {
-                NewRow::Delete => self.try_delete(&pinned, place, &header, xid, old_xmax)?,
+                NewRow::Delete | NewRow::Move => {
+                    let moves = decision == NewRow::Move;
+                    self.try_delete(&pinned, place, &header, xid, old_xmax, moves)?
+                }
                 _ => {
                     let is_hot = !table.changes_indexed(row.tuple(), &tuple)?;
                     let xmaxes = (old_xmax, carried);
@@ -235,7 +243,7 @@ impl Transaction<'_, '_> {
             };
             if matches!(tried, Tried::Changed { .. }) {
                 let change = match decision {
-                    NewRow::Delete => RowChange::Delete,
+                    NewRow::Delete | NewRow::Move => RowChange::Delete,
                     NewRow::Update | NewRow::Keep => RowChange::Update,
                 };
                 self.session.changes.count(&table.changes, change, 1);
@@ -339,6 +347,7 @@ impl Transaction<'_, '_> {
         seen: &HeapTupleHeader,
         xid: Xid,
         new: NewXmax,
+        moves: bool,
     ) -> Result<Tried, Error> {
         let name = pinned.name();
         let mut guard = pinned.write();
@@ -350,7 +359,11 @@ impl Transaction<'_, '_> {
         let map = MapPage::to_clear(session.shared, name, &guard)?;
         let (inserter, change) = (&mut session.inserter, &mut session.change);
         let mut page = page_to_fill(name, &mut guard)?;
-        delete::delete(&mut page, tid, xid, new, stamp, change).map_err(heap_error(name))?;
+        let ended = match moves {
+            true => delete::move_away(&mut page, tid, xid, new, stamp, change),
+            false => delete::delete(&mut page, tid, xid, new, stamp, change),
+        };
+        ended.map_err(heap_error(name))?;
         clear_map(map.as_ref(), name);
         log_change(session.shared, inserter, xid, change, &mut [(name, &mut guard)])?;
         Ok(Tried::Changed { new: tid, is_hot: true })

@@ -6,6 +6,7 @@ mod dumped;
 mod failures;
 mod indexes;
 mod locks;
+mod moved;
 mod prepared;
 mod prepared_server;
 mod recovered;
