@@ -236,15 +236,15 @@ impl<'e> Session<'e> {
         }
     }
 
-    /// Its door to the log, and what ends the running statement.
-    pub(crate) fn log_and_interrupts(&mut self) -> (&mut Inserter, Interrupts<'_>) {
+    /// Its door to the log, what ends the running statement, and its place among the sessions.
+    pub(crate) fn log_interrupts_and_place(&mut self) -> (&mut Inserter, Interrupts<'_>, &Backend) {
         let interrupts = Interrupts {
             cancelled: &self.cancelled,
             statement_end: self.statement_end,
             lock_timeout: self.timeouts.lock,
             deadlock_timeout: self.timeouts.deadlock,
         };
-        (&mut self.inserter, interrupts)
+        (&mut self.inserter, interrupts, &self.backend)
     }
 
     /// A statement begins.

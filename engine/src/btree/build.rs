@@ -126,7 +126,7 @@ impl<'s> Build<'s> {
         if index.of.is_unique {
             index.check_unique(&entries)?;
         }
-        let (block, metapage) = index.new_page()?;
+        let (block, metapage) = index.added_page()?;
         drop(metapage);
         if block != METAPAGE {
             return Err(index.structure(METAPAGE, "the relation has pages already"));
@@ -216,7 +216,7 @@ impl Levels<'_, '_> {
     /// The page of a level; made if there is none.
     fn begin(&mut self, level: usize) -> Result<(), IndexError> {
         if self.open.len() <= level {
-            let (block, _) = self.index.new_page()?;
+            let (block, _) = self.index.added_page()?;
             let low_key = tuple::bare_pivot(NONE).to_vec();
             self.open.push(Open { block, prev: NONE, entries: Vec::new(), low_key, last_extra: 0 });
         }
@@ -255,7 +255,7 @@ impl Levels<'_, '_> {
     /// Closes a level's page, and begins the next with its last entry.
     fn turn(&mut self, level: usize) -> Result<(), IndexError> {
         let index = self.index;
-        let (next, _) = index.new_page()?;
+        let (next, _) = index.added_page()?;
         let open = &mut self.open[level];
         let (block, prev) = (open.block, open.prev);
         let mut entries = mem::take(&mut open.entries);

@@ -5,9 +5,9 @@
 //! held. What is kept of the metapage here is a hint: it is looked at before it is used.
 
 use base::page::PageBytes;
-use base::sync::Arc;
 use base::sync::atomic::Ordering::Relaxed;
 use base::sync::atomic::{AtomicU16, AtomicU64};
+use base::sync::{Arc, Mutex};
 use base::{BlockNumber, ForkNumber, OffsetNumber, PageMut, RelFileLocator, Xid};
 use wal::rmgr::btree::{BlockData, Btree};
 use wal::write::{ImageChoice, Inserter, NewBlock, NewRecord};
@@ -16,6 +16,7 @@ use super::error::IndexError;
 use super::key::{KeyError, Shape};
 use super::page::{METAPAGE, MetaPage, NONE, Node, NodeError, NodeFlags, Opaque};
 use super::redo::RM_BTREE;
+use super::space::Space;
 use super::tuple::TupleError;
 use crate::buffer::{PageName, PinnedWrite, RelationFiles};
 use crate::storage::{LogHandle, Storage};
@@ -36,12 +37,14 @@ pub struct Known {
     pub(super) is_unique: bool,
     pub(super) fill_factor: u8,
     /// The fast root and its level, as they were last: block in the upper half; 0 for none.
-    fast_root: AtomicU64,
+    pub(super) fast_root: AtomicU64,
     /// The rightmost leaf, as it was last; 0 for none.
     pub(super) rightmost_leaf: AtomicU64,
     /// The number of the vacuum that runs, 0 for none; and of the last one.
     pub(super) cycle: AtomicU16,
     pub(super) last_cycle: AtomicU16,
+    /// Pages that are deleted.
+    pub(super) space: Mutex<Space>,
 }
 
 impl Known {
@@ -56,6 +59,7 @@ impl Known {
             rightmost_leaf: AtomicU64::new(0),
             cycle: AtomicU16::new(0),
             last_cycle: AtomicU16::new(0),
+            space: Mutex::default(),
         }
     }
 
@@ -200,12 +204,6 @@ impl<'s> Index<'s> {
     /// A page, locked to be changed.
     pub(super) fn write(&self, block: BlockNumber) -> Result<HeldPage<'s>, IndexError> {
         Ok(self.storage.pool.get(self.name(block))?.into_write())
-    }
-
-    /// A new page at the relation's end, locked: zeros.
-    pub(super) fn new_page(&self) -> Result<(BlockNumber, HeldPage<'s>), IndexError> {
-        let pinned = self.storage.pool.extend(self.of.locator, ForkNumber::Main)?;
-        Ok((pinned.name().block, pinned.into_write()))
     }
 
     /// The entries of a locked page.

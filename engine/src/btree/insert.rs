@@ -318,7 +318,7 @@ impl<'s> Writer<'_, 's> {
 
     /// The page that leads to a child, locked, and by which entry: from where the way down came through, to the right
     /// (`_bt_getstackbuf`).
-    fn parent_of(
+    pub(super) fn parent_of(
         &mut self,
         child: BlockNumber,
         from: Step,
@@ -392,7 +392,7 @@ impl<'s> Writer<'_, 's> {
         if meta.metadata.root != NONE {
             return Ok(());
         }
-        let (block, mut root) = index.new_page()?;
+        let (block, mut root) = self.new_page()?;
         page::init(root.bytes_mut(), &Opaque::alone(0, NodeFlags::ROOT));
         meta = MetaPage::new(block, 0, meta.metadata.all_equal_image);
         meta.write(metapage.bytes_mut());
@@ -415,7 +415,7 @@ impl<'s> Writer<'_, 's> {
         let high_key = node.entry(HIGH_KEY).map_err(index.node_error(left_block))?;
         let mut link = high_key.bytes().to_vec();
         tuple::set_downlink(&mut link, right_block);
-        let (block, mut root) = index.new_page()?;
+        let (block, mut root) = self.new_page()?;
         let mut metapage = index.write(METAPAGE)?;
         let mut meta = MetaPage::read(&metapage).map_err(index.node_error(METAPAGE))?;
 

@@ -4,7 +4,8 @@
 //! lists. [`key`] makes rows entries and compares them. [`posting`] makes, splits and shortens posting lists. [`redo`]
 //! makes the change of a record again; [`mask`] hides what redo need not restore. [`index`] is one over the buffer pool
 //! and the log: entries are put in, found and counted again by [`scan`] and [`verify`]. [`build`] makes one at once.
-//! [`simple_deletion`] and [`vacuum`] take those off that nobody needs.
+//! [`simple_deletion`] and [`vacuum`] take those off that nobody needs; pages that are empty go, and [`space`] has them used
+//! again.
 //!
 //! Source: `nbtree/README` and `access/nbtree.h` of PostgreSQL 15; Lehman and Yao, "Efficient Locking for Concurrent
 //! Operations on B-Trees" (1981). Invariants: only version 4 of the format is written, the one where the heap tid is part
@@ -12,6 +13,7 @@
 
 pub mod build;
 mod dedup;
+mod delete_page;
 mod error;
 pub mod index;
 mod insert;
@@ -24,6 +26,7 @@ mod remove;
 pub mod scan;
 mod search;
 pub mod simple_deletion;
+pub mod space;
 mod split;
 mod split_location;
 pub mod tuple;
@@ -38,6 +41,7 @@ pub use key::{KeyColumn, KeyError, SearchKey, Shape};
 pub use page::{MetaPage, Node, NodeError, NodeFlags, Opaque};
 pub use scan::{Direction, Found, Scan};
 pub use simple_deletion::{Heap, Killed};
+pub use space::{Deletion, Readers};
 pub use tuple::{IndexTuple, TupleError};
 pub use unique::{Duplicate, Inserted};
 pub use vacuum::Vacuumed;

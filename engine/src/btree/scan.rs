@@ -2,7 +2,8 @@
 //!
 //! A leaf's entries are copied under its lock, and handed out when it is given back. Forward, the scan goes on with the
 //! page that was to the right at that time: what a split has moved there since was copied already. Backward, with the
-//! page that is to the left now, and from there to the right as long as splits have put pages between.
+//! page that is to the left now, and from there to the right as long as splits have put pages between. A page that was
+//! deleted meanwhile leads on to its right sibling, which has its range.
 //!
 //! Source: `_bt_first`, `_bt_readpage`, `_bt_walk_left` of PostgreSQL 15. Invariant: a row that is in the index during the
 //! whole scan is found once; one that comes or goes meanwhile is found or not.
@@ -170,7 +171,7 @@ impl Scan<'_> {
             Place::Begin => self.read_first(&mut leaf)?,
             Place::Right(block) => self.read_from(block, None, None, &mut leaf)?,
             Place::LeftOf(block) => match self.left_of(block)? {
-                Some(left) => self.read_from(left, None, Some(block), &mut leaf)?,
+                Some((left, of)) => self.read_from(left, None, Some(of), &mut leaf)?,
                 None => None,
             },
         };
@@ -291,15 +292,24 @@ impl Scan<'_> {
         Ok(true)
     }
 
-    /// The page to the left of one, where no split lies between; `None` of the first.
-    fn left_of(&self, mut from: BlockNumber) -> Result<Option<BlockNumber>, IndexError> {
+    /// The page to the left of one, where no split lies between, and which one that is: in the place of a deleted page
+    /// stands the one that has its range now. `None` of the first.
+    fn left_of(
+        &self,
+        mut from: BlockNumber,
+    ) -> Result<Option<(BlockNumber, BlockNumber)>, IndexError> {
         /// Steps to the right before the page is looked at again.
         const TRIES: usize = 4;
         let index = &self.index;
         loop {
-            let (prev, is_leftmost) =
-                index.read(from, |opaque, _| Ok((opaque.prev, opaque.is_leftmost())))?;
-            if is_leftmost {
+            let (prev, is_deleted, next) = index.read(from, |opaque, _| {
+                Ok((opaque.prev, opaque.flags.contains(NodeFlags::DELETED), opaque.next))
+            })?;
+            if is_deleted && next != NONE {
+                from = next;
+                continue;
+            }
+            if prev == NONE {
                 return Ok(None);
             }
             let mut block = prev;
@@ -308,7 +318,7 @@ impl Scan<'_> {
                     Ok((opaque.flags.contains(NodeFlags::DELETED), opaque.next))
                 })?;
                 if !is_deleted && next == from {
-                    return Ok(Some(block));
+                    return Ok(Some((block, from)));
                 }
                 if next == NONE {
                     break;

@@ -1,7 +1,7 @@
 //! A page made two, with a new entry put into one of them.
 //!
 //! Source: `_bt_split` of PostgreSQL 15. Invariants: everything that can fail comes before the first change of a page
-//! that has been; a page that was got for the right half stays zeros then. The left half says INCOMPLETE_SPLIT until
+//! that has been; a page that was got for the right half stays unused then. The left half says INCOMPLETE_SPLIT until
 //! its sibling has an entry above.
 
 use base::page::{PageBytes, Placement};
@@ -40,7 +40,7 @@ impl<'s> Writer<'_, 's> {
         let index = self.index;
         let halves = index.halves(block, page, item)?;
         let old = Opaque::of(page).map_err(index.node_error(block))?;
-        let (right_block, mut right) = index.new_page()?;
+        let (right_block, mut right) = self.new_page()?;
         let mut sibling = None;
         if !old.is_rightmost() {
             let held = index.write(old.next)?;

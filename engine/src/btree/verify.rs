@@ -2,11 +2,13 @@
 //!
 //! Level by level, from the root down and from left to right: links to both sides agree, levels and flags fit, entries
 //! ascend and lie between the bounds that the page above gives and the page's own high key; every page but the right
-//! half of a split that was not finished has an entry above, and each of those leads to a page.
+//! half of a split that was not finished has an entry above, and each of those leads to a page. A leaf that a vacuum was
+//! about to delete, and the pages that go with it, have none.
 //!
 //! Nobody changes the index meanwhile: each page is locked for itself, and the picture is put together.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use base::{BlockNumber, Tid};
 
@@ -24,6 +26,8 @@ pub struct Verified {
     pub pages: u64,
     /// Splits that wait to be finished.
     pub unfinished: u64,
+    /// Leaves that wait to be deleted.
+    pub half_dead: u64,
     /// Entries of leaves.
     pub entries: u64,
     /// How many of them are posting lists.
@@ -40,6 +44,12 @@ struct Seen {
     opaque: Opaque,
     entries: Vec<Vec<u8>>,
     high_key: Option<Vec<u8>>,
+}
+
+impl Seen {
+    fn is_half_dead(&self) -> bool {
+        self.opaque.flags.contains(NodeFlags::HALF_DEAD)
+    }
 }
 
 impl Index<'_> {
@@ -60,17 +70,17 @@ impl Index<'_> {
         let mut level = metadata.level;
         let mut fast_root = None;
         loop {
-            let pages = self.level(links[0].0, level)?;
+            let pages = self.level(self.leftmost(links[0].0)?, level)?;
             let is_root = level == metadata.level;
             if let [(block, _)] = pages[..] {
                 fast_root = Some((block, level));
             }
-            self.check_links(&links, &pages, is_root, &mut verified)?;
+            let going = self.check_links(&links, &pages, is_root, &mut verified)?;
             links.clear();
             for (block, seen) in &pages {
                 self.check_page(*block, seen, level, &mut links)?;
             }
-            self.check_neighbours(&pages)?;
+            self.check_neighbours(pages.iter().filter(|(block, _)| !going.contains(block)))?;
             verified.levels += 1;
             verified.pages += pages.len() as u64;
             if level == 0 {
@@ -81,12 +91,25 @@ impl Index<'_> {
         }
         // The lowest page that was alone when it came; splits that wait to be finished may have left it behind.
         let (block, level) = (metadata.fast_root, metadata.fast_level);
-        if fast_root.is_some_and(|(_, lowest)| level < lowest) && verified.unfinished == 0 {
+        let is_whole = verified.unfinished == 0 && verified.half_dead == 0;
+        if fast_root.is_some_and(|(_, lowest)| level < lowest) && is_whole {
             return Err(
                 self.structure(block, format!("the fast root of level {level} is not alone"))
             );
         }
         Ok(verified)
+    }
+
+    /// The leftmost page of a level, of which one is known: those before it have no entry above.
+    fn leftmost(&self, mut block: BlockNumber) -> Result<BlockNumber, IndexError> {
+        for _ in 0..self.blocks()? {
+            let prev = self.read(block, |opaque, _| Ok(opaque.prev))?;
+            if prev == NONE {
+                return Ok(block);
+            }
+            block = prev;
+        }
+        Err(self.structure(block, "left links run in a circle"))
     }
 
     /// All pages of a level, from the leftmost.
@@ -136,18 +159,21 @@ impl Index<'_> {
     }
 
     /// Pages of a level are those that the level above leads to, but for right halves of unfinished splits; the high key
-    /// of each is the key of the next one's entry above.
+    /// of each is the key of the next one's entry above. Gives those that are to be deleted, whose range is another's.
     fn check_links(
         &self,
         links: &[Link],
         pages: &[(BlockNumber, Seen)],
         is_root: bool,
         verified: &mut Verified,
-    ) -> Result<(), IndexError> {
+    ) -> Result<BTreeSet<BlockNumber>, IndexError> {
         let mut above = links.iter().peekable();
-        let mut is_half = false;
+        let (mut is_half, mut going) = (false, BTreeSet::new());
         for (block, seen) in pages {
             let block = *block;
+            if seen.is_half_dead() {
+                going.insert(block);
+            }
             if is_half {
                 verified.unfinished += 1;
                 if above.peek().is_some_and(|link| link.0 == block) {
@@ -156,6 +182,11 @@ impl Index<'_> {
                         "a page above leads to it, and its sibling denies that",
                     ));
                 }
+            } else if above.peek().is_none_or(|link| link.0 != block)
+                && self.goes_with_a_half_dead_leaf(block, seen)?
+            {
+                going.insert(block);
+                continue;
             } else {
                 match above.next() {
                     Some((link, _)) if *link == block => {}
@@ -172,7 +203,7 @@ impl Index<'_> {
                 return Err(self.structure(block, "whether it is the root is not what it says"));
             }
             if let (false, Some(high_key), Some((_, Some(next)))) =
-                (is_half, &seen.high_key, above.peek())
+                (is_half || seen.is_half_dead(), &seen.high_key, above.peek())
                 && self.order(block, high_key, next)?.is_ne()
             {
                 return Err(self.structure(
@@ -185,8 +216,39 @@ impl Index<'_> {
             Some((link, _)) => {
                 Err(self.structure(*link, "the level above leads to it, and its level does not"))
             }
-            None => Ok(()),
+            None => Ok(going),
         }
+    }
+
+    /// Whether a page is to be deleted: a half-dead leaf, or one above it that leads to nothing else.
+    fn goes_with_a_half_dead_leaf(
+        &self,
+        block: BlockNumber,
+        seen: &Seen,
+    ) -> Result<bool, IndexError> {
+        let only = |entries: &[Vec<u8>]| match entries {
+            [only] => IndexTuple::read(only).ok().map(|entry| entry.downlink()),
+            _ => None,
+        };
+        let mut level = seen.opaque.level;
+        let (mut is_half_dead, mut below) = (seen.is_half_dead(), only(&seen.entries));
+        while let Some(block) = below.filter(|_| level > 0) {
+            let page = self.read(block, |opaque, node| {
+                let node = node.map(|node| self.see(block, opaque, node));
+                node.unwrap_or_else(|| Err(self.structure(block, "a page of the tree is deleted")))
+            })?;
+            if page.opaque.level >= level {
+                let what =
+                    format!("it is of level {}, and so is what leads to it", page.opaque.level);
+                return Err(self.structure(block, what));
+            }
+            level = page.opaque.level;
+            (is_half_dead, below) = (page.is_half_dead(), only(&page.entries));
+        }
+        if level == 0 && is_half_dead && seen.opaque.is_rightmost() {
+            return Err(self.structure(block, "the last page of its level is to be deleted"));
+        }
+        Ok(level == 0 && is_half_dead)
     }
 
     /// Where two entries stand to each other, pivots among them: what those lack is minus infinity.
@@ -223,6 +285,12 @@ impl Index<'_> {
         links: &mut Vec<Link>,
     ) -> Result<(), IndexError> {
         let is_inner = level > 0;
+        if seen.is_half_dead() {
+            return match (is_inner, &seen.entries[..], &seen.high_key) {
+                (false, [], Some(_)) => Ok(()),
+                _ => Err(self.structure(block, "a half-dead page has entries")),
+            };
+        }
         // The first one above the leaves has no key.
         let with_key =
             if is_inner { seen.entries.get(1..).unwrap_or_default() } else { &seen.entries };
@@ -261,7 +329,11 @@ impl Index<'_> {
     }
 
     /// A page's high key lies before the next page's first entry.
-    fn check_neighbours(&self, pages: &[(BlockNumber, Seen)]) -> Result<(), IndexError> {
+    fn check_neighbours<'p>(
+        &self,
+        pages: impl Iterator<Item = &'p (BlockNumber, Seen)>,
+    ) -> Result<(), IndexError> {
+        let pages: Vec<_> = pages.collect();
         for pair in pages.windows(2) {
             let [(block, seen), (_, next)] = pair else { continue };
             let skipped = usize::from(!seen.opaque.is_leaf());
@@ -287,6 +359,7 @@ impl Index<'_> {
         let mut before: Option<IndexTuple<'_>> = None;
         let shape = self.shape();
         for (block, seen) in pages {
+            verified.half_dead += u64::from(seen.is_half_dead());
             for bytes in &seen.entries {
                 let entry = IndexTuple::read(bytes).map_err(|error| IndexError::Posting {
                     page: self.name(*block),

@@ -57,6 +57,16 @@ impl<'p, S: PageStore, L: LogFlush> Pinned<'p, S, L> {
         PinnedWrite { content, pinned: self }
     }
 
+    /// [`Pinned::into_write`], if that needs no waiting.
+    pub fn try_into_write(self) -> Option<PinnedWrite<'p, S, L>> {
+        let content = match self.frame().content.try_write() {
+            Ok(content) => content,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(PinnedWrite { content, pinned: self })
+    }
+
     /// Locks the content to change it if that needs no waiting.
     pub fn try_write(&self) -> Option<PageWrite<'_>> {
         let frame = self.frame();

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! each page   cleanup lock ─► pruned ─► hints ─► frozen ─► marked all-visible
-//! then        indexes rid of the dead line pointers ─► those freed, page by page
+//! then        indexes rid of the dead line pointers, and of empty leaves ─► those freed, page by page
 //! then        the table's oldest ids noted ─► the database's ─► pg_xact, pg_commit_ts, pg_multixact cut off
 //! ```
 //!
@@ -13,7 +13,7 @@
 //! | [`freeze`] | what becomes of a tuple's ids |
 //! | [`table`] | one table, page after page |
 //! | [`page`] | one page |
-//! | [`indexes`] | the place between the passes |
+//! | [`indexes`] | the place between the passes, and the end |
 //! | [`database`] | the oldest of all tables, and what is cut off behind it |
 //!
 //! Invariants: what any snapshot in use may need stays, in whichever snapshot mode. Nothing is frozen, and no line pointer
@@ -42,6 +42,7 @@ use crate::lock::{TableLockMode, WaitPolicy};
 use crate::session::{Isolation, Session};
 pub use auto::{AutovacuumOptions, AutovacuumStatus};
 pub use freeze::FreezeFault;
+pub use indexes::VacuumedIndex;
 
 /// From which ages on rows are frozen; PostgreSQL's parameters, and their defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,6 +227,8 @@ pub struct VacuumReport {
     pub removable_cutoff: Xid,
     /// The table's oldest ids, as they are known now.
     pub frozen_to: Option<Frozen>,
+    /// What was done to its indexes, to those that a pass was made over.
+    pub indexes: Vec<VacuumedIndex>,
     /// What held it back.
     pub warnings: Vec<VacuumWarning>,
 }

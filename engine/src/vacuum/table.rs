@@ -14,6 +14,7 @@ use base::sync::Arc;
 use base::{BlockNumber, Tid};
 
 use super::cutoffs::Cutoffs;
+use super::indexes::Passes;
 use super::{
     OnProgress, VacuumOptions, VacuumPhase, VacuumProgress, VacuumReport, VacuumWarning, indexes,
 };
@@ -54,6 +55,8 @@ pub(super) struct Vacuum<'v, 'e> {
     is_emergency: bool,
     /// Pages whose dead line pointers were freed.
     vacuumed: u64,
+    /// What was done to indexes.
+    passes: Passes,
     progress: OnProgress<'v>,
 }
 
@@ -99,6 +102,7 @@ pub(super) fn vacuum(
             skips_unfrozen: false,
             is_emergency: false,
             vacuumed: 0,
+            passes: Passes::new(),
             progress,
         };
         vacuum.pages()?;
@@ -130,7 +134,11 @@ impl<'e> Vacuum<'_, 'e> {
             self.report.scanned += 1;
             self.scan_page(block)?;
         }
-        self.second_pass(pages)
+        self.second_pass(pages)?;
+        if !self.is_emergency {
+            self.report.indexes = indexes::clean_up(self.session, self.table, &self.passes)?;
+        }
+        Ok(())
     }
 
     /// The next page from one on that must be looked at, and whether there are so many before it that they are left out:
@@ -208,7 +216,7 @@ impl<'e> Vacuum<'_, 'e> {
             return Ok(());
         }
         self.tell(VacuumPhase::Indexes, scanned)?;
-        indexes::forget(self.session, self.table, &dead)?;
+        indexes::forget(self.session, self.table, &dead, &mut self.passes)?;
         for of_page in dead.chunk_by(|one, other| one.block == other.block) {
             self.tell(VacuumPhase::Freeing, scanned)?;
             let offsets: Vec<_> = of_page.iter().map(|tid| tid.offset).collect();

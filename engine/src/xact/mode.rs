@@ -252,6 +252,17 @@ impl Time {
         }
     }
 
+    /// Where a snapshot by time would start that is taken now.
+    pub(crate) fn moment(&self) -> TimestampTz {
+        self.publication.start_ts()
+    }
+
+    /// The moment that no snapshot by time in use was taken before; `None` where there are none of those.
+    pub(crate) fn oldest_moment(&self) -> Option<TimestampTz> {
+        let by_time = self.mode != SnapshotMode::Classic;
+        by_time.then(|| oldest_start_ts(&self.advertised, &self.publication))
+    }
+
     /// Whether an id that is about to be given out has a slot.
     pub(crate) fn check(&self, xid: FullXid) -> Result<(), OutOfWindow> {
         if self.mode == SnapshotMode::Classic { Ok(()) } else { self.table.check(xid) }

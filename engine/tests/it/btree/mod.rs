@@ -1,6 +1,7 @@
 //! Btrees: their pages, entries and records, and whole indexes, without a server.
 
 mod damage;
+mod deleted_pages;
 mod entries;
 mod model;
 mod removal;

@@ -21,7 +21,7 @@ pub(super) type Model = BTreeSet<((i64, i64), Tid)>;
 /// Pages by block.
 pub(super) type Pages = BTreeMap<u32, Box<PageBytes>>;
 
-fn tids(
+pub(super) fn tids(
     index: &Index<'_>,
     lower: Bound<&[Value<'_>]>,
     upper: Bound<&[Value<'_>]>,

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use base::{Tid, Xid};
-use engine::btree::{Direction, Duplicate, Heap, Index, IndexError, Vacuumed, Writer};
+use base::{FullXid, Tid, TimestampTz, Xid};
+use engine::btree::{
+    Deletion, Direction, Duplicate, Heap, Index, IndexError, Readers, Vacuumed, Writer,
+};
 use engine::heap::Value;
 use fastrand::Rng;
 
@@ -46,8 +48,44 @@ pub(super) fn kill(index: &Index<'_>, writer: &mut Writer<'_, '_>, dead: &BTreeS
 }
 
 pub(super) fn vacuum(writer: &mut Writer<'_, '_>, dead: &BTreeSet<Tid>) -> Vacuumed {
-    let vacuumed = writer.bulk_delete(&|tid| dead.contains(&tid), &mut |_| Ok::<_, IndexError>(()));
-    vacuumed.expect("vacuumed")
+    vacuum_among(writer, dead, &mut Alone::default())
+}
+
+/// Nobody reads but who vacuums; each look is one transaction later.
+#[derive(Debug, Default)]
+pub(super) struct Alone {
+    looks: u64,
+    /// Somebody does after all, for ever.
+    pub(super) is_watched: bool,
+}
+
+impl Readers for Alone {
+    fn deletion(&self) -> Deletion {
+        Deletion { safe_xid: FullXid(1000 + self.looks), moment: TimestampTz(0) }
+    }
+
+    fn look(&mut self) {
+        self.looks += 1;
+    }
+
+    fn are_gone(&self, since: Deletion) -> bool {
+        !self.is_watched && since.safe_xid < FullXid(1000 + self.looks)
+    }
+}
+
+pub(super) fn vacuum_among(
+    writer: &mut Writer<'_, '_>,
+    dead: &BTreeSet<Tid>,
+    readers: &mut dyn Readers,
+) -> Vacuumed {
+    let mut vacuumed = Vacuumed::default();
+    let on_page = &mut |_| Ok::<_, IndexError>(());
+    writer
+        .bulk_delete(&|tid| dead.contains(&tid), readers, on_page, &mut vacuumed)
+        .expect("vacuumed");
+    let noted = writer.clean_up(Some(vacuumed), readers, on_page).expect("noted");
+    assert_eq!(noted, Some(vacuumed));
+    vacuumed
 }
 
 #[test]

@@ -9,6 +9,7 @@ use base::{ForkNumber, Lsn, PAGE_SIZE, PageMut, RawPage};
 use engine::btree::redo::{RM_BTREE, makes_page, redo};
 use engine::btree::{Index, NodeFlags, Opaque};
 use engine::heap::Value;
+use engine::storage::Storage;
 use fastrand::Rng;
 use wal::image;
 use wal::read::RecordReader;
@@ -16,10 +17,10 @@ use wal::source::{Log, Options};
 
 use super::{RELATION, Rows, XID, created, opened, tid};
 
-type Pages = BTreeMap<u32, Box<PageBytes>>;
+pub(super) type Pages = BTreeMap<u32, Box<PageBytes>>;
 
-/// The pages of the index after each record of its log that leaves a split unfinished, and how many records there were.
-fn cuts(disk: Arc<dyn Disk>, start: Lsn) -> (Vec<Pages>, u64) {
+/// The pages of the index after each record of its log that leaves a page of these flags, and how many records there were.
+pub(super) fn cuts(disk: Arc<dyn Disk>, start: Lsn, flags: NodeFlags) -> (Vec<Pages>, u64) {
     let place = std::path::Path::new(crate::DATA).join("pg_wal");
     let options = Options { start: Some(start), ..Options::default() };
     let mut reader = RecordReader::new(Arc::new(Log::open(disk, &place, options).expect("a log")));
@@ -42,15 +43,26 @@ fn cuts(disk: Arc<dyn Disk>, start: Lsn) -> (Vec<Pages>, u64) {
             continue;
         }
         records += 1;
-        let is_unfinished = |page: &PageBytes| {
-            let opaque = Opaque::of(page).expect("a page of a btree");
-            opaque.flags.contains(NodeFlags::INCOMPLETE_SPLIT)
-        };
+        let is_unfinished =
+            |page: &PageBytes| Opaque::of(page).expect("a page of a btree").flags.intersects(flags);
         if pages.values().any(|page| is_unfinished(page)) {
             cuts.push(pages.clone());
         }
     }
     (cuts, records)
+}
+
+/// Makes an index of these pages.
+pub(super) fn put(storage: &Storage, pages: &Pages) {
+    storage.pool.store().create(RELATION, ForkNumber::Main).expect("made");
+    for page in pages.values() {
+        let mut held = storage.pool.extend(RELATION, ForkNumber::Main).expect("room").into_write();
+        held.bytes_mut().copy_from_slice(&page[..]);
+        // This directory's log is another.
+        if RawPage::new(page).header().upper != 0 {
+            PageMut::assume_valid(held.bytes_mut()).set_lsn(Lsn(0));
+        }
+    }
 }
 
 #[test]
@@ -74,23 +86,14 @@ fn a_split_that_a_crash_cut_is_finished_by_the_next_who_inserts() {
         };
         let log = storage.log.log();
         log.flush(log.end()).expect("durable");
-        let (cuts, records) = cuts(Arc::new(disk.clone()), start);
+        let (cuts, records) = cuts(Arc::new(disk.clone()), start, NodeFlags::INCOMPLETE_SPLIT);
         drop(storage);
         println!("{rows:?}: {} of {records} records leave a split unfinished", cuts.len());
         assert!(cuts.len() > 3, "{rows:?}");
         let mut roots = 0;
         for pages in cuts {
             let (_disk, storage) = opened();
-            storage.pool.store().create(RELATION, ForkNumber::Main).expect("made");
-            for page in pages.values() {
-                let mut held =
-                    storage.pool.extend(RELATION, ForkNumber::Main).expect("room").into_write();
-                held.bytes_mut().copy_from_slice(&page[..]);
-                // This directory's log is another.
-                if RawPage::new(page).header().upper != 0 {
-                    PageMut::assume_valid(held.bytes_mut()).set_lsn(Lsn(0));
-                }
-            }
+            put(&storage, &pages);
             let index = Index::open(&storage, RELATION, rows.shape());
             let cut = index.verify(false).unwrap_or_else(|error| panic!("{rows:?}: {error}"));
             assert_eq!(cut.unfinished, 1);
