@@ -7,8 +7,9 @@
 //! pairs        of two transactions, counted one by one: lost updates, write skew
 //! ```
 //!
-//! Whether there is a forbidden cycle is decided exactly, by the components of the graph. Which ones are shown is a search
-//! for the shortest, from every transaction of a small component and from some of a large one, within a budget.
+//! Whether there is a forbidden cycle is decided exactly, by the components of the graph: of one of them a cycle is found,
+//! whatever that takes. Which others are shown is a search for the shortest, from every transaction of a small component
+//! and from some of a large one, within a budget.
 //!
 //! Invariant: a report without forbidden anomalies means that there is a run of the level which gives this history.
 
@@ -29,7 +30,7 @@ pub struct Options {
     pub level: Option<Level>,
     /// Examples that are shown of each anomaly.
     pub examples: usize,
-    /// Edges that the search for short cycles looks at, in each graph.
+    /// Edges that the search for short cycles looks at, in each graph; the first search there ends with a cycle all the same.
     pub budget: u64,
 }
 
@@ -67,10 +68,7 @@ pub fn check(mut observed: Observed, options: &Options) -> Report {
     let mut cycles = Vec::new();
     let mut known = BTreeSet::new();
     job.search(level, &mut known, &mut cycles);
-    if level == Level::Serializable {
-        job.search(Level::RepeatableRead, &mut known, &mut cycles);
-    }
-    if level == Level::ReadCommitted {
+    if level != Level::RepeatableRead {
         job.search(Level::RepeatableRead, &mut known, &mut cycles);
     }
     let pairs = job.pairs(&mut known, &mut cycles);
@@ -98,6 +96,38 @@ pub fn check(mut observed: Observed, options: &Options) -> Report {
 struct Pairs {
     lost_updates: u64,
     write_skews: u64,
+}
+
+/// A dependency between two transactions, in an order in which those between the same two are together, by kind and key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Between {
+    from: u32,
+    to: u32,
+    kind: Kind,
+    key: u32,
+    /// The dependency's.
+    number: u32,
+}
+
+/// The reads of what was overwritten, of the dependencies from one transaction to another.
+fn reads(edges: &[Between]) -> &[Between] {
+    &edges[edges.partition_point(|of| of.kind < Kind::Rw)..]
+}
+
+/// A read of what the other overwrote, and the reader's write upon that: the numbers of the two dependencies.
+fn lost_update(there: &[Between], back: &[Between]) -> Option<[u32; 2]> {
+    reads(there).iter().find_map(|read| {
+        let wanted = (Kind::Ww, read.key);
+        let write = back.get(back.partition_point(|of| (of.kind, of.key) < wanted))?;
+        ((write.kind, write.key) == wanted).then_some([read.number, write.number])
+    })
+}
+
+/// The transactions of a cycle, in ascending order.
+fn members(steps: &[Step]) -> Vec<u32> {
+    let mut who: Vec<u32> = steps.iter().map(|step| step.from).collect();
+    who.sort_unstable();
+    who
 }
 
 struct Job<'a> {
@@ -136,6 +166,7 @@ impl Job<'_> {
     ) {
         let components = instants.graph.components();
         let mut search = Search::new(self.options.budget);
+        let mut has_searched = false;
         let enough = cycles.len() + CYCLES;
         for component in &components.cyclic {
             let commits: Vec<u32> = component
@@ -145,9 +176,10 @@ impl Job<'_> {
                 .collect();
             let stride = commits.len().div_ceil(STARTS).max(1);
             for start in commits.into_iter().step_by(stride) {
-                if cycles.len() >= enough || search.budget == 0 {
+                if cycles.len() >= enough || search.budget == 0 && has_searched {
                     return;
                 }
+                has_searched = true;
                 let found = instants.graph.cycle_through(
                     start,
                     &components,
@@ -161,23 +193,26 @@ impl Job<'_> {
         }
     }
 
+    /// Adds a cycle unless one of the same transactions is known.
     fn keep(
         &self,
-        mut steps: Vec<Step>,
+        steps: Vec<Step>,
         at: Level,
         known: &mut BTreeSet<Vec<u32>>,
         cycles: &mut Vec<Cycle>,
     ) {
+        if known.insert(members(&steps)) {
+            self.add(steps, at, cycles);
+        }
+    }
+
+    fn add(&self, mut steps: Vec<Step>, at: Level, cycles: &mut Vec<Cycle>) {
         // The one that was taken in first begins.
         let first = (0..steps.len()).min_by_key(|place| steps[*place].from);
         steps.rotate_left(first.unwrap_or(0));
-        let mut who: Vec<u32> = steps.iter().map(|step| step.from).collect();
-        who.sort_unstable();
-        if known.insert(who) {
-            let anomaly = self.classify(&steps, at);
-            let is_forbidden = at == self.level || anomaly.is_forbidden_at(self.level);
-            cycles.push(Cycle { anomaly, is_forbidden, steps });
-        }
+        let anomaly = self.classify(&steps, at);
+        let is_forbidden = at == self.level || anomaly.is_forbidden_at(self.level);
+        cycles.push(Cycle { anomaly, is_forbidden, steps });
     }
 
     fn kind(&self, step: &Step) -> Option<Kind> {
@@ -211,71 +246,66 @@ impl Job<'_> {
         }
     }
 
-    /// Counts the pairs of transactions that are a cycle of two with a read of what the other overwrote, and keeps some.
+    /// Counts the pairs of transactions that are a cycle of two with a read of what the other overwrote, each pair once, and
+    /// keeps some: a lost update if the reader then wrote over that, else write skew if each read what the other overwrote.
     fn pairs(&self, known: &mut BTreeSet<Vec<u32>>, cycles: &mut Vec<Cycle>) -> Pairs {
-        // (from, to, kind, key, number)
-        let mut all: Vec<(u32, u32, Kind, u32, u32)> = (0..)
+        let mut all: Vec<Between> = (0..)
             .zip(self.dependencies)
             .filter(|(_, dependency)| dependency.kind != Kind::Wr)
             .map(|(number, dependency)| {
                 let (from, to) = self.txns(dependency);
                 let key = self.observed.ops[dependency.to as usize].key;
-                (from, to, dependency.kind, key, number)
+                Between { from, to, kind: dependency.kind, key, number }
             })
             .collect();
         all.sort_unstable();
         let mut pairs = Pairs::default();
-        let mut kept = [0; 2];
-        let mut last = None;
-        for &(from, to, kind, key, number) in all.iter().filter(|of| of.2 == Kind::Rw) {
-            let first = all.partition_point(|of| (of.0, of.1) < (to, from));
-            let back = all[first..].iter().take_while(|of| (of.0, of.1) == (to, from));
-            let mut skew = None;
-            for other in back {
-                let is_lost = other.2 == Kind::Ww && other.3 == key;
-                let is_skew = other.2 == Kind::Rw && from < to && other.3 != key;
-                if is_lost {
-                    skew = None;
-                    if last != Some((from, to, Kind::Ww)) {
-                        last = Some((from, to, Kind::Ww));
-                        pairs.lost_updates += 1;
-                        self.keep_pair(0, &mut kept, [number, other.4], known, cycles);
-                    }
-                    break;
-                }
-                if is_skew {
-                    skew = Some(other.4);
-                }
+        for there in all.chunk_by(|one, other| (one.from, one.to) == (other.from, other.to)) {
+            let Between { from, to, .. } = there[0];
+            if from > to {
+                continue;
             }
-            if let Some(other) = skew
-                && last != Some((from, to, kind))
-            {
-                last = Some((from, to, kind));
+            let back = &all[all.partition_point(|of| (of.from, of.to) < (to, from))..];
+            let back = &back[..back.partition_point(|of| (of.from, of.to) == (to, from))];
+            if let Some(cycle) = lost_update(there, back).or_else(|| lost_update(back, there)) {
+                if pairs.lost_updates < self.options.examples as u64 {
+                    self.keep_pair(Anomaly::LostUpdate, cycle, known, cycles);
+                }
+                pairs.lost_updates += 1;
+            } else if let (Some(one), Some(other)) = (reads(there).first(), reads(back).first()) {
+                if pairs.write_skews < self.options.examples as u64 {
+                    self.keep_pair(Anomaly::G2Item, [one.number, other.number], known, cycles);
+                }
                 pairs.write_skews += 1;
-                self.keep_pair(1, &mut kept, [number, other], known, cycles);
             }
         }
         pairs
     }
 
+    /// Has a cycle of two of this name among the others, whatever else was found of these two.
     fn keep_pair(
         &self,
-        which: usize,
-        kept: &mut [usize; 2],
+        anomaly: Anomaly,
         dependencies: [u32; 2],
         known: &mut BTreeSet<Vec<u32>>,
         cycles: &mut Vec<Cycle>,
     ) {
-        if kept[which] >= self.options.examples {
-            return;
-        }
-        kept[which] += 1;
         let steps = dependencies.map(|number| {
             let (from, to) = self.txns(&self.dependencies[number as usize]);
             Step { from, to, dependency: Some(number) }
         });
-        let at = [Level::RepeatableRead, Level::Serializable][which];
-        self.keep(steps.to_vec(), at, known, cycles);
+        let who = members(&steps);
+        let is_there = cycles.iter().any(|cycle| {
+            cycle.anomaly == anomaly && !cycle.has_time() && members(&cycle.steps) == who
+        });
+        known.insert(who);
+        if !is_there {
+            let at = match anomaly {
+                Anomaly::LostUpdate => Level::RepeatableRead,
+                _ => Level::Serializable,
+            };
+            self.add(steps.to_vec(), at, cycles);
+        }
     }
 
     /// What was found, by anomaly: those that are forbidden first.
@@ -309,7 +339,9 @@ impl Job<'_> {
                 (Anomaly::G2Item, false) => pairs.write_skews,
                 _ => 0,
             };
-            let count = counted.max(same.len() as u64);
+            // All pairs are counted; of longer cycles those that were found.
+            let longer = same.iter().filter(|cycle| cycle.steps.len() > 2).count() as u64;
+            let count = (counted + longer).max(same.len() as u64);
             let examples = same.iter().take(self.options.examples);
             let examples = examples
                 .map(|cycle| explain_cycle(self.observed, self.dependencies, &cycle.steps))

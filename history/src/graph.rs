@@ -1,7 +1,7 @@
 //! A directed graph whose edges have labels: its strongly connected components, and short cycles in them.
 //!
 //! Invariants: time and memory are linear in nodes and edges (components), nothing recurses. An edge weighs 0 or 1, and a
-//! cycle that is found is one of the lightest through its node.
+//! cycle that is found is one of the lightest through its node, as long as the search's budget lasts.
 //!
 //! Source of the components: Tarjan, "Depth-first search and linear graph algorithms" (1972).
 
@@ -128,8 +128,8 @@ impl Graph {
         Components { of, cyclic }
     }
 
-    /// One of the lightest cycles through a node, within its component. `search` is used again from call to call, and
-    /// its budget ends the search.
+    /// One of the lightest cycles through a node, within its component. `search` is used again from call to call. Once its
+    /// budget is used up, the first cycle that is found is the answer, so that there is one wherever there can be.
     pub fn cycle_through(
         &self,
         node: u32,
@@ -140,16 +140,14 @@ impl Graph {
         search.begin(self.nodes());
         let within = components.of[node as usize];
         search.queue.push_back((node, 0));
-        let mut is_first = true;
         let mut best: Option<(u32, Edge)> = None;
         while let Some((from, distance)) = search.queue.pop_front() {
             if best.is_some_and(|(found, _)| distance >= found) {
                 break;
             }
-            if !is_first && search.distance(from).is_some_and(|known| known < distance) {
+            if search.distance(from).is_some_and(|known| known < distance) {
                 continue;
             }
-            is_first = false;
             for edge in self.range(from) {
                 let to = self.targets[edge];
                 if components.of[to as usize] != within {
@@ -172,7 +170,7 @@ impl Graph {
                     }
                 }
             }
-            if search.budget == 0 {
+            if search.budget == 0 && best.is_some() {
                 break;
             }
         }

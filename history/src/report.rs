@@ -1,15 +1,16 @@
 //! What a check found, as text and as JSON.
 //!
 //! ```text
-//! history        list-append at repeatable read, classic snapshots, seed 1, 8 sessions
-//! transactions   20000: 19012 committed, 988 failed, 0 unknown; 79988 operations, 412 keys, 131072 dependencies
-//! checked for    repeatable read
-//! G-single       FORBIDDEN, 1 found
-//!     T1 = transaction 17 of session 3: read 5 [1 2], append 6 <- 9
-//!     T2 = transaction 90 of session 1: append 5 <- 3, append 6 <- 8
-//!     T1 -rw-> T2: T1 read key 5 as [1 2], T2 then appended 3
-//!     T2 -ww-> T1: T2 appended 8 to key 6, T1 then appended 9
-//! verdict        not repeatable read
+//! history             list-append at repeatable read, classic snapshots, seed 1, 4 sessions
+//! transactions        3: 3 committed, 0 failed, 0 unknown
+//! size                5 operations, 2 keys, 3 dependencies
+//! checked for         repeatable read
+//! G-single            FORBIDDEN, 1 found
+//!     T1 = transaction 1 of session 0: append 1 <- 1, append 2 <- 2
+//!     T2 = transaction 1 of session 1: read 1 [], read 2 [2]
+//!     T1 -wr-> T2: T1 appended 2 to key 2, T2 read [2]
+//!     T2 -rw-> T1: T2 read key 1 as [], T1 then appended 1
+//! verdict             not repeatable read
 //! ```
 //!
 //! Invariant: an example's transactions are named in the order of the cycle, each step leads from one to the next, and
@@ -66,7 +67,7 @@ pub struct Found {
     pub is_realtime: bool,
     /// Whether the level forbids it.
     pub is_forbidden: bool,
-    /// How many: exact for single operations and for pairs of transactions, else how many the search came upon.
+    /// How many: all single operations and pairs of transactions of that name, and longer cycles that the search came upon.
     pub count: u64,
     /// The shortest of them.
     pub examples: Vec<Example>,

@@ -1,8 +1,10 @@
 //! Each anomaly in the smallest history that has it, with the cycle that is shown, and the same without it.
 
-use history::{Anomaly, Level, Observed, Operation, Outcome, Replaced, Transaction, Workload};
+use history::{
+    Anomaly, Level, Observed, Operation, Options, Outcome, Replaced, Transaction, Workload,
+};
 
-use super::{append, check, failed, header, list, read, run, write};
+use super::{append, check, check_by, failed, header, list, read, run, write};
 
 /// What of an anomaly is found at a level: forbidden or allowed, and the steps of the first example.
 fn found(
@@ -57,6 +59,17 @@ fn g0_is_a_cycle_of_writes() {
     }
     let end = [list(1, &[1, 2]), list(2, &[3, 4])];
     assert_clean(&together(&[&[append(1, 1), append(2, 3)], &[append(1, 2), append(2, 4)], &end]));
+}
+
+#[test]
+fn a_forbidden_cycle_is_found_without_a_budget_for_searches() {
+    let end = [list(1, &[1, 2]), list(2, &[4, 3])];
+    let wrong = together(&[&[append(1, 1), append(2, 3)], &[append(1, 2), append(2, 4)], &end]);
+    for (level, budget) in BOTH.into_iter().flat_map(|level| [(level, 0), (level, 1)]) {
+        let options = Options { budget, ..Options::default() };
+        let report = check_by(Workload::ListAppend, level, &wrong, &options);
+        assert!(!report.is_clean(), "{budget}: {}", report.text());
+    }
 }
 
 #[test]
@@ -221,6 +234,67 @@ fn write_skew_is_allowed_but_told() {
         assert_eq!(steps.len(), 2);
     }
     assert!(in_lists(Level::Serializable, &skew, Anomaly::G2Item).expect("G2-item").0);
+}
+
+#[test]
+fn each_pair_of_transactions_is_counted_once() {
+    // Of the same two: write skew over the keys 1 to 4, each way.
+    let reads = [1, 2, 3, 4].map(|key| list(key, &[]));
+    let one = [&reads[..], &[append(3, 3), append(4, 4)]].concat();
+    let other = [&reads[..], &[append(1, 1), append(2, 2)]].concat();
+    let end = [1, 2, 3, 4].map(|key| list(key, &[key]));
+    for level in BOTH {
+        let report = check(Workload::ListAppend, level, &together(&[&one, &other, &end]));
+        assert_eq!(report.count(Anomaly::G2Item), 1, "{}", report.text());
+        assert_eq!(report.count(Anomaly::LostUpdate), 0);
+    }
+    // With a lost update of key 9 that is all they are, whichever of them lost it.
+    let both = |one: u64, other: u64| {
+        let [mut first, mut second] = [(&reads, &one), (&reads, &other)]
+            .map(|(reads, value)| [&reads[..], &[list(9, &[]), append(9, *value)]].concat());
+        first.extend([append(3, 3), append(4, 4)]);
+        second.extend([append(1, 1), append(2, 2)]);
+        let end = [&end[..], &[list(9, &[91, 92])]].concat();
+        together(&[&first, &second, &end])
+    };
+    for lost in [both(91, 92), both(92, 91)] {
+        for level in BOTH {
+            let report = check(Workload::ListAppend, level, &lost);
+            assert_eq!(report.count(Anomaly::LostUpdate), 1, "{}", report.text());
+            assert_eq!(report.count(Anomaly::G2Item), 0, "{}", report.text());
+        }
+    }
+    // Two pairs, of which one example is shown.
+    let ours = |key: u64| {
+        [vec![list(key, &[]), append(key + 1, key + 1)], vec![list(key + 1, &[]), append(key, key)]]
+    };
+    let ([a, b], [c, d]) = (ours(1), ours(3));
+    let two = together(&[&a, &b, &c, &d, &end]);
+    let report = check(Workload::ListAppend, Level::RepeatableRead, &two);
+    let found = report.anomalies.iter().find(|found| found.anomaly == Anomaly::G2Item);
+    let found = found.expect("write skew");
+    assert_eq!((found.count, found.examples.len()), (2, 1));
+}
+
+#[test]
+fn a_pair_is_shown_by_its_name_though_it_is_another_cycle_too() {
+    // The read of key 1 makes it G-single, the one of key 9 a lost update.
+    let one = [list(1, &[]), list(9, &[]), append(9, 92)];
+    let other = [append(1, 1), append(9, 91)];
+    let end = [list(1, &[1]), list(9, &[91, 92])];
+    for (level, is_forbidden) in [(Level::ReadCommitted, false), (Level::RepeatableRead, true)] {
+        let wrong = together(&[&one, &other, &end]);
+        assert!(in_lists(level, &wrong, Anomaly::GSingle).is_some());
+        let found = in_lists(level, &wrong, Anomaly::LostUpdate).expect("a lost update");
+        assert_eq!(found.0, is_forbidden);
+        assert_eq!(
+            found.1,
+            [
+                "T1 -rw-> T2: T1 read key 9 as [], T2 then appended 91",
+                "T2 -ww-> T1: T2 appended 91 to key 9, T1 then appended 92",
+            ]
+        );
+    }
 }
 
 #[test]

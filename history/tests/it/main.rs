@@ -44,9 +44,18 @@ fn failed(session: u32, begin: u64, end: u64, operations: &[Operation]) -> Trans
 }
 
 fn check(workload: Workload, level: Level, transactions: &[Transaction]) -> Report {
+    check_by(workload, level, transactions, &Options::default())
+}
+
+fn check_by(
+    workload: Workload,
+    level: Level,
+    transactions: &[Transaction],
+    options: &Options,
+) -> Report {
     let mut observed = Observed::new(header(workload, level));
     for transaction in transactions {
         observed.add(transaction).expect("a history that can be checked");
     }
-    history::check(observed, &Options::default())
+    history::check(observed, options)
 }
