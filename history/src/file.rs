@@ -145,8 +145,8 @@ impl<W: Write> Writer<W> {
         }
         self.frame(block.bytes.len() as u32, block.transactions, &block.bytes)?;
         self.transactions += u64::from(block.transactions);
-        *block = Block { bytes: std::mem::take(&mut block.bytes), transactions: 0 };
         block.bytes.clear();
+        block.transactions = 0;
         Ok(())
     }
 
@@ -192,31 +192,13 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// Where this is no history, one of another version, or a damaged one.
-    pub fn new(from: R) -> Result<Reader<R>, HistoryError> {
-        let header = Header {
-            workload: crate::Workload::ListAppend,
-            level: crate::Level::ReadCommitted,
-            snapshots: String::new(),
-            seed: 0,
-            sessions: 0,
-        };
-        let mut reader = Reader {
-            from,
-            header,
-            position: 0,
-            block: Vec::new(),
-            block_at: 0,
-            used: 0,
-            left: 0,
-            read: 0,
-            is_over: false,
-        };
+    pub fn new(mut from: R) -> Result<Reader<R>, HistoryError> {
+        let mut position = 0;
         let mut head = [0; 20];
-        let begun = reader.fill(&mut head).map_err(|error| match error {
+        fill(&mut from, &mut position, &mut head).map_err(|error| match error {
             HistoryError::Damaged { .. } => HistoryError::NotAHistory,
             other => other,
-        });
-        begun?;
+        })?;
         if &head[..8] != MAGIC {
             return Err(HistoryError::NotAHistory);
         }
@@ -229,7 +211,7 @@ impl<R: Read> Reader<R> {
             return Err(damaged(12, format!("a header of {length} bytes")));
         }
         let mut bytes = vec![0; length];
-        reader.fill(&mut bytes)?;
+        fill(&mut from, &mut position, &mut bytes)?;
         if crc32c::crc32c(&bytes) != sum {
             return Err(damaged(20, "the header's checksum does not match".to_owned()));
         }
@@ -238,8 +220,17 @@ impl<R: Read> Reader<R> {
         if used != length {
             return Err(damaged(20 + used as u64, "bytes behind the header".to_owned()));
         }
-        reader.header = header;
-        Ok(reader)
+        Ok(Reader {
+            from,
+            header,
+            position,
+            block: Vec::new(),
+            block_at: 0,
+            used: 0,
+            left: 0,
+            read: 0,
+            is_over: false,
+        })
     }
 
     /// What the history is of.
@@ -252,31 +243,10 @@ impl<R: Read> Reader<R> {
         self.position
     }
 
-    fn fill(&mut self, into: &mut [u8]) -> Result<(), HistoryError> {
-        let mut got = 0;
-        while got < into.len() {
-            match self.from.read(&mut into[got..]) {
-                Ok(0) => {
-                    let position = self.position + got as u64;
-                    let lacks = into.len() - got;
-                    return Err(damaged(
-                        position,
-                        format!("it ends here, and {lacks} bytes are missing"),
-                    ));
-                }
-                Ok(some) => got += some,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(at("read")(error)),
-            }
-        }
-        self.position += got as u64;
-        Ok(())
-    }
-
     fn next_block(&mut self) -> Result<(), HistoryError> {
         let begins = self.position;
         let mut head = [0; 12];
-        self.fill(&mut head)?;
+        fill(&mut self.from, &mut self.position, &mut head)?;
         let (length, count, sum) = (number(&head) as usize, number(&head[4..]), number(&head[8..]));
         let is_end = length == 0;
         let length = if is_end { 8 } else { length };
@@ -284,14 +254,13 @@ impl<R: Read> Reader<R> {
             return Err(damaged(begins, format!("a block of {length} bytes")));
         }
         self.block_at = self.position;
-        let mut block = std::mem::take(&mut self.block);
-        block.resize(length, 0);
-        self.fill(&mut block)?;
-        if crc32c::crc32c_append(crc32c::crc32c(&head[..8]), &block) != sum {
+        self.block.resize(length, 0);
+        fill(&mut self.from, &mut self.position, &mut self.block)?;
+        if crc32c::crc32c_append(crc32c::crc32c(&head[..8]), &self.block) != sum {
             return Err(damaged(begins, "the block's checksum does not match".to_owned()));
         }
         if is_end {
-            let total = block.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+            let total = self.block.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
             if total != self.read {
                 let cause =
                     format!("{total} transactions were recorded, and {} are here", self.read);
@@ -303,7 +272,7 @@ impl<R: Read> Reader<R> {
             }
             self.is_over = true;
         }
-        (self.block, self.used, self.left) = (block, 0, count);
+        (self.used, self.left) = (0, count);
         Ok(())
     }
 
@@ -327,6 +296,25 @@ impl<R: Read> Reader<R> {
         self.read += 1;
         Ok(Some(transaction))
     }
+}
+
+/// Reads as many bytes as have room there.
+fn fill(from: &mut impl Read, position: &mut u64, into: &mut [u8]) -> Result<(), HistoryError> {
+    let mut got = 0;
+    while got < into.len() {
+        match from.read(&mut into[got..]) {
+            Ok(0) => {
+                let lacks = into.len() - got;
+                let cause = format!("it ends here, and {lacks} bytes are missing");
+                return Err(damaged(*position + got as u64, cause));
+            }
+            Ok(some) => got += some,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(at("read")(error)),
+        }
+    }
+    *position += got as u64;
+    Ok(())
 }
 
 /// Ends with the first error.

@@ -85,7 +85,7 @@ impl Instants {
         has_time: bool,
     ) -> Instants {
         let (txns, ops) = (observed.txns.len() as u32, observed.ops.len() as u32);
-        let times = if has_time { Some(barriers(observed)) } else { None };
+        let times = has_time.then(|| barriers(observed));
         let mut instants = Instants { graph: Graph::new(0, |_| ()), level, txns, ops };
         let first_barrier = match level {
             Level::ReadCommitted => ops + txns,
