@@ -78,6 +78,7 @@ pub(super) const EQUAL: &[&str] = &[
     "fk-contention",
     "fk-deadlock",
     "fk-deadlock2",
+    "freeze-the-dead",
     "insert-conflict-do-nothing",
     "insert-conflict-do-nothing-2",
     "insert-conflict-do-update",
@@ -102,6 +103,7 @@ pub(super) const EQUAL: &[&str] = &[
     "read-only-anomaly-3",
     "read-write-unique",
     "read-write-unique-2",
+    "read-write-unique-3",
     "read-write-unique-4",
     "receipt-report",
     "referential-integrity",
@@ -115,9 +117,11 @@ pub(super) const EQUAL: &[&str] = &[
     "timeouts",
     "total-cash",
     "tuplelock-conflict",
+    "tuplelock-update",
     "tuplelock-upgrade-no-deadlock",
     "two-ids",
     "update-conflict-out",
+    "update-locked-tuple",
 ];
 
 /// Of these, the ones that take long: they are run by `cargo xtask isolation`, and not by `cargo xtask test`.
