@@ -14,7 +14,7 @@ use wal::read::{Position, RecordReader, Stop};
 use wal::segment::SegmentSize;
 
 use crate::flips_targets::{Kind, Target, choose, corpora, places};
-use crate::reader::seen;
+use crate::reader_ways::seen;
 
 /// How many records are flipped.
 const RECORDS: usize = 2000;

@@ -17,7 +17,7 @@ use wal::source::{Log, Options, Segments, SourceError};
 use wal::version::Version;
 
 use crate::corpus;
-use crate::reader::{Seen, seen};
+use crate::reader_ways::{Seen, seen};
 
 /// Numbers that look random, of a fixed seed.
 #[derive(Debug, Clone)]

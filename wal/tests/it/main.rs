@@ -2,6 +2,7 @@
 
 mod control_files;
 mod corpus;
+mod damage;
 mod encode;
 mod exercise;
 mod flips;
@@ -10,8 +11,10 @@ mod flips_targets;
 mod flips_waldump;
 mod image;
 mod inspect;
+mod random_logs;
 mod reader;
 mod reader_damage;
+mod reader_ways;
 mod source;
 mod synthetic;
 mod write;

@@ -10,7 +10,8 @@ use wal::read::damage::{Cause, Report, Run, verify};
 use wal::segment::SegmentSize;
 use wal::version::Version;
 
-use crate::reader::{Damage, Step, any_damage, any_shape, any_step, inflict, pattern, take};
+use crate::damage::{Damage, any_damage, inflict};
+use crate::random_logs::{Step, any_shape, any_step, pattern, take};
 use crate::synthetic::{Draft, LogBuilder, MemoryLog, Shape, Written};
 
 /// A log, what was written to it, and which records were torn in the making.
