@@ -389,7 +389,10 @@ impl std::fmt::Display for Ring<'_> {
 impl Error {
     /// What to do about it, in PostgreSQL's words, where these are not in the error itself.
     pub fn hint(&self) -> Option<String> {
-        crate::xact::limits::hint_of(self)
+        match self {
+            Error::Prepared(error) => error.hint().map(str::to_owned),
+            _ => crate::xact::limits::hint_of(self),
+        }
     }
 
     /// What there is to say besides, in PostgreSQL's words.

@@ -23,7 +23,7 @@ use crate::data_directory::DEFAULT_DATABASE;
 use crate::db::Shared;
 use crate::heap::Change;
 use crate::heap::placement::Placement;
-use crate::lock::{HeldLocks, Interrupts};
+use crate::lock::{HeldLocks, Interrupts, LockTag, TableLockMode};
 use crate::transaction::Transaction;
 pub use crate::xact::end::Durability;
 use crate::xact::mode::{ModeHorizon, ModeSnapshot};
@@ -168,32 +168,14 @@ impl<'e> Session<'e> {
 
     /// What became of transactions, as this session sees it.
     pub(crate) fn status(&self) -> SessionStatus<'_> {
-        let shared = self.shared;
-        SessionStatus {
-            logs: LogStatus {
-                storage: &shared.storage,
-                array: &shared.transactions.array,
-                own: &self.ids,
-                xmin: self.backend.xmin().map(FullXid::xid),
-                combos: &self.combos,
-                cancelled: &self.cancelled,
-            },
-            table: shared.transactions.time.deciding_table(),
-        }
+        let Session { shared, backend, combos, ids, cancelled, .. } = self;
+        status(shared, backend, ids, combos, cancelled)
     }
 
     /// Its door to the log, and what became of transactions.
     pub(crate) fn log_and_status(&mut self) -> (&mut Inserter, SessionStatus<'_>) {
         let Session { shared, backend, inserter, combos, ids, cancelled, .. } = self;
-        let logs = LogStatus {
-            storage: &shared.storage,
-            array: &shared.transactions.array,
-            own: ids,
-            xmin: backend.xmin().map(FullXid::xid),
-            combos,
-            cancelled,
-        };
-        (inserter, SessionStatus { logs, table: shared.transactions.time.deciding_table() })
+        (inserter, status(shared, backend, ids, combos, cancelled))
     }
 
     /// Before whose end all snapshots in use were taken.
@@ -228,23 +210,13 @@ impl<'e> Session<'e> {
 
     /// What ends the running statement.
     pub(crate) fn interrupts(&self) -> Interrupts<'_> {
-        Interrupts {
-            cancelled: &self.cancelled,
-            statement_end: self.statement_end,
-            lock_timeout: self.timeouts.lock,
-            deadlock_timeout: self.timeouts.deadlock,
-        }
+        interrupts(&self.cancelled, self.statement_end, &self.timeouts)
     }
 
     /// Its door to the log, what ends the running statement, and its place among the sessions.
     pub(crate) fn log_interrupts_and_place(&mut self) -> (&mut Inserter, Interrupts<'_>, &Backend) {
-        let interrupts = Interrupts {
-            cancelled: &self.cancelled,
-            statement_end: self.statement_end,
-            lock_timeout: self.timeouts.lock,
-            deadlock_timeout: self.timeouts.deadlock,
-        };
-        (&mut self.inserter, interrupts, &self.backend)
+        let Session { inserter, backend, cancelled, statement_end, timeouts, .. } = self;
+        (inserter, interrupts(cancelled, *statement_end, timeouts), backend)
     }
 
     /// A statement begins.
@@ -253,8 +225,38 @@ impl<'e> Session<'e> {
             self.timeouts.statement.and_then(|timeout| Instant::now().checked_add(timeout));
     }
 
+    /// Its transaction is over, or goes on without it: forgets what it knew of that. The locks that it had, the last first.
+    pub(crate) fn transaction_over(&mut self) -> Vec<(LockTag, TableLockMode)> {
+        self.ids.clear();
+        self.combos.clear();
+        self.made_sets.clear();
+        self.locks.cut(0)
+    }
+
     /// Whether statements may go on.
     pub(crate) fn check_cancelled(&self) -> Result<(), Error> {
         self.interrupts().check()
     }
+}
+
+fn status<'s>(
+    shared: &'s Shared,
+    backend: &Backend,
+    own: &'s OwnIds,
+    combos: &'s ComboIds,
+    cancelled: &'s AtomicBool,
+) -> SessionStatus<'s> {
+    let xmin = backend.xmin().map(FullXid::xid);
+    let (storage, array) = (&shared.storage, &shared.transactions.array);
+    let logs = LogStatus { storage, array, own, xmin, combos, cancelled };
+    SessionStatus { logs, table: shared.transactions.time.deciding_table() }
+}
+
+fn interrupts<'s>(
+    cancelled: &'s AtomicBool,
+    statement_end: Option<Instant>,
+    timeouts: &Timeouts,
+) -> Interrupts<'s> {
+    let (lock_timeout, deadlock_timeout) = (timeouts.lock, timeouts.deadlock);
+    Interrupts { cancelled, statement_end, lock_timeout, deadlock_timeout }
 }

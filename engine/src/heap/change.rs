@@ -169,20 +169,26 @@ pub(super) const TRANSACTION_BITS: Infomask = Infomask::from_bits_retain(0xFFF0)
 /// The same of `t_infomask2` (`HEAP2_XACT_MASK`).
 pub(super) const TRANSACTION_BITS_2: Infomask2 = Infomask2::from_bits_retain(0xE000);
 
-/// Gives a tuple its `xmax` in place of another, with the bits (`fix_infomask_from_infobits`).
+/// Gives a tuple its `xmax` in place of another, with the bits.
 pub(super) fn set_xmax(header: &mut HeapTupleHeader, new: NewXmax) {
+    header.infomask.remove(Infomask::MOVED);
+    put_xmax_bits(&mut header.infomask, &mut header.infomask2, new.bits);
+    header.xmax = new.xmax;
+}
+
+/// Says of an `xmax` what it is (`fix_infomask_from_infobits`).
+pub(crate) fn put_xmax_bits(infomask: &mut Infomask, infomask2: &mut Infomask2, bits: InfoBits) {
     let masks = [
         (InfoBits::IS_MULTI, Infomask::XMAX_IS_MULTI),
         (InfoBits::LOCK_ONLY, Infomask::XMAX_LOCK_ONLY),
         (InfoBits::EXCL_LOCK, Infomask::XMAX_EXCL_LOCK),
         (InfoBits::KEYSHR_LOCK, Infomask::XMAX_KEYSHR_LOCK),
     ];
-    header.infomask.remove(Infomask::XMAX_BITS | Infomask::MOVED);
+    infomask.remove(Infomask::XMAX_BITS);
     for (bit, mask) in masks {
-        header.infomask.set(mask, new.bits.contains(bit));
+        infomask.set(mask, bits.contains(bit));
     }
-    header.infomask2.set(Infomask2::KEYS_UPDATED, new.bits.contains(InfoBits::KEYS_UPDATED));
-    header.xmax = new.xmax;
+    infomask2.set(Infomask2::KEYS_UPDATED, bits.contains(InfoBits::KEYS_UPDATED));
 }
 
 /// Stamps the command that ended or locked the tuple (`HeapTupleHeaderSetCmax`).

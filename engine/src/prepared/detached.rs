@@ -10,6 +10,7 @@ use base::sync::{Mutex, MutexGuard, PoisonError};
 use procarray::Prepared;
 
 use crate::catalog::Relation;
+use crate::catalog::changes::OwnChanges;
 use crate::lock::{LockTag, TableLockMode};
 
 /// One of them.
@@ -22,6 +23,8 @@ pub(crate) struct Detached {
     pub(crate) names: Vec<String>,
     pub(crate) made: Vec<Relation>,
     pub(crate) dropped: Vec<Relation>,
+    /// What it has done to tables, as far as this life of the engine knows.
+    pub(crate) changes: OwnChanges,
 }
 
 impl Detached {

@@ -24,7 +24,7 @@ use wal::rmgr::xact::{Prepare, Xact, two_phase};
 use wal::source::{self, SystemIdentifier, TimelineChoice};
 
 use super::PreparedError;
-use super::states::{Found, Place, TwoPhaseStates};
+use super::states::{Found, Place, States, TwoPhaseStates};
 use crate::slru::Status;
 use crate::storage::Storage;
 use crate::{At, Error};
@@ -57,23 +57,22 @@ pub(super) fn check_length(state: &[u8]) -> Result<(), PreparedError> {
 pub(crate) fn write_due(storage: &Storage, redo: Lsn) -> Result<usize, Error> {
     let (disk, directory) = (&**storage.directory.disk(), directory(storage));
     let mut states = storage.two_phase.lock();
+    let States { by_gid, names_changed } = &mut *states;
     let mut written = 0;
-    let mut names_changed = states.names_changed;
-    for state in states.by_gid.values_mut().filter(|state| state.is_due(redo)) {
+    for state in by_gid.values_mut().filter(|state| state.is_due(redo)) {
         let bytes = match &state.place {
             Place::Log { start, .. } => read_from_log(storage, *start)?,
             Place::Redone { state, .. } => state.clone(),
             Place::File => continue,
         };
-        names_changed = true;
+        *names_changed = true;
         write(disk, &path_of(&directory, state.xid), &bytes)?;
         state.place = Place::File;
         written += 1;
     }
-    states.names_changed = names_changed;
-    if names_changed {
+    if *names_changed {
         disk.sync_directory(&directory).at("sync", &directory)?;
-        states.names_changed = false;
+        *names_changed = false;
     }
     Ok(written)
 }
@@ -92,7 +91,7 @@ fn write(disk: &dyn Disk, path: &Path, state: &[u8]) -> Result<(), Error> {
 
 /// Removes the file of a transaction whose outcome is durable. What cannot be removed is found to be over by the next
 /// start.
-pub(super) fn remove(storage: &Storage, xid: Xid) -> Result<(), Error> {
+pub(crate) fn remove(storage: &Storage, xid: Xid) -> Result<(), Error> {
     let path = path_of(&directory(storage), xid);
     let removed = storage.directory.disk().remove_file(&path);
     storage.two_phase.lock().names_changed = true;
@@ -222,10 +221,7 @@ fn take_in(storage: &Storage, prepare: &Prepare<'_>, place: Place) {
     });
 }
 
-/// Forgets a transaction whose end was redone (`PrepareRedoRemove`).
-///
-/// # Errors
-/// Where its file cannot be removed.
-pub(crate) fn end_redone(storage: &Storage, xid: Xid) -> Result<(), Error> {
-    if storage.two_phase.remove(xid) { remove(storage, xid) } else { Ok(()) }
+/// Forgets a transaction whose end was redone; whether it has left a file to be [removed](remove) (`PrepareRedoRemove`).
+pub(crate) fn end_redone(storage: &Storage, xid: Xid) -> bool {
+    storage.two_phase.remove(xid)
 }

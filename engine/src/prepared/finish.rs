@@ -11,10 +11,9 @@ use super::payload::TwoPhaseState;
 use super::states::Taken;
 use super::{PreparedError, files};
 use crate::Error;
-use crate::catalog::Relation;
 use crate::data_directory::DEFAULT_DATABASE;
 use crate::session::{Durability, Session};
-use crate::transaction::remove_files;
+use crate::transaction::{relations_ended, remove_files};
 use crate::xact::end::{AsPrepared, Ending};
 
 impl Session<'_> {
@@ -46,7 +45,7 @@ impl Session<'_> {
             return Err(PreparedError::Missing(gid.to_owned()).into());
         };
         let owner = detached.owner();
-        let Detached { running, locks, names, made, dropped } = detached;
+        let Detached { running, locks, names, made, dropped, mut changes } = detached;
         let (xid, children) = state.full_ids(transactions.array.next_xid());
         let gone: &[RelFileLocator] = if commits { &state.dropped } else { &state.made };
         let ending = Ending {
@@ -69,12 +68,9 @@ impl Session<'_> {
             gone.iter().for_each(|relation| remove_files(shared, *relation));
         }
         let has_committed = commits && ended.is_ok();
+        changes.settle(has_committed);
         names.iter().for_each(|name| shared.catalog.settle(name, owner, has_committed));
-        let gone = if has_committed { &dropped } else { &made };
-        gone.iter().for_each(Relation::set_gone);
-        if has_committed {
-            made.iter().for_each(Relation::settle);
-        }
+        relations_ended(&made, &dropped, has_committed);
         transactions.locks.release(owner, locks);
         if ended.is_ok() && taken.ended() {
             // One that stays behind is known to be over by the next start.

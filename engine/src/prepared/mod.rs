@@ -32,6 +32,6 @@ pub(crate) mod restore;
 mod states;
 
 pub use error::PreparedError;
-pub(crate) use files::{end_redone, load, redone, write_due};
+pub(crate) use files::{end_redone, load, redone, remove as remove_file, write_due};
 pub use states::PreparedTransaction;
 pub(crate) use states::TwoPhaseStates;

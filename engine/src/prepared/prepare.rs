@@ -52,8 +52,7 @@ impl Transaction<'_, '_> {
         if self.session.locks.are_of_both_kinds() {
             return Err(PreparedError::LocksOfBothKinds.into());
         }
-        self.assign_xid()?;
-        let Some(xid) = self.session.ids.top else { unreachable!("it has an id now") };
+        let xid = self.assigned_xid()?;
         let prepared_at = transactions.time.clock.now();
         let most = shared.prepared_transactions;
         let database = DEFAULT_DATABASE;
@@ -86,10 +85,11 @@ impl Transaction<'_, '_> {
         session.backend.leave_to(&running);
         transactions.writers.fetch_sub(1, Relaxed);
         let own = session.number();
-        let Forgotten { made, dropped, names } = self.forget();
+        let Forgotten { made, dropped, names, changes } = self.forget();
         names.iter().for_each(|name| shared.catalog.hand_over(name, own, owner));
         made.iter().for_each(|relation| relation.hand_over(owner));
-        let detached = Detached { running, locks: state.locks, names, made, dropped };
+        let locks = state.locks;
+        let detached = Detached { running, locks, names, made, dropped, changes };
         shared.prepared.lock().insert(xid.xid(), detached);
         drop(taken);
         Ok(())

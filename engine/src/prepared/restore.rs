@@ -46,8 +46,9 @@ pub(crate) fn drop_ended(storage: &Storage) -> Result<(), Error> {
         states.by_gid.values().map(|state| state.xid).collect()
     };
     for xid in xids {
-        if !xid.precedes(next) || storage.clog.status(xid)?.0 != Status::InProgress {
-            files::end_redone(storage, xid)?;
+        let is_over = !xid.precedes(next) || storage.clog.status(xid)?.0 != Status::InProgress;
+        if is_over && files::end_redone(storage, xid) {
+            files::remove(storage, xid)?;
         }
     }
     Ok(())
@@ -91,9 +92,9 @@ pub(crate) fn detach(
         if let Some(oldest) = state.oldest_member {
             transactions.member_in(storage, running.number(), oldest);
         }
-        let (names, made, dropped) = Default::default();
+        let (names, made, dropped, changes) = Default::default();
         let locks = state.locks.clone();
-        let one = Detached { running, locks, names, made, dropped };
+        let one = Detached { running, locks, names, made, dropped, changes };
         detached.lock().insert(state.xid, one);
     }
     Ok(detached)

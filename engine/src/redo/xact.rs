@@ -73,9 +73,9 @@ fn end(
     for locator in completion.dropped_relations.iter() {
         redo.remove_relation(locator)?;
     }
-    if completion.prepared_xid.is_some() {
+    if completion.prepared_xid.is_some() && prepared::end_redone(storage, xid) {
         redo.before_irreversible(record.end())?;
-        prepared::end_redone(storage, xid)?;
+        prepared::remove_file(storage, xid)?;
     }
     Ok(())
 }

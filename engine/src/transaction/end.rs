@@ -6,7 +6,7 @@ use base::RelFileLocator;
 
 use super::Transaction;
 use super::savepoint::{Claimed, own_lock};
-use super::tables::remove_files;
+use super::tables::{relations_ended, remove_files};
 use crate::Error;
 use crate::catalog::Relation;
 use crate::session::{Durability, Session};
@@ -85,20 +85,13 @@ impl Transaction<'_, '_> {
         for Claimed { name, .. } in self.claimed.drain(..) {
             shared.catalog.settle(&name, session.number(), has_committed);
         }
-        let gone = if has_committed { &self.dropped } else { &self.made };
-        gone.iter().for_each(Relation::set_gone);
-        if has_committed {
-            self.made.iter().for_each(Relation::settle);
-        }
+        relations_ended(&self.made, &self.dropped, has_committed);
         // A subtransaction that was released has given its own back.
         let own =
             session.ids.top.into_iter().chain(self.levels.iter().filter_map(|level| level.xid));
         let own: Vec<_> = own.map(own_lock).collect();
-        session.ids.clear();
-        let taken = session.locks.cut(0);
+        let taken = session.transaction_over();
         session.release(own.into_iter().chain(taken));
-        session.combos.clear();
-        session.made_sets.clear();
         ended
     }
 }

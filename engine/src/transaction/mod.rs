@@ -29,6 +29,7 @@ use base::{CommandId, FullXid, Xid};
 
 use crate::Error;
 use crate::catalog::Relation;
+use crate::catalog::changes::OwnChanges;
 use crate::planted::{self, Bug};
 use crate::session::{Isolation, Session};
 pub use locks::AdvisoryMode;
@@ -36,7 +37,7 @@ pub use nested::OuterCommand;
 pub use savepoint::SavepointId;
 pub(crate) use savepoint::own_lock;
 use savepoint::{Claimed, Level};
-pub(crate) use tables::remove_files;
+pub(crate) use tables::{relations_ended, remove_files};
 
 /// A transaction. Dropped before it is committed, it is rolled back.
 #[derive(Debug)]
@@ -70,6 +71,8 @@ pub(crate) struct Forgotten {
     pub(crate) dropped: Vec<Relation>,
     /// Names that it has claimed.
     pub(crate) names: Vec<String>,
+    /// What it has done to tables.
+    pub(crate) changes: OwnChanges,
 }
 
 impl<'s, 'e> Transaction<'s, 'e> {
@@ -109,15 +112,14 @@ impl Transaction<'_, '_> {
         (&self.made, &self.dropped)
     }
 
-    /// Forgets the transaction, which goes on without the session: what it makes and drops, and the names of that.
+    /// Forgets the transaction, which goes on without the session.
     pub(crate) fn forget(&mut self) -> Forgotten {
         self.is_over = true;
         let session = &mut *self.session;
-        session.ids.clear();
-        session.locks.cut(0);
-        session.combos.clear();
-        session.made_sets.clear();
+        let changes = std::mem::take(&mut session.changes);
+        session.transaction_over();
         Forgotten {
+            changes,
             made: std::mem::take(&mut self.made),
             dropped: std::mem::take(&mut self.dropped),
             names: self.claimed.drain(..).map(|claimed| claimed.name).collect(),

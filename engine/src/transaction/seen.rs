@@ -22,7 +22,7 @@ impl Transaction<'_, '_> {
         if let Some(ModeSnapshot::Classic(classic) | ModeSnapshot::Mirror(classic, _)) =
             &session.snapshot
         {
-            return Ok(classic.to_pg_snapshot(next).unwrap_or_else(|_| idle(next)));
+            return Ok(classic.to_pg_snapshot(next).unwrap_or_else(|error| in_use(&error)));
         }
         // By time, those are running that have not ended before it.
         let own = session.ids.top;
@@ -41,7 +41,7 @@ impl Transaction<'_, '_> {
             }
         }
         let xmin = running.iter().copied().chain(own).fold(next, FullXid::min);
-        Ok(PgSnapshot::new(xmin, next, running).unwrap_or_else(|_| idle(next)))
+        Ok(PgSnapshot::new(xmin, next, running).unwrap_or_else(|error| in_use(&error)))
     }
 
     /// Its id, which it is given now if it has none.
@@ -55,8 +55,7 @@ impl Transaction<'_, '_> {
     }
 }
 
-/// Nobody runs.
-fn idle(next: FullXid) -> PgSnapshot {
-    let text = format!("{0}:{0}:", next.0.max(1));
-    text.parse().unwrap_or_else(|_| unreachable!("two equal bounds are a snapshot: {text}"))
+/// A snapshot that statements read by has bounds in order, and between them those who ran.
+fn in_use(error: &dyn std::error::Error) -> ! {
+    unreachable!("a snapshot in use: {error}")
 }

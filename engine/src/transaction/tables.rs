@@ -196,6 +196,15 @@ impl Transaction<'_, '_> {
     }
 }
 
+/// What a transaction has made of relations counts from now on, or nothing of it does.
+pub(crate) fn relations_ended(made: &[Relation], dropped: &[Relation], has_committed: bool) {
+    let gone = if has_committed { dropped } else { made };
+    gone.iter().for_each(Relation::set_gone);
+    if has_committed {
+        made.iter().for_each(Relation::settle);
+    }
+}
+
 /// Removes a relation's files, which nobody uses any more. What cannot be removed stays behind, and does no harm: its
 /// number is not given out again.
 pub(crate) fn remove_files(shared: &Shared, relation: RelFileLocator) {

@@ -13,11 +13,11 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use base::Xid;
 use base::sync::atomic::AtomicBool;
 use base::sync::atomic::Ordering::Relaxed;
 use base::sync::{Arc, Mutex, PoisonError, thread};
 
+use super::cutoffs::{before, multi_before, next_ids};
 use super::{VacuumOptions, VacuumReport, database};
 use crate::Error;
 use crate::catalog::TableEntry;
@@ -75,13 +75,11 @@ impl AutovacuumOptions {
         let shared = session.shared;
         let ages = &self.vacuum.ages;
         let frozen = table.frozen.get();
-        let next = shared.transactions.array.next_xid().xid();
-        let limit = Xid(next.0.wrapping_sub(ages.xid_max));
-        let limit = if limit.is_normal() { limit } else { Xid::FIRST_NORMAL };
-        let next_multi = shared.storage.ids.lock().next_multi.max(1);
+        let next = next_ids(shared);
         let most = shared.storage.multixact_freeze_threshold(ages.multixact_max);
-        let multi_limit = next_multi.wrapping_sub(most).max(1);
-        if frozen.xid.precedes(limit) || precedes(frozen.multi, multi_limit) {
+        if frozen.xid.precedes(before(next.xid, ages.xid_max))
+            || precedes(frozen.multi, multi_before(next.multi, most))
+        {
             return Some(Due::Old);
         }
         let counted = table.changes.counted();

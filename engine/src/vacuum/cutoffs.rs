@@ -14,6 +14,7 @@ use base::{MultiXactId, Xid};
 
 use super::{FreezeAges, VacuumWarning};
 use crate::catalog::frozen::Frozen;
+use crate::db::Shared;
 use crate::session::Session;
 use crate::slru::multixact::precedes;
 
@@ -30,18 +31,36 @@ pub(super) struct Cutoffs {
     pub(super) is_aggressive: bool,
 }
 
+/// The ids that come next.
+pub(super) fn next_ids(shared: &Shared) -> Frozen {
+    Frozen {
+        xid: shared.transactions.array.next_xid().xid(),
+        multi: shared.storage.ids.lock().next_multi.max(1),
+    }
+}
+
+/// The oldest ids that somebody may still see a difference in.
+pub(super) fn oldest_ids(session: &Session<'_>) -> Frozen {
+    let transactions = &session.shared.transactions;
+    Frozen {
+        xid: transactions.oldest_xmin(&session.backend),
+        multi: transactions.oldest_multixact(&session.shared.storage),
+    }
+}
+
 /// An id so many before another, and no special one.
-fn before(xid: Xid, age: u32) -> Xid {
+pub(super) fn before(xid: Xid, age: u32) -> Xid {
     let limit = Xid(xid.0.wrapping_sub(age));
     if limit.is_normal() { limit } else { Xid::FIRST_NORMAL }
 }
 
-fn multi_before(multi: MultiXactId, age: u32) -> MultiXactId {
+pub(super) fn multi_before(multi: MultiXactId, age: u32) -> MultiXactId {
     multi.wrapping_sub(age).max(1)
 }
 
+/// So many percent of an age, or the greatest one.
 fn share_of(age: u32, percent: u64) -> u32 {
-    (u64::from(age) * percent / 100) as u32
+    (u64::from(age) * percent / 100).try_into().unwrap_or(u32::MAX)
 }
 
 impl Cutoffs {
@@ -54,12 +73,9 @@ impl Cutoffs {
     ) -> Cutoffs {
         let shared = session.shared;
         // Before the number of pages is looked at: what is put into later ones is newer.
-        let xid = shared.transactions.oldest_xmin(&session.backend);
-        let multi = shared.transactions.oldest_multixact(&shared.storage);
-        let next = Frozen {
-            xid: shared.transactions.array.next_xid().xid(),
-            multi: shared.storage.ids.lock().next_multi.max(1),
-        };
+        let oldest = oldest_ids(session);
+        let Frozen { xid, multi } = oldest;
+        let next = next_ids(shared);
         let multi_max_age = shared.storage.multixact_freeze_threshold(ages.multixact_max);
         let mut freeze_xid = before(xid, ages.xid_min.min(ages.xid_max / 2));
         if freeze_xid.precedes(before(next.xid, ages.xid_max)) {
@@ -79,7 +95,7 @@ impl Cutoffs {
         let is_aggressive = !xid_limit.precedes(known.xid) || !precedes(multi_limit, known.multi);
         Cutoffs {
             before: known,
-            oldest: Frozen { xid, multi },
+            oldest,
             freeze: Frozen { xid: freeze_xid, multi: freeze_multi },
             is_aggressive,
         }
@@ -87,15 +103,11 @@ impl Cutoffs {
 
     /// Whether the table is so old that nothing but freezing counts (`vacuum_xid_failsafe_check`).
     pub(super) fn is_emergency(&self, session: &Session<'_>, ages: &FreezeAges) -> bool {
-        let shared = session.shared;
-        let skip_age = ages.xid_failsafe.max(share_of(ages.xid_max, 105));
-        let next = shared.transactions.array.next_xid().xid();
-        if self.before.xid.precedes(before(next, skip_age)) {
-            return true;
-        }
-        let skip_age = ages.multixact_failsafe.max(share_of(ages.multixact_max, 105));
-        let next = shared.storage.ids.lock().next_multi;
-        precedes(self.before.multi, multi_before(next, skip_age))
+        let next = next_ids(session.shared);
+        let xid_age = ages.xid_failsafe.max(share_of(ages.xid_max, 105));
+        let multi_age = ages.multixact_failsafe.max(share_of(ages.multixact_max, 105));
+        self.before.xid.precedes(before(next.xid, xid_age))
+            || precedes(self.before.multi, multi_before(next.multi, multi_age))
     }
 }
 
@@ -110,6 +122,6 @@ mod tests {
         assert_eq!(before(Xid(100), 200), Xid(u32::MAX - 99));
         assert_eq!(multi_before(5, 5), 1);
         assert_eq!(share_of(200_000_000, 95), 190_000_000);
-        assert_eq!(share_of(u32::MAX, 105), ((u64::from(u32::MAX) * 105) / 100) as u32);
+        assert_eq!(share_of(u32::MAX, 105), u32::MAX);
     }
 }

@@ -12,6 +12,7 @@
 use base::sync::PoisonError;
 use wal::write::NewRecord;
 
+use super::cutoffs::oldest_ids;
 use crate::Error;
 use crate::catalog::frozen::{self, Frozen};
 use crate::data_directory::DEFAULT_DATABASE;
@@ -36,10 +37,7 @@ pub(super) fn advance(session: &mut Session<'_>) -> Result<(), Error> {
     let one_at_a_time = &shared.transactions.truncation;
     let _one_at_a_time = one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
     // What tables have that nobody sees yet comes from those who run.
-    let mut oldest = Frozen {
-        xid: shared.transactions.oldest_xmin(&session.backend),
-        multi: shared.transactions.oldest_multixact(&shared.storage),
-    };
+    let mut oldest = oldest_ids(session);
     for table in shared.catalog.all_present() {
         oldest = oldest.min(table.frozen.get());
     }
@@ -115,18 +113,14 @@ fn cut_off_multixact(session: &mut Session<'_>, oldest: Frozen) -> Result<(), Er
     };
     // Of a set that was never written, as by `pg_resetwal`, nothing is cut off before it is.
     if let (Some(first), Some(end)) = (start(before)?, start(oldest.multi)?) {
-        let in_gate = storage.commit_gate.enter(session.number());
+        let _in_gate = storage.commit_gate.enter(session.number());
         let words = [DEFAULT_DATABASE, before, oldest.multi, first, end];
-        let logged = log(session, MULTIXACT, TRUNCATE_ID, &words);
-        let cut = logged.and_then(|()| {
-            let mut ids = storage.ids.lock();
-            (ids.oldest_multi, ids.oldest_multi_database) = (oldest.multi, DEFAULT_DATABASE);
-            ids.oldest_multi_offset = Some(end);
-            drop(ids);
-            storage.multixact.truncate(oldest.multi, first, end)
-        });
-        drop(in_gate);
-        cut?;
+        log(session, MULTIXACT, TRUNCATE_ID, &words)?;
+        let mut ids = storage.ids.lock();
+        (ids.oldest_multi, ids.oldest_multi_database) = (oldest.multi, DEFAULT_DATABASE);
+        ids.oldest_multi_offset = Some(end);
+        drop(ids);
+        storage.multixact.truncate(oldest.multi, first, end)?;
     } else {
         let mut ids = storage.ids.lock();
         (ids.oldest_multi, ids.oldest_multi_database) = (oldest.multi, DEFAULT_DATABASE);

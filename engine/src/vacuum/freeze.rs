@@ -12,13 +12,13 @@
 
 use base::{HeapTupleHeader, Infomask, Infomask2, MultiXactId, OffsetNumber, Xid};
 use snapshot::{MultiXactMember, TransactionStatus};
-use wal::rmgr::heap::InfoBits;
 use wal::rmgr::heap2::prune::{FreezeFlags, FreezeTuple};
 
 use super::cutoffs::Cutoffs;
 use crate::Error;
 use crate::catalog::frozen::Frozen;
 use crate::heap::NewXmax;
+use crate::heap::change::put_xmax_bits;
 use crate::session::Session;
 use crate::slru::multixact::precedes;
 use crate::xact::status::SessionStatus;
@@ -228,18 +228,9 @@ fn set_fate(
 
 /// Writes an `xmax` into what a tuple is to become.
 fn put_xmax(tuple: &mut FreezeTuple, new: NewXmax) {
-    let mut bits = Infomask::from_bits_retain(tuple.infomask) - Infomask::XMAX_BITS;
-    let pairs = [
-        (InfoBits::IS_MULTI, Infomask::XMAX_IS_MULTI),
-        (InfoBits::LOCK_ONLY, Infomask::XMAX_LOCK_ONLY),
-        (InfoBits::EXCL_LOCK, Infomask::XMAX_EXCL_LOCK),
-        (InfoBits::KEYSHR_LOCK, Infomask::XMAX_KEYSHR_LOCK),
-    ];
-    for (bit, mask) in pairs {
-        bits.set(mask, new.bits.contains(bit));
-    }
+    let mut bits = Infomask::from_bits_retain(tuple.infomask);
     let mut bits2 = Infomask2::from_bits_retain(tuple.infomask2);
-    bits2.set(Infomask2::KEYS_UPDATED, new.bits.contains(InfoBits::KEYS_UPDATED));
+    put_xmax_bits(&mut bits, &mut bits2, new.bits);
     (tuple.infomask, tuple.infomask2) = (bits.bits(), bits2.bits());
     tuple.xmax = new.xmax;
 }

@@ -128,12 +128,10 @@ impl Lists {
             Operation::Read { value, .. } => *value = row.map_or(Ok(None), |row| register(&row))?,
             Operation::Append { key, value } => {
                 let change = |row: &Row| {
-                    let mut text = list(row)?.into_iter().fold(String::new(), |mut text, old| {
-                        text += &format!("{old},");
-                        text
-                    });
-                    text += &value.to_string();
-                    Ok((text, Replaced::Unknown))
+                    let mut values = list(row)?;
+                    values.push(*value);
+                    let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+                    Ok((values.join(","), Replaced::Unknown))
                 };
                 let changed =
                     self.change(transaction, *key, row, change, |text| Value::Text(text))?;

@@ -203,7 +203,7 @@ impl Load {
         // How many rows of a table are chosen from.
         let rows = |table: usize| {
             let all = self.tables[table].1.len();
-            plan.hot_rows.map_or(all, |hot| hot.clamp(2, all.max(2)).min(all))
+            plan.hot_rows.map_or(all, |hot| hot.max(2).min(all))
         };
         let pick = |random: &mut Rng, table: usize| random.usize(..rows(table));
         let (chosen, third) = match self.kind {

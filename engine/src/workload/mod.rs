@@ -31,7 +31,14 @@ mod readers;
 mod record;
 mod run;
 
+use base::sync::thread::ScopedJoinHandle;
+
 pub use latency::Latencies;
 pub use load::{Checked, Fill, Kind, Load, LoadError};
 pub use record::{RecordError, RecordPlan, Recorded, record};
 pub use run::{Outcome, Plan, Watch, run};
+
+/// What a session has done. Its panic goes on here: it is a disagreement of the mirror, or a fault of the engine.
+fn joined<T>(session: ScopedJoinHandle<'_, T>) -> T {
+    session.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

@@ -18,10 +18,12 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use base::sync::thread::ScopedJoinHandle;
 use base::sync::{Mutex, PoisonError, thread};
 use fastrand::Rng;
 use history::{Block, Header, HistoryError, Level, Operation, Outcome, Replaced, Workload, Writer};
 
+use super::joined;
 use super::latency::Latencies;
 use super::lists::Lists;
 use super::load::LoadError;
@@ -188,7 +190,6 @@ pub fn record<W: Write + Send>(
         commits: &commits,
         watch,
     };
-    let running = &AtomicU64::new(u64::from(plan.sessions));
     let parts: Vec<Recorded> = thread::scope(|scope| {
         let sessions: Vec<_> = (0..plan.sessions)
             .map(|who| {
@@ -200,12 +201,11 @@ pub fn record<W: Write + Send>(
                         let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
                         first.get_or_insert(error);
                     }
-                    running.fetch_sub(1, Ordering::Relaxed);
                     part.recorded
                 })
             })
             .collect();
-        while running.load(Ordering::Relaxed) > 0 && began.elapsed() < plan.time {
+        while !sessions.iter().all(ScopedJoinHandle::is_finished) && began.elapsed() < plan.time {
             thread::sleep(LOOK.min(plan.time.saturating_sub(began.elapsed())));
             let done = commits.load(Ordering::Relaxed);
             if watch.progress(done, began.elapsed()).is_break() {
@@ -213,7 +213,7 @@ pub fn record<W: Write + Send>(
             }
         }
         ends.store(true, Ordering::Relaxed);
-        sessions.into_iter().filter_map(|session| session.join().ok()).collect()
+        sessions.into_iter().map(joined).collect()
     });
     let mut recorded = Recorded { time: began.elapsed(), ..Recorded::default() };
     if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {

@@ -11,6 +11,7 @@ use base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use base::sync::{Mutex, PoisonError, thread};
 use fastrand::Rng;
 
+use super::joined;
 use super::latency::Latencies;
 use super::load::{Load, LoadError, is_to_be_tried_again};
 use super::readers;
@@ -121,11 +122,7 @@ pub fn run(
             }
         }
         ends.store(true, Ordering::Relaxed);
-        // A panic is a disagreement of the mirror, or a fault of the engine.
-        let join = |session: thread::ScopedJoinHandle<'_, Part>| {
-            session.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        };
-        sessions.into_iter().map(join).collect()
+        sessions.into_iter().map(joined).collect()
     });
     let time = began.elapsed();
     if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {

@@ -112,7 +112,7 @@ impl Transactions {
     pub(crate) fn member_from_now_on(&self, storage: &Storage, slot: ProcNumber) {
         // The lock's hold orders this with who looks for the oldest.
         let ids = storage.ids.lock();
-        self.oldest_members[slot.0 as usize].store(ids.next_multi, Relaxed);
+        self.oldest_members[slot.0 as usize].store(ids.next_multi.max(1), Relaxed);
     }
 
     /// The oldest set that the transaction of a slot may be a member of.

@@ -11,6 +11,7 @@ use engine::{Durability, Engine, EngineOptions, Isolation, SnapshotMode};
 use history::{Observed, Options, Reader, Report, Workload, Writer};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 use wal::write::{LogOptions, SyncMethod};
@@ -64,7 +65,10 @@ fn run(place: Place, seed: u64) -> Result<Report, String> {
         savepoints: 10,
     };
     let writer = Writer::new(Vec::new(), &plan.header("planted")).expect("memory");
-    let (_, bytes) = record(&engine, &plan, writer, &Nobody).map_err(|error| error.to_string())?;
+    // What panics in a session goes on here.
+    let recorded = catch_unwind(AssertUnwindSafe(|| record(&engine, &plan, writer, &Nobody)));
+    let (_, bytes) =
+        recorded.map_err(|_| "a session panicked")?.map_err(|error| error.to_string())?;
     let reader = Reader::new(&bytes[..]).expect("a history");
     let mut observed = Observed::new(reader.header().clone());
     for transaction in reader {

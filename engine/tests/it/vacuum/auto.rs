@@ -45,6 +45,34 @@ fn tables_are_vacuumed_when_they_have_changed_enough() {
     }
 }
 
+#[test]
+fn what_a_prepared_transaction_did_counts_as_it_ends() {
+    for mode in MODES {
+        let (_, disk) = engine(mode);
+        let engine = open_with(&disk, EngineOptions { prepared_transactions: 1, ..options(mode) });
+        let usual = AutovacuumOptions::default();
+        let (table, _) = with_accounts(&engine, 0, 0);
+        let mut session = engine.session().expect("a session");
+        let rows: Vec<_> = (0..900).map(|id| account(id, 1).to_vec()).collect();
+        for (commits, due) in [(true, &NOTHING[..]), (false, &["account"])] {
+            let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+            table.insert_many(&mut transaction, &rows).expect("inserted");
+            transaction.prepare("two phases").expect("prepared");
+            // It is not for the session's next transaction to say.
+            let mut other = session.begin(Isolation::ReadCommitted).expect("begun");
+            other.assigned_xid().expect("an id");
+            if commits { other.rollback() } else { other.commit() }.expect("ended");
+            assert_eq!(vacuumed(&engine, &usual), NOTHING, "{mode:?}: {commits}");
+            match commits {
+                true => session.commit_prepared("two phases"),
+                false => session.rollback_prepared("two phases"),
+            }
+            .expect("ended");
+            assert_eq!(vacuumed(&engine, &usual), due, "{mode:?}: {commits}");
+        }
+    }
+}
+
 /// Everything is frozen that is older than a few transactions.
 fn impatient() -> VacuumOptions {
     let ages = FreezeAges { xid_min: 0, xid_table: 0, xid_max: 100_000, ..FreezeAges::default() };

@@ -20,33 +20,22 @@ fn names(disk: &impl Disk, directory: &str) -> Vec<String> {
     names
 }
 
-/// Ids that end at once, so many.
-fn burn(engine: &Engine, table: &Table, count: usize) {
-    let mut session = engine.session().expect("a session");
-    for _ in 0..count {
-        let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
-        table.insert(&mut transaction, &crate::transactions::account(-1, 0)).expect("inserted");
-        transaction.rollback().expect("rolled back");
-    }
-}
-
 #[test]
 fn files_go_that_only_frozen_rows_named() {
     for mode in MODES {
         let (engine, disk) = engine(mode);
-        let (table, _) = with_accounts(&engine, 10, 100);
+        let _ = with_accounts(&engine, 10, 100);
+        let mut session = engine.session().expect("a session");
         // A file of pg_commit_ts is of 26208 ids.
-        burn(&engine, &table, 26_300);
+        session.burn_xids(26_300).expect("burned");
         engine.checkpoint().expect("made");
         let before = names(&disk, "pg_commit_ts");
         assert_eq!(before, ["0000", "0001"], "{mode:?}");
-        let go_on = &mut |_: &VacuumProgress<'_>| ControlFlow::Continue(());
-        let mut session = engine.session().expect("a session");
         // One table does not make the database younger.
-        session.vacuum(Some("account"), &VacuumOptions::freeze(), go_on).expect("vacuumed");
+        vacuum(&mut session, "account", &VacuumOptions::freeze());
         assert_eq!(names(&disk, "pg_commit_ts"), before, "{mode:?}");
         let oldest = engine.frozen();
-        session.vacuum(None, &VacuumOptions::freeze(), go_on).expect("vacuumed");
+        vacuum_all(&mut session, &VacuumOptions::freeze());
         assert!(oldest.xid.precedes(engine.frozen().xid), "{mode:?}");
         assert!(Xid(26_300).precedes(engine.frozen().xid), "{mode:?}");
         assert_eq!(names(&disk, "pg_commit_ts"), ["0001"], "{mode:?}");
@@ -84,8 +73,7 @@ fn sets_go_that_no_row_names() {
     }
     engine.checkpoint().expect("made");
     assert_eq!(names(&disk, "pg_multixact/members"), ["0000", "0001"]);
-    let go_on = &mut |_: &VacuumProgress<'_>| ControlFlow::Continue(());
-    sessions[0].vacuum(None, &VacuumOptions::freeze(), go_on).expect("vacuumed");
+    vacuum_all(&mut sessions[0], &VacuumOptions::freeze());
     assert_eq!(engine.frozen().multi, 26_501);
     assert_eq!(names(&disk, "pg_multixact/members"), ["0001"]);
     drop(sessions);
@@ -131,12 +119,8 @@ fn every_change_of_a_page_clears_what_the_map_says_of_it() {
         let mut expected = vec![(3, true); report.pages as usize];
         // A row that is locked stays visible.
         let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
-        let rows: Vec<_> = table
-            .scan(&mut transaction)
-            .expect("a scan")
-            .map(|row| row.expect("a row").tid())
-            .collect();
-        let of_block = |block| *rows.iter().find(|tid| tid.block == block).expect("a row");
+        let rows = places(&table, &mut transaction);
+        let of_block = |block| rows.iter().find(|(tid, _)| tid.block == block).expect("a row").0;
         let (strength, policy) = (RowLock::Share, WaitPolicy::Wait);
         table.lock_row(&mut transaction, of_block(0), strength, policy).expect("locked");
         expected[0] = (1, true);

@@ -8,9 +8,10 @@ mod wraparound;
 
 use std::ops::ControlFlow;
 
+use base::Tid;
 use engine::heap::Value;
 use engine::vacuum::{VacuumOptions, VacuumProgress, VacuumReport};
-use engine::{Engine, Isolation, Session, Table};
+use engine::{Engine, Isolation, Session, Table, Transaction};
 
 /// Vacuums one table.
 pub(crate) fn vacuum(
@@ -22,6 +23,20 @@ pub(crate) fn vacuum(
     let mut reports = session.vacuum(Some(table), options, go_on).expect("vacuumed");
     assert_eq!(reports.len(), 1);
     reports.remove(0)
+}
+
+/// Vacuums all tables.
+fn vacuum_all(session: &mut Session<'_>, options: &VacuumOptions) -> Vec<VacuumReport> {
+    let go_on = &mut |_: &VacuumProgress<'_>| ControlFlow::Continue(());
+    session.vacuum(None, options, go_on).expect("vacuumed")
+}
+
+/// Where the accounts are that a transaction sees.
+fn places(table: &Table, transaction: &mut Transaction<'_, '_>) -> Vec<(Tid, i32)> {
+    let rows = table.scan(transaction).expect("a scan");
+    rows.map(|row| row.map(|row| (row.tid(), crate::transactions::read(&row).0)))
+        .collect::<Result<_, _>>()
+        .expect("rows")
 }
 
 /// Gives the accounts of some identifiers other amounts, in one transaction.
@@ -43,16 +58,11 @@ fn change(
     engine: &Engine,
     table: &Table,
     which: impl Fn(i32) -> bool,
-    mut how: impl FnMut(i32, base::Tid, &mut engine::Transaction<'_, '_>),
+    mut how: impl FnMut(i32, Tid, &mut Transaction<'_, '_>),
 ) {
     let mut session = engine.session().expect("a session");
     let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
-    let rows: Vec<_> = table
-        .scan(&mut transaction)
-        .expect("a scan")
-        .map(|row| row.map(|row| (row.tid(), crate::transactions::read(&row).0)))
-        .collect::<Result<_, _>>()
-        .expect("rows");
+    let rows = places(table, &mut transaction);
     for (tid, id) in rows.into_iter().filter(|(_, id)| which(*id)) {
         how(id, tid, &mut transaction);
     }

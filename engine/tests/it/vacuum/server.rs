@@ -23,12 +23,7 @@ fn work(engine: &Engine) -> Table {
     let mut other = engine.session().expect("a session");
     let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
     let mut sharing = other.begin(Isolation::ReadCommitted).expect("begun");
-    let rows: Vec<_> = table
-        .scan(&mut transaction)
-        .expect("a scan")
-        .map(|row| row.map(|row| (row.tid(), crate::transactions::read(&row).0)))
-        .collect::<Result<_, _>>()
-        .expect("rows");
+    let rows = places(&table, &mut transaction);
     for (tid, id) in rows.into_iter().filter(|(_, id)| id % 5 == 0) {
         let (strength, policy) = (RowLock::KeyShare, WaitPolicy::Wait);
         for transaction in [&mut transaction, &mut sharing] {
@@ -49,7 +44,7 @@ fn work(engine: &Engine) -> Table {
     table
 }
 
-/// The file of a fork, or nothing.
+/// The file of a fork.
 fn fork(directory: &Path, relation: u32, suffix: &str) -> std::path::PathBuf {
     directory.join(format!("base/5/{relation}{suffix}"))
 }
@@ -77,6 +72,16 @@ pub(super) struct Judged {
     pub(super) rows: String,
     /// Pages that the map says are all-visible, and all-frozen.
     pub(super) map: String,
+}
+
+impl Judged {
+    /// The server finds nothing wrong, and the rows that the engine has.
+    pub(super) fn assert_sound(&self, rows: &[(i32, i64)], what: &str) {
+        let expected: Vec<_> = rows.iter().map(|(id, amount)| format!("{id} {amount}")).collect();
+        assert_eq!(self.verdict, "sound", "{what}");
+        assert_eq!((self.visible.as_str(), self.frozen.as_str()), ("0", "0"), "{what}");
+        assert_eq!(self.rows, expected.join(","), "{what}");
+    }
 }
 
 /// Puts the engine's table in the place of the server's, and has the server look at it.
@@ -128,10 +133,7 @@ fn a_server_finds_nothing_wrong_with_vacuumed_tables() {
         let ours = table.locator().relation;
         engine.close().expect("closed");
         let judged = judged_by_server(&cluster, ours, theirs, frozen);
-        let expected: Vec<_> = rows.iter().map(|(id, amount)| format!("{id} {amount}")).collect();
-        assert_eq!(judged.verdict, "sound", "{mode:?}, freezes {freezes}: {report:?}");
-        assert_eq!((judged.visible.as_str(), judged.frozen.as_str()), ("0", "0"), "{mode:?}");
-        assert_eq!(judged.rows, expected.join(","), "{mode:?}, freezes {freezes}");
+        judged.assert_sound(&rows, &format!("{mode:?}, freezes {freezes}: {report:?}"));
         if freezes {
             assert_eq!(judged.map, format!("{0} {0}", report.pages), "{mode:?}: {report:?}");
         }
