@@ -48,8 +48,8 @@ SELECT count(*) > 1 AS segments, count(*) FILTER (WHERE bytes_used <> expected) 
     WHERE s.state IN ('past', 'needed for recovery') AND s.name >= :'full_one') AS u;
 
 -- What the archiver says of a segment, and a file of another timeline.
-SELECT format('COPY (SELECT 1) TO PROGRAM %L', format('cd pg_wal; touch archive_status/%1$s.done archive_status/%2$s.ready; cp %1$s 00000063%3$s', :'full_one', :'switched_one', substring(:'full_one' FROM 9))) AS prepare,
-    format('COPY (SELECT 1) TO PROGRAM %L', format('cd pg_wal; rm archive_status/%1$s.done archive_status/%2$s.ready 00000063%3$s', :'full_one', :'switched_one', substring(:'full_one' FROM 9))) AS tidy_up \gset
+SELECT format('COPY (SELECT 1) TO PROGRAM %L', format('cat >/dev/null; cd pg_wal; touch archive_status/%1$s.done archive_status/%2$s.ready; cp %1$s 00000063%3$s', :'full_one', :'switched_one', substring(:'full_one' FROM 9))) AS prepare,
+    format('COPY (SELECT 1) TO PROGRAM %L', format('cat >/dev/null; cd pg_wal; rm archive_status/%1$s.done archive_status/%2$s.ready 00000063%3$s', :'full_one', :'switched_one', substring(:'full_one' FROM 9))) AS tidy_up \gset
 :prepare;
 SELECT name = :'full_one' AS is_full_one, name = :'switched_one' AS is_switched_one, timeline_id, state, bytes_used = size AS is_full, recycled, archive_status FROM strata.wal_segments()
 WHERE archive_status IS NOT NULL OR timeline_id > 1 ORDER BY name;
@@ -101,8 +101,8 @@ SELECT count(*) FROM (SELECT name FROM strata.wal_segments() WHERE state = 'futu
 SELECT count(*) FROM strata.wal_pages(NULL);
 
 -- Another directory: a copy, of which a page is wiped out and the end is cut off.
-COPY (SELECT 1) TO PROGRAM 'mkdir wal_files_copy';
-SELECT format('COPY (SELECT 1) TO PROGRAM %L', format('cp pg_wal/%s wal_files_copy; dd if=/dev/zero of=wal_files_copy/%1$s bs=8192 seek=3 count=1 conv=notrunc 2>&1; truncate -s 65536 wal_files_copy/%1$s', :'current_one')) AS copy \gset
+COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; mkdir wal_files_copy';
+SELECT format('COPY (SELECT 1) TO PROGRAM %L', format('cat >/dev/null; cp pg_wal/%s wal_files_copy; dd if=/dev/zero of=wal_files_copy/%1$s bs=8192 seek=3 count=1 conv=notrunc 2>&1; truncate -s 65536 wal_files_copy/%1$s', :'current_one')) AS copy \gset
 :copy;
 SELECT current_setting('data_directory') || '/wal_files_copy' AS directory \gset
 SELECT count(*) AS pages, count(fault) AS faults, min(page_number) FILTER (WHERE fault IS NOT NULL) AS faulty FROM strata.wal_pages(:'current_one', :'directory');
@@ -134,4 +134,4 @@ SET ROLE wal_files_monitor;
 SELECT pg_temp.answer(format('strata.wal_pages(%L)', :'current_one')) AS answer;
 RESET ROLE;
 DROP ROLE wal_files_reader, wal_files_monitor;
-COPY (SELECT 1) TO PROGRAM 'rm -r wal_files_copy';
+COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; rm -r wal_files_copy';

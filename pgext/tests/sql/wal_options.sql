@@ -39,7 +39,7 @@ TRUNCATE strata.wal;
 -- the segments that are closed: a switch flushes all before it, and nothing is written to them any more.
 SELECT pg_switch_wal() AS stop \gset
 SELECT current_setting('data_directory') || '/wal_options' AS data \gset
-SELECT format('COPY (SELECT 1) TO PROGRAM %L', 'mkdir -p wal_options/pg_wal; cp ' || string_agg('pg_wal/' || name, ' ') || ' wal_options/pg_wal') AS copy
+SELECT format('COPY (SELECT 1) TO PROGRAM %L', 'cat >/dev/null; mkdir -p wal_options/pg_wal; cp ' || string_agg('pg_wal/' || name, ' ') || ' wal_options/pg_wal') AS copy
 FROM pg_ls_waldir() WHERE name BETWEEN '000000010000000000000000' AND pg_walfile_name(:'stop') \gset
 :copy;
 CREATE FOREIGN TABLE outside (start_lsn pg_lsn, end_lsn pg_lsn, xid xid) SERVER pgstrata OPTIONS (directory :'data');
@@ -104,4 +104,4 @@ RESET ROLE;
 DROP SCHEMA options_owner CASCADE;
 DROP OWNED BY options_nobody, options_granted, options_reader, options_owner;
 DROP ROLE options_nobody, options_granted, options_reader, options_owner;
-COPY (SELECT 1) TO PROGRAM 'rm -r wal_options';
+COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; rm -r wal_options';

@@ -34,11 +34,11 @@ SELECT pg_walfile_name(:'start') AS first_one, strata.walfile_name('0/0'::pg_lsn
     s.end_lsn AS second_start, s.end_lsn + 5 * 8192 AS page
 FROM strata.split_walfile_name(pg_walfile_name(:'start')) AS s \gset
 SELECT current_setting('data_directory') || '/wal_verify' AS base \gset
-SELECT format('COPY (SELECT 1) TO PROGRAM %L', 'mkdir wal_verify; for kind in whole zeroed changed missing short; do mkdir wal_verify/$kind; cp '
+SELECT format('COPY (SELECT 1) TO PROGRAM %L', 'cat >/dev/null; mkdir wal_verify; for kind in whole zeroed changed missing short; do mkdir wal_verify/$kind; cp '
     || string_agg('pg_wal/' || name, ' ') || ' wal_verify/$kind; done') AS copy
 FROM pg_ls_waldir() WHERE name BETWEEN :'first_one' AND pg_walfile_name(:'stop') \gset
 :copy;
-SELECT format('COPY (SELECT 1) TO PROGRAM %L', format('cd wal_verify; dd if=/dev/zero of=zeroed/%1$s bs=8192 seek=5 count=1 conv=notrunc 2>&1; printf x | dd of=changed/%1$s bs=1 seek=41500 conv=notrunc 2>&1; rm missing/%1$s; truncate -s 40960 short/%1$s',
+SELECT format('COPY (SELECT 1) TO PROGRAM %L', format('cat >/dev/null; cd wal_verify; dd if=/dev/zero of=zeroed/%1$s bs=8192 seek=5 count=1 conv=notrunc 2>&1; printf x | dd of=changed/%1$s bs=1 seek=41500 conv=notrunc 2>&1; rm missing/%1$s; truncate -s 40960 short/%1$s',
     :'second_one')) AS damage \gset
 :damage;
 
@@ -49,7 +49,7 @@ FROM strata.wal_verify(:'start', NULL, :'base' || '/whole') AS v,
 SELECT sound, v.records = r.records AS records, cause, stop_lsn <= :'page' AS stop_lsn
 FROM strata.wal_verify(:'start', :'page', :'base' || '/whole') AS v, (SELECT count(*) AS records FROM pg_get_wal_records_info(:'start', :'page')) AS r;
 -- A segment that waits to be used again ends it as well.
-SELECT format('COPY (SELECT 1) TO PROGRAM %L', format('cd wal_verify; cp -r whole recycled; cp whole/%s recycled/%s',
+SELECT format('COPY (SELECT 1) TO PROGRAM %L', format('cat >/dev/null; cd wal_verify; cp -r whole recycled; cp whole/%s recycled/%s',
     :'first_one', strata.walfile_name(:'copied'::pg_lsn + 1))) AS recycle \gset
 :recycle;
 SELECT sound, v.end_lsn = w.end_lsn AND v.records = w.records AS same, v.stop_lsn = :'copied' AS stop_lsn, v.cause
@@ -108,4 +108,4 @@ SELECT pg_drop_replication_slot('wal_verify') IS NOT NULL AS dropped;
 \ir ../include/remove_segment.sql
 SELECT pg_temp.remove_segment(pg_walfile_name(:'start'));
 SELECT pg_temp.answer(format('strata.wal_verify(%L)', :'start')) AS answer;
-COPY (SELECT 1) TO PROGRAM 'rm -r wal_verify';
+COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; rm -r wal_verify';
