@@ -16,7 +16,7 @@ use crate::extension::{Extension, PgConfig};
 use crate::installation::Installation;
 use crate::server::{Cluster, Shutdown};
 use crate::setup::{self, Needs};
-use crate::workspace;
+use crate::workspace::{self, Profile};
 
 /// One step of the workload: what is said about it, and what runs.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ const QUESTIONS: [Question; 5] = [
 /// Runs the demonstration.
 pub(crate) fn demo() -> Result<()> {
     setup::ensure_installed(&Needs::EXTENSION)?;
-    let strata = workspace::build_strata()?;
+    let strata = workspace::build_strata(Profile::Release)?;
     let installation = Installation::Debian15;
     let pg_config = PgConfig::of(installation)?;
     let extension = Extension::build(&pg_config)?;

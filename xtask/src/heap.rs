@@ -72,7 +72,7 @@ pub(crate) fn heap() -> Result<()> {
 
     let written = cluster.make_directory("written")?;
     let mut cargo = workspace::cargo();
-    cargo.args(["test", "--package", "pgstrata-engine", "--test", "server", "--", "--nocapture"]);
+    cargo.arg("test").args(workspace::TESTED).args(["--test", "server", "--", "--nocapture"]);
     cargo.env("PGSTRATA_HEAP_EVIDENCE", &evidence).env("PGSTRATA_HEAP_WRITTEN", &written);
     cargo.env("PGSTRATA_HEAP_DATA", cluster.data_dir());
     cargo.env("PGSTRATA_HEAP_START", &start).env("PGSTRATA_HEAP_XID", &xid);

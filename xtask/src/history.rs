@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{process, workspace};
+use crate::process;
+use crate::workspace::{self, Profile};
 
 /// What `cargo xtask history` takes.
 #[derive(Debug, clap::Args)]
@@ -50,7 +51,7 @@ pub(crate) fn history(arguments: &Arguments) -> Result<()> {
 /// The planted faults, each found; `cargo xtask test` does this.
 pub(crate) fn planted() -> Result<()> {
     let mut cargo = workspace::cargo();
-    cargo.args(["test", "--package", "pgstrata-engine", "--features", "planted"]);
+    cargo.arg("test").args(workspace::TESTED).args(["--features", "pgstrata-engine/planted"]);
     cargo.args(["--test", "planted", "--", "--nocapture"]);
     process::run_shown(&mut cargo)
 }
@@ -66,7 +67,7 @@ struct Sum {
 }
 
 fn long(arguments: &Arguments, transactions: u64) -> Result<()> {
-    let strata = workspace::build_strata()?;
+    let strata = workspace::build_strata(Profile::Release)?;
     let place = tempfile::tempdir().context("cannot make a temporary directory")?;
     println!(
         "{:<12} {:<16} {:<10} {:>12} {:>12} {:>12} {:>12} {:>10}",

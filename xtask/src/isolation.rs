@@ -15,10 +15,12 @@ mod hermitage;
 mod specs;
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-use crate::{process, workspace};
+use crate::process;
+use crate::workspace::{self, Profile};
 use bench::{Bench, Outcome};
 use document::Row;
 use specs::{EQUAL, LONG};
@@ -47,11 +49,11 @@ pub(crate) fn isolation(arguments: &Arguments) -> Result<()> {
     if let Some(times) = arguments.repeat {
         for time in 1..=times {
             println!("xtask: isolation: {time} of {times}");
-            compare()?;
+            compare(workspace::build_strata(Profile::Dev)?)?;
         }
         return Ok(());
     }
-    let bench = Bench::start()?;
+    let bench = Bench::start(workspace::build_strata(Profile::Dev)?)?;
     let rows = postgres(&bench, true)?;
     let cases = hermitage_cases(&bench, true, arguments.write)?;
     let others = others(&bench)?;
@@ -65,8 +67,8 @@ pub(crate) fn isolation(arguments: &Arguments) -> Result<()> {
 }
 
 /// The stage of `cargo xtask test`: every spec that is said to be equal is, and the document says so.
-pub(crate) fn compare() -> Result<()> {
-    let bench = Bench::start()?;
+pub(crate) fn compare(strata: PathBuf) -> Result<()> {
+    let bench = Bench::start(strata)?;
     let rows = postgres(&bench, false)?;
     let cases = hermitage_cases(&bench, false, false)?;
     bench.stop()?;
@@ -178,7 +180,7 @@ fn tell(spec: &str, level: &str, outcome: &Outcome) {
 
 /// Shows the differences of single specs.
 fn show(names: &[String]) -> Result<()> {
-    let bench = Bench::start()?;
+    let bench = Bench::start(workspace::build_strata(Profile::Dev)?)?;
     let mut differs = false;
     let directory = workspace::target_directory()?.join("isolation");
     fs::create_dir_all(&directory)?;

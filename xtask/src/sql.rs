@@ -14,15 +14,16 @@ mod random;
 
 use std::fs;
 use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::installation::Installation;
+use crate::process;
 use crate::server::{Cluster, Shutdown};
 use crate::setup::{self, Needs};
-use crate::{process, workspace};
+use crate::workspace::{self, Profile};
 
 /// What the server is told: nothing of it depends on when it runs.
 const SETTINGS: [(&str, &str); 3] =
@@ -62,16 +63,17 @@ pub(crate) fn sql(arguments: &Arguments) -> Result<()> {
     let cluster = start()?;
     scripts(&cluster, &arguments.scripts, arguments.write)?;
     if arguments.scripts.is_empty() && !arguments.write {
-        compare_random(&cluster, arguments.random, arguments.seed)?;
+        let strata = workspace::build_strata(Profile::Dev)?;
+        compare_random(&cluster, &strata, arguments.random, arguments.seed)?;
     }
     stop(cluster)
 }
 
 /// The stage of `cargo xtask test`.
-pub(crate) fn compare() -> Result<()> {
+pub(crate) fn compare(strata: &Path) -> Result<()> {
     let cluster = start()?;
     scripts(&cluster, &[], false)?;
-    compare_random(&cluster, SHORT, 15)?;
+    compare_random(&cluster, strata, SHORT, 15)?;
     stop(cluster)
 }
 
@@ -180,15 +182,14 @@ fn without_places(printed: &str) -> String {
 }
 
 /// Random statements, by the server and by the engine in each mode.
-fn compare_random(cluster: &Cluster, count: u32, seed: u64) -> Result<()> {
+fn compare_random(cluster: &Cluster, strata: &Path, count: u32, seed: u64) -> Result<()> {
     let directory = workspace::target_directory()?.join("sql");
     fs::create_dir_all(&directory)?;
     let script = directory.join("random.sql");
     fs::write(&script, random::script(count, seed))?;
     let expected = by_server(cluster, &script)?;
-    let strata = strata()?;
     for mode in MODES {
-        let printed = by_engine(&strata, &script, mode)?;
+        let printed = by_engine(strata, &script, mode)?;
         if printed != expected {
             let (theirs, ours) = (directory.join("server.out"), directory.join("engine.out"));
             fs::write(&theirs, &expected)?;
@@ -206,12 +207,6 @@ fn compare_random(cluster: &Cluster, count: u32, seed: u64) -> Result<()> {
         "xtask: sql: {count} random statements are equal, {failed} of them errors (seed {seed})"
     );
     Ok(())
-}
-
-/// The command, built as the tests build it.
-fn strata() -> Result<PathBuf> {
-    process::run_shown(workspace::cargo().args(["build", "--package", "pgstrata-cli"]))?;
-    Ok(workspace::target_directory()?.join("debug/strata"))
 }
 
 /// What `strata sql` prints for a script, in a data directory of its own.

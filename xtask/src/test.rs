@@ -13,7 +13,8 @@ use clap::ValueEnum;
 use crate::cache::Cache;
 use crate::installation::Installation;
 use crate::setup::{self, Needs};
-use crate::{corpus, heap, history, isolation, loom, process, regress, schedules, sql, workspace};
+use crate::workspace::{self, Profile};
+use crate::{corpus, heap, history, isolation, loom, process, regress, schedules, sql};
 
 /// What `cargo xtask test` takes.
 #[derive(Debug, clap::Args)]
@@ -82,22 +83,29 @@ pub(crate) fn test(arguments: &Arguments) -> Result<()> {
         *stage == Stage::Setup || arguments.only.is_empty() || arguments.only.contains(stage)
     };
     let mut outcomes = Vec::new();
+    // Whether the tests have built the command.
+    let mut has_strata = false;
     for stage in Stage::value_variants().iter().filter(|stage| is_wanted(stage)) {
         println!("xtask: {}", name(*stage));
         let began = Instant::now();
-        let result = run_stage(*stage, arguments);
+        let result = run_stage(*stage, arguments, has_strata);
         let failed = result.is_err();
         outcomes.push(Outcome { stage: *stage, took: began.elapsed(), failed });
         if let Err(error) = result {
             print!("{}", summary(&outcomes));
             return Err(error.context(format!("the stage {} failed", name(*stage))));
         }
+        has_strata |= *stage == Stage::Tests && arguments.cargo_test.is_empty();
     }
     print!("{}", summary(&outcomes));
     Ok(())
 }
 
-fn run_stage(stage: Stage, arguments: &Arguments) -> Result<()> {
+fn run_stage(stage: Stage, arguments: &Arguments, has_strata: bool) -> Result<()> {
+    let strata = || match has_strata {
+        true => workspace::strata(Profile::Dev),
+        false => workspace::build_strata(Profile::Dev),
+    };
     let mut cargo = workspace::cargo();
     match stage {
         Stage::Setup => return setup::ensure_installed(&Needs::TESTS),
@@ -118,15 +126,14 @@ fn run_stage(stage: Stage, arguments: &Arguments) -> Result<()> {
             });
             cargo.arg("test");
             if !names_packages {
-                // The crate of the benchmarks has no tests, and much to build.
-                cargo.args(["--workspace", "--exclude", "pgstrata-bench"]);
+                cargo.args(workspace::TESTED);
             }
             cargo.args(&arguments.cargo_test)
         }
         Stage::Heap => return heap::heap(),
         Stage::Histories => return history::planted(),
-        Stage::Isolation => return isolation::compare(),
-        Stage::Sql => return sql::compare(),
+        Stage::Isolation => return isolation::compare(strata()?),
+        Stage::Sql => return sql::compare(&strata()?),
         Stage::Extension => return regress::all(arguments.hostile),
         Stage::Models => return loom::short(),
         Stage::Schedules => return schedules::short(),

@@ -32,10 +32,35 @@ pub(crate) fn target_directory() -> Result<PathBuf> {
     Ok(target.into())
 }
 
-/// Builds the command `strata` as released, and returns its path.
-pub(crate) fn build_strata() -> Result<PathBuf> {
+/// The packages that `cargo test` runs of, all of them; that of the benchmarks has no tests, and much to build. A build of
+/// fewer would make their dependencies once more, with fewer features.
+pub(crate) const TESTED: [&str; 3] = ["--workspace", "--exclude", "pgstrata-bench"];
+
+/// How `strata` is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// As tests are: with every check.
+    Dev,
+    /// As it is released.
+    Release,
+}
+
+/// Builds the command `strata`, and returns its path.
+pub(crate) fn build_strata(profile: Profile) -> Result<PathBuf> {
     let mut build = cargo();
-    build.args(["build", "--release", "--package", "pgstrata-cli"]);
+    build.args(["build", "--package", "pgstrata-cli"]);
+    if profile == Profile::Release {
+        build.arg("--release");
+    }
     process::run_shown(&mut build)?;
-    Ok(target_directory()?.join("release/strata"))
+    strata(profile)
+}
+
+/// Where `strata` lies when it is built. `cargo test` of all packages leaves the one of [`Profile::Dev`].
+pub(crate) fn strata(profile: Profile) -> Result<PathBuf> {
+    let directory = match profile {
+        Profile::Dev => "debug",
+        Profile::Release => "release",
+    };
+    Ok(target_directory()?.join(directory).join("strata"))
 }

@@ -17,8 +17,9 @@ use crate::bench::measure::{self, Runs};
 use crate::bench::report;
 use crate::bench::wal_input::{self, WalInput};
 use crate::installation::Installation;
+use crate::process;
 use crate::setup::{self, Needs};
-use crate::{process, workspace};
+use crate::workspace::{self, Profile};
 
 /// What `cargo xtask bench wal` takes.
 #[derive(Debug, clap::Args)]
@@ -105,7 +106,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     setup::ensure_installed(&Needs::SERVER)?;
     // Looked at before the build and the making of the log, which load the machine themselves.
     let machine = Machine::before_measuring();
-    let strata = workspace::build_strata()?;
+    let strata = workspace::build_strata(Profile::Release)?;
     let input = wal_input::find_or_make()?;
     warm_page_cache(&input.directory)?;
     let copy = measure_copy(&input, arguments.runs)?;

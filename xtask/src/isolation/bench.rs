@@ -12,7 +12,7 @@ use crate::cache::Cache;
 use crate::installation::Installation;
 use crate::server::{Cluster, Shutdown};
 use crate::setup::{self, Needs};
-use crate::{debian, process, workspace};
+use crate::{debian, process};
 
 /// What the server is told: as a spec's setup expects it, and nothing is waited for without end.
 const SETTINGS: [(&str, &str); 6] = [
@@ -65,16 +65,14 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn start() -> Result<Bench> {
+    /// With this `strata`.
+    pub(super) fn start(strata: PathBuf) -> Result<Bench> {
         setup::ensure_installed(&Needs::SERVER_WITH_HEADERS)?;
         let cache = Cache::open()?;
         let specs = {
             let lock = cache.lock()?;
             debian::isolation_specs(&cache, &lock)?
         };
-        let mut build = workspace::cargo();
-        process::run_shown(build.args(["build", "--package", "pgstrata-cli"]))?;
-        let strata = workspace::target_directory()?.join("debug/strata");
         let tester = tester()?;
         let mut cluster = Cluster::create(Installation::Debian15, &[], &SETTINGS)?;
         cluster.start()?;
