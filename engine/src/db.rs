@@ -38,6 +38,7 @@ use crate::recovery::{
 use crate::session::{Isolation, Session};
 use crate::storage::{LogHandle, RunningTransactions, Storage, StorageOptions};
 use crate::vacuum::auto::{Autovacuum, AutovacuumOptions, AutovacuumStatus};
+use crate::xact::exports;
 use crate::xact::{Clock, SnapshotMode, Transactions};
 use crate::{At, Error};
 
@@ -226,6 +227,7 @@ impl Engine {
             Transactions::start(&storage, mode, clock, last, sessions, slots, &states)?;
         let prepared = prepared::restore::detach(&states, &storage, &transactions)?;
         storage.find_oldest_member()?;
+        exports::remove_all(&storage)?;
         transactions.vacuum_wanted.set_max_age(options.autovacuum.vacuum.ages.xid_max);
         checkpoints.in_production(&storage)?;
         let catalog = Catalog::new();

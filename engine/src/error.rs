@@ -289,6 +289,12 @@ pub enum Error {
     /// A transaction cannot be prepared, or one that is prepared not be ended.
     #[error(transparent)]
     Prepared(#[from] crate::prepared::PreparedError),
+    /// A snapshot cannot be handed to others.
+    #[error(transparent)]
+    Export(#[from] snapshot::ExportError),
+    /// A snapshot of another transaction cannot be had.
+    #[error(transparent)]
+    Import(#[from] snapshot::ImportError),
     /// Commit timestamps are not kept.
     #[error(
         "snapshots by commit timestamp need commit timestamps, which this data directory does not keep \
@@ -397,7 +403,11 @@ impl Error {
 
     /// What there is to say besides, in PostgreSQL's words.
     pub fn detail(&self) -> Option<String> {
-        let Error::MembersExhausted { members, room } = self else { return None };
+        let (members, room) = match self {
+            Error::Import(error) => return error.detail(),
+            Error::MembersExhausted { members, room } => (members, room),
+            _ => return None,
+        };
         let unit = if *room == 1 { "member" } else { "members" };
         Some(format!(
             "This command would create a multixact with {members} members, \
@@ -427,6 +437,8 @@ impl Error {
             Error::TransactionFailed => "25P02",
             Error::NoSavepoint => "3B001",
             Error::Prepared(error) => error.sqlstate(),
+            Error::Export(error) => error.sqlstate(),
+            Error::Import(error) => error.sqlstate(),
             Error::SelfModified { .. } => "27000",
             Error::XidsExhausted { .. }
             | Error::MultiXactsExhausted { .. }

@@ -135,6 +135,8 @@ pub use prepared::{PreparedError, PreparedTransaction};
 #[cfg(not(any(loom, shuttle)))]
 pub use session::{Cancel, Durability, Isolation, Session};
 #[cfg(not(any(loom, shuttle)))]
+pub use snapshot::{ExportError, ImportError, SnapshotId};
+#[cfg(not(any(loom, shuttle)))]
 pub use table::{
     CheckedIndex, DirtyRow, IndexScan, PageScan, Row, RowLocked, Scan, Table, TableIndex,
     VersionChange,

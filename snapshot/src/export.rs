@@ -13,7 +13,8 @@
 //! shows less; the list's lock is held while an importer comes to show the same bound, which in turn no
 //! horizon sees half done (`procarray::advertise`, `Backend::take_over_xmin`).
 //!
-//! PostgreSQL writes a file instead, `utils/time/snapmgr.c`; the form of the ids is its files' names'.
+//! PostgreSQL writes a file instead, `utils/time/snapmgr.c`, whose text is [`crate::exported`]'s; the form of the ids is its
+//! files' names'.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,6 +24,7 @@ use base::Oid;
 use base::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use procarray::ProcNumber;
 
+use crate::exported::ParseExportedError;
 use crate::source::{Snapshot, SnapshotSource};
 
 /// The id of an exported snapshot: `00000003-0000001B-1`.
@@ -100,8 +102,8 @@ pub enum ExportError {
     Subtransaction,
 }
 
-/// Why a snapshot cannot be imported.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+/// Why a snapshot cannot be imported, in PostgreSQL's words.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ImportError {
     /// A statement's snapshot would be gone with the next statement.
     #[error(
@@ -111,37 +113,73 @@ pub enum ImportError {
     /// The transaction has seen or written something.
     #[error("SET TRANSACTION SNAPSHOT must be called before any query")]
     TooLate,
-    /// Nobody exports it, or no longer.
-    #[error(
-        "invalid snapshot identifier: \"{id}\": no running transaction exports it; its exporter must go on \
-         until it is imported"
-    )]
+    /// It is no id, or nobody exports a snapshot of this id, or no longer.
+    #[error("invalid snapshot identifier: \"{id}\"")]
     Unknown {
         /// The id asked for.
-        id: SnapshotId,
+        id: String,
+    },
+    /// Its file holds something else.
+    #[error("invalid snapshot data in file \"{path}\"")]
+    Data {
+        /// The file.
+        path: String,
+        /// Where it is wrong, and what should stand there.
+        fault: ParseExportedError,
     },
     /// Another database's horizons are others.
-    #[error(
-        "cannot import a snapshot from a different database: \"{id}\" is of database {exported}, this is {own}"
-    )]
+    #[error("cannot import a snapshot from a different database")]
     OtherDatabase {
-        /// The id asked for.
-        id: SnapshotId,
         /// The exporter's database.
         exported: Oid,
         /// The importer's.
         own: Oid,
     },
-    /// The exporter's slot holds nothing back for it.
-    #[error(
-        "could not import the requested snapshot \"{id}\": the session in slot {session} is not running it any more"
-    )]
+    /// The exporter holds nothing back for it any more.
+    #[error("could not import the requested snapshot")]
     SourceGone {
         /// The id asked for.
         id: SnapshotId,
-        /// The exporter's slot.
-        session: u32,
     },
+}
+
+impl ExportError {
+    /// The code that PostgreSQL gives for it.
+    pub fn sqlstate(&self) -> &'static str {
+        match self {
+            ExportError::Subtransaction => "25001",
+        }
+    }
+}
+
+impl ImportError {
+    /// What there is to say besides.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            ImportError::Data { fault, .. } => {
+                Some(format!("Line {}: expected {}.", fault.line, fault.expected))
+            }
+            ImportError::OtherDatabase { exported, own } => {
+                Some(format!("It is of database {exported}, this is {own}."))
+            }
+            ImportError::SourceGone { id } => Some(format!(
+                "The source session {} is not running the exporting transaction anymore.",
+                id.session
+            )),
+            _ => None,
+        }
+    }
+
+    /// The code that PostgreSQL gives for it.
+    pub fn sqlstate(&self) -> &'static str {
+        match self {
+            ImportError::TooLate => "25001",
+            ImportError::Isolation | ImportError::OtherDatabase { .. } => "0A000",
+            ImportError::Unknown { .. } => "22023",
+            ImportError::Data { .. } => "22P02",
+            ImportError::SourceGone { .. } => "55000",
+        }
+    }
 }
 
 struct Exported<N: Snapshot> {
@@ -192,14 +230,14 @@ impl<N: Snapshot> Exports<N> {
     ) -> Result<(N, N::Bound), ImportError> {
         let list = self.list();
         let Some(Exported { snapshot, bound, database }) = list.get(&id) else {
-            return Err(ImportError::Unknown { id });
+            return Err(ImportError::Unknown { id: id.to_string() });
         };
         let (exported, own) = (*database, importer.database());
         if exported != own {
-            return Err(ImportError::OtherDatabase { id, exported, own });
+            return Err(ImportError::OtherDatabase { exported, own });
         }
         if !importer.take_over(*bound, ProcNumber(id.session)) {
-            return Err(ImportError::SourceGone { id, session: id.session });
+            return Err(ImportError::SourceGone { id });
         }
         Ok((snapshot.clone(), *bound))
     }

@@ -10,6 +10,7 @@
 //! | [`classic`] | the snapshot that lists who was running |
 //! | [`commit_ts`] | the snapshot that is a point of time: clock, table, two ways of publishing, pg_commit_ts |
 //! | [`source`], [`registry`], [`export`] | a session's snapshots, what it shows of them, handing them on |
+//! | [`exported`] | the text of one that is handed on |
 //! | [`pg_snapshot`] | the text form of `pg_current_snapshot` |
 //! | [`cache`] | state that many threads read and few replace |
 //!
@@ -83,6 +84,7 @@ pub mod cache;
 pub mod classic;
 pub mod commit_ts;
 pub mod export;
+pub mod exported;
 pub mod pg_snapshot;
 pub mod reason;
 pub mod registry;
@@ -92,7 +94,8 @@ pub mod stamp;
 pub mod status;
 
 pub use classic::{ClassicSnapshot, Contents, RunningTransactions};
-pub use export::{Exports, SnapshotId};
+pub use export::{ExportError, Exports, ImportError, SnapshotId};
+pub use exported::ExportedSnapshot;
 pub use pg_snapshot::PgSnapshot;
 pub use reason::Reason;
 pub use registry::{Registered, Registry, SnapshotScope};

@@ -48,6 +48,9 @@ impl Transaction<'_, '_> {
     fn reach_prepared(&mut self, gid: &str) -> Result<(), Error> {
         let shared = self.session.shared;
         let (storage, transactions) = (&shared.storage, &shared.transactions);
+        if self.has_exported() {
+            return Err(PreparedError::ExportedSnapshots.into());
+        }
         self.release_all();
         if self.session.locks.are_of_both_kinds() {
             return Err(PreparedError::LocksOfBothKinds.into());

@@ -54,6 +54,7 @@ impl Transaction<'_, '_> {
 
     pub(super) fn end(&mut self, commits: bool, durability: Durability) -> Result<(), Error> {
         self.is_over = true;
+        self.end_exports();
         let session = &mut *self.session;
         let shared = session.shared;
         let gone = if commits { &self.dropped } else { &self.made };

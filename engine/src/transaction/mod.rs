@@ -8,6 +8,7 @@
 //! | [`locks`] | tables and advisory locks |
 //! | [`nested`] | commands within a command |
 //! | [`seen`] | the list of who was running |
+//! | [`export`] | snapshots handed to others, and taken from them |
 //! | [`end`] | commit and rollback |
 //!
 //! Each statement of a read committed transaction has a snapshot of its own, each repeatable read transaction one for all.
@@ -18,6 +19,7 @@
 //! that may have left a statement half done, it can only be rolled back, whole or to a savepoint.
 
 mod end;
+mod export;
 mod indexes;
 mod locks;
 mod nested;
@@ -32,6 +34,7 @@ use crate::catalog::Relation;
 use crate::catalog::changes::OwnChanges;
 use crate::planted::{self, Bug};
 use crate::session::{Isolation, Session};
+use export::Exported;
 pub use locks::AdvisoryMode;
 pub use nested::OuterCommand;
 pub use savepoint::SavepointId;
@@ -60,6 +63,7 @@ pub struct Transaction<'s, 'e> {
     claimed: Vec<Claimed>,
     made: Vec<Relation>,
     dropped: Vec<Relation>,
+    exported: Option<Exported>,
     has_failed: bool,
     is_over: bool,
 }
@@ -90,6 +94,7 @@ impl<'s, 'e> Transaction<'s, 'e> {
             claimed: Vec::new(),
             made: Vec::new(),
             dropped: Vec::new(),
+            exported: None,
             has_failed: false,
             is_over: false,
         }

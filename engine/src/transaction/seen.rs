@@ -3,8 +3,9 @@
 //! Invariant: the list is that of the snapshot which the statement reads by, in every mode.
 
 use base::FullXid;
+use snapshot::commit_ts::CommitTsSnapshot;
 use snapshot::satisfies::{MvccSnapshot, Outcome};
-use snapshot::{PgSnapshot, TransactionStatus};
+use snapshot::{ClassicSnapshot, Contents, PgSnapshot, TransactionStatus};
 
 use super::Transaction;
 use crate::Error;
@@ -17,31 +18,60 @@ impl Transaction<'_, '_> {
     /// As [`Transaction::begin_command`], where no statement runs; and as the disk says.
     pub fn pg_snapshot(&mut self) -> Result<PgSnapshot, Error> {
         self.begin_statement()?;
-        let session = &*self.session;
-        let next = session.backend.array().next_xid();
-        if let Some(ModeSnapshot::Classic(classic) | ModeSnapshot::Mirror(classic, _)) =
-            &session.snapshot
-        {
-            return Ok(classic.to_pg_snapshot(next).unwrap_or_else(|error| in_use(&error)));
+        let next = self.session.backend.array().next_xid();
+        let listed = ClassicSnapshot::new(self.running()?, 0);
+        Ok(listed.to_pg_snapshot(next).unwrap_or_else(|error| in_use(&error)))
+    }
+
+    /// Who was running when the statement's snapshot was taken, but for the transaction itself.
+    pub(super) fn running(&self) -> Result<Contents, Error> {
+        match &self.session.snapshot {
+            Some(ModeSnapshot::Classic(classic) | ModeSnapshot::Mirror(classic, _)) => {
+                Ok(classic.contents().clone())
+            }
+            Some(ModeSnapshot::CommitTs(point)) => self.running_at(point),
+            None => unreachable!("a statement has a snapshot"),
         }
-        // By time, those are running that have not ended before it.
-        let own = session.ids.top;
-        let mut running = Vec::new();
-        let status = session.status();
-        if let Some(snapshot) = &session.snapshot {
-            let from = session.backend.xmin().unwrap_or(next);
-            for xid in (from.0..next.0).map(FullXid) {
-                let is_other = xid.xid().is_normal() && own != Some(xid);
-                if is_other
-                    && snapshot.outcome(xid.xid(), false, &status)? == Outcome::Running
-                    && status.parent(xid.xid())?.is_none()
-                {
-                    running.push(xid);
-                }
+    }
+
+    /// By time, those were running that had not ended before it.
+    fn running_at(&self, point: &CommitTsSnapshot<'_>) -> Result<Contents, Error> {
+        let session = &*self.session;
+        let (ids, status) = (&session.ids, session.status());
+        let mut first = point.table().oldest();
+        while !first.xid().is_normal() {
+            first.0 += 1;
+        }
+        let last = first.nearest(point.xmax());
+        // Behind the last one that had ended.
+        let mut xmax = first;
+        let (mut tops, mut children) = (Vec::new(), Vec::new());
+        for xid in (first.0..last.0).map(FullXid).filter(|xid| xid.xid().is_normal()) {
+            if ids.contains(xid.xid()) {
+                continue;
+            }
+            if point.outcome(xid.xid(), false, &status)? != Outcome::Running {
+                xmax = FullXid(xid.0 + 1);
+                continue;
+            }
+            match status.parent(xid.xid()) {
+                Ok(Some(_)) => children.push(xid),
+                // It has ended since: to who reads the list a subtransaction is then the same as a transaction.
+                Ok(None) | Err(Error::MissingPage { .. }) => tops.push(xid),
+                Err(error) => return Err(error),
             }
         }
-        let xmin = running.iter().copied().chain(own).fold(next, FullXid::min);
-        Ok(PgSnapshot::new(xmin, next, running).unwrap_or_else(|error| in_use(&error)))
+        tops.retain(|xid| *xid < xmax);
+        children.retain(|xid| *xid < xmax);
+        let xmin = tops.iter().copied().chain(ids.top).fold(xmax, FullXid::min);
+        let xids = |ids: Vec<FullXid>| ids.into_iter().map(FullXid::xid).collect();
+        Ok(Contents {
+            xmin: xmin.xid(),
+            xmax: xmax.xid(),
+            xip: xids(tops),
+            subxip: xids(children),
+            ..Contents::default()
+        })
     }
 
     /// Its id, which it is given now if it has none.

@@ -11,6 +11,7 @@
 //! | [`limits`] | says how near ids are to running out |
 //! | [`end`] | commits and aborts |
 //! | [`wait`] | waits for others' ends |
+//! | [`exports`] | whose snapshots others may read by |
 //!
 //! # The order of a commit
 //!
@@ -24,6 +25,7 @@
 
 mod burn;
 pub(crate) mod end;
+pub(crate) mod exports;
 pub(crate) mod limits;
 pub(crate) mod mode;
 pub(crate) mod multixact;
@@ -45,6 +47,7 @@ use crate::lock::LockManager;
 use crate::prepared::payload::TwoPhaseState;
 use crate::slru::multixact::precedes;
 use crate::storage::{Running, RunningTransactions, Storage};
+use exports::Exporters;
 use limits::VacuumWanted;
 use mode::Time;
 pub use mode::{Clock, SnapshotMode};
@@ -55,6 +58,8 @@ pub(crate) struct Transactions {
     pub(crate) clog_group: ClogGroup,
     pub(crate) time: Time,
     pub(crate) locks: LockManager,
+    /// Who hands snapshots to others.
+    pub(crate) exports: Exporters,
     /// Held while a set of transactions gets its id.
     pub(crate) multixact_generator: Mutex<()>,
     /// Held while the logs of transactions are cut off (`WrapLimitsVacuumLock`).
@@ -96,6 +101,7 @@ impl Transactions {
             clog_group: ClogGroup::new(&array),
             time: Time::start(storage, mode, clock, last, sessions, next_xid, states)?,
             locks: LockManager::new((sessions + prepared) as usize),
+            exports: Exporters::default(),
             multixact_generator: Mutex::new(()),
             truncation: Mutex::new(()),
             vacuum_wanted: VacuumWanted::default(),
@@ -124,6 +130,11 @@ impl Transactions {
     pub(crate) fn member_in(&self, storage: &Storage, slot: ProcNumber, oldest: MultiXactId) {
         let _nobody_looks = storage.ids.lock();
         self.oldest_members[slot.0 as usize].store(oldest, Relaxed);
+    }
+
+    /// Slots of sessions and of prepared transactions.
+    pub(crate) fn slots(&self) -> usize {
+        self.oldest_members.len()
     }
 
     /// The transaction of a slot has ended.

@@ -16,13 +16,13 @@ use std::fmt;
 
 use base::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use base::{CommandId, FullXid, TimestampTz, Xid};
-use procarray::{Advertised, Backend};
+use procarray::{Advertised, Backend, ProcNumber};
 use snapshot::commit_ts::clock::{HybridClock, SystemClock, WallClock};
 use snapshot::commit_ts::publish::{ByMarker, Publication};
 use snapshot::commit_ts::{CommitTimestamps, CommitTsHorizon, CommitTsSnapshot, OutOfWindow};
 use snapshot::satisfies::{MvccSnapshot, Outcome, RemovalHorizon};
 use snapshot::source::oldest_start_ts;
-use snapshot::{ClassicSnapshot, CommitTsSource, SnapshotSource};
+use snapshot::{ClassicSnapshot, CommitTsSource, Contents, ExportedSnapshot, SnapshotSource};
 
 use super::status::SessionStatus;
 use crate::Error;
@@ -212,6 +212,43 @@ impl Time {
         }
     }
 
+    /// Whether snapshots have a start.
+    pub(crate) fn is_by_time(&self) -> bool {
+        self.mode != SnapshotMode::Classic
+    }
+
+    /// Makes a snapshot that a session `from` has exported this one's own, and shows it; `None` if that one has it in use no
+    /// longer. It has a start where the mode needs one. This session shows nothing yet.
+    pub(crate) fn import<'e>(
+        &'e self,
+        backend: &mut Backend,
+        exported: &ExportedSnapshot,
+        from: ProcNumber,
+    ) -> Option<ModeSnapshot<'e>> {
+        let Contents { xmin, xmax, .. } = exported.contents;
+        let by_time = |backend: &Backend| {
+            let start = exported.start_ts?;
+            let is_held = self.source(backend).take_over(start, from);
+            is_held.then(|| CommitTsSnapshot::as_of(&self.table, start, xmin, xmax, 0))
+        };
+        if self.mode == SnapshotMode::CommitTs {
+            return by_time(backend).map(ModeSnapshot::CommitTs);
+        }
+        let bound = backend.array().latest_completed().nearest(xmin);
+        if !SnapshotSource::take_over(backend, bound, from) {
+            return None;
+        }
+        let classic = ClassicSnapshot::new(exported.contents.clone(), 0);
+        if self.mode == SnapshotMode::Classic {
+            return Some(ModeSnapshot::Classic(classic));
+        }
+        let point = by_time(backend);
+        if point.is_none() {
+            SnapshotSource::advance(backend, None);
+        }
+        point.map(|point| ModeSnapshot::Mirror(classic, point))
+    }
+
     /// Shows nothing any more: the transaction has no snapshot in use. The process array's xmin goes with the
     /// transaction's end.
     pub(crate) fn release(&self, backend: &Backend) {
@@ -325,6 +362,16 @@ impl Time {
 }
 
 impl ModeSnapshot<'_> {
+    /// Where it is a point of time, that.
+    pub(crate) fn start_ts(&self) -> Option<TimestampTz> {
+        match self {
+            ModeSnapshot::Classic(_) => None,
+            ModeSnapshot::CommitTs(point) | ModeSnapshot::Mirror(_, point) => {
+                Some(point.start_ts())
+            }
+        }
+    }
+
     /// The same snapshot at another command of its transaction.
     pub(crate) fn set_curcid(&mut self, curcid: CommandId) {
         match self {

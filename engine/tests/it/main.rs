@@ -5,6 +5,7 @@ mod control;
 mod crash;
 mod heap_redo;
 mod init;
+mod live_server;
 mod lock_file;
 mod programs;
 mod record;

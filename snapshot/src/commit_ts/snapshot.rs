@@ -72,6 +72,16 @@ impl<'t> CommitTsSnapshot<'t> {
         self.start_ts
     }
 
+    /// From here on everything counts as running.
+    pub fn xmax(&self) -> Xid {
+        self.xmax
+    }
+
+    /// The table that it looks timestamps up in.
+    pub fn table(&self) -> &'t CommitTimestamps {
+        self.table
+    }
+
     /// The same snapshot at another command of its transaction.
     pub fn set_curcid(&mut self, curcid: CommandId) {
         self.curcid = curcid;

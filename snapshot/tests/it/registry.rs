@@ -308,19 +308,15 @@ fn an_import_that_cannot_be_says_why() {
     let unknown = SnapshotId { number: 7, ..id };
     assert_eq!(
         import(&mut to, &mut importer, unknown, 1),
-        "invalid snapshot identifier: \"00000000-00000001-7\": no running transaction exports it; its \
-         exporter must go on until it is imported"
+        "invalid snapshot identifier: \"00000000-00000001-7\""
     );
     assert_eq!(
         import(&mut to, &mut stranger, id, 1),
-        "cannot import a snapshot from a different database: \"00000000-00000001-1\" is of database 5, this \
-         is 6"
+        "cannot import a snapshot from a different database"
     );
     // A session that goes before its registry is a mistake; it does no harm.
     drop(exporter);
-    assert_eq!(to.import(&exports, &mut importer, id, 1), {
-        Err(ImportError::SourceGone { id, session: 0 })
-    });
+    assert_eq!(to.import(&exports, &mut importer, id, 1), { Err(ImportError::SourceGone { id }) });
     assert_eq!(importer.xmin(), None);
 }
 

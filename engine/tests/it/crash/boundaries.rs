@@ -104,6 +104,7 @@ each_workload! {
     new_timeline
     subtransactions
     prepared
+    exported
     new_log_files
     recovery_of_a_crash
     by_fsync

@@ -29,6 +29,7 @@ mod boundaries;
 mod broken;
 mod call_sites;
 mod exercises;
+mod exports;
 mod failing;
 mod images;
 mod judge;

@@ -264,6 +264,16 @@ impl Work<'_, '_> {
         self.transaction.xid()
     }
 
+    /// Hands its snapshot to others; by which identifier.
+    pub(super) fn export(&mut self) -> Result<String, Error> {
+        self.transaction.export_snapshot(false).map(|id| id.to_string())
+    }
+
+    /// Sees what another one has exported.
+    pub(super) fn import(&mut self, id: &str) -> Result<(), Error> {
+        self.transaction.import_snapshot(id)
+    }
+
     /// Begins a subtransaction.
     pub(super) fn savepoint(&mut self) -> Result<Savepoint, Error> {
         Ok(Savepoint { id: self.transaction.savepoint()?, changes: self.changes.len() })

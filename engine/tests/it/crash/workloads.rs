@@ -10,6 +10,7 @@ use base::disk::faulty::FaultyDisk;
 use engine::background_writer::{BETWEEN_SNAPSHOTS, BackgroundWriterOptions};
 use engine::{Durability, EngineOptions, Error, Isolation, SnapshotMode};
 
+pub(super) use super::exports::exported;
 use super::images::{self, Image};
 use super::run::{Run, Work, options};
 pub(super) use super::vacuums::vacuums;
@@ -68,6 +69,7 @@ pub(super) fn all() -> Vec<Workload> {
         new_timeline(),
         subtransactions(),
         prepared(),
+        exported(),
         new_log_files(),
         recovery_of_a_crash(),
         by_fsync(),

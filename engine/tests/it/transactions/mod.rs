@@ -3,6 +3,8 @@
 mod bank;
 mod conflicts;
 mod dumped;
+mod exported;
+mod exported_server;
 mod failures;
 mod indexes;
 mod locks;
