@@ -80,7 +80,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut wrong = None;
     for (place, path) in arguments.files.iter().enumerate() {
         let report = history::check(read(path)?, &options);
-        let mut text = match arguments.format {
+        let text = match arguments.format {
             Format::Text if arguments.files.len() > 1 => {
                 let between = if place > 0 { "\n" } else { "" };
                 format!("{between}file                {}\n{}", path.display(), report.text())
@@ -92,7 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 serde_json::to_string(&of_file).map_err(Failure::new)? + "\n"
             }
         };
-        output.write_bytes(std::mem::take(&mut text).as_bytes())?;
+        output.write_bytes(text.as_bytes())?;
         if !report.is_clean() {
             wrong.get_or_insert((path, report.level));
         }

@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Format::Text => {
             let mut text = Text::default();
             control.push_text(&mut text);
-            output.write(&text)
+            output.write_text(&text)
         }
         Format::Json => {
             let mut json = serde_json::to_vec_pretty(&control).map_err(Failure::new)?;

@@ -46,8 +46,7 @@ impl Write for Interruptible {
         if signals::interrupted() {
             return Err(io::Error::other("interrupted: what was printed is not all"));
         }
-        self.0.write_bytes(bytes).map_err(|failure| io::Error::other(failure.to_string()))?;
-        Ok(bytes.len())
+        self.0.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -3,6 +3,7 @@
 //! Invariant: each spec begins with an empty data directory, which is removed afterwards.
 
 use std::fs;
+use std::io::{LineWriter, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use sql::{Database, IsolationLevel};
 
 use crate::engine_arguments::EngineArguments;
 use crate::failure::{Failure, note};
+use crate::output::Output;
 use crate::{open, signals};
 
 /// As many as PostgreSQL's `max_connections`.
@@ -46,6 +48,7 @@ enum Level {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mut output = LineWriter::new(Output::open()?);
     signals::catch_interrupts()?;
     for path in &arguments.specs {
         let failed = |line: Option<usize>, message: String| {
@@ -59,16 +62,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         for name in spec.unused() {
             note(format_args!("unused step name: {name}"));
         }
-        match run_spec(&spec, arguments)? {
+        match run_spec(&spec, arguments, &mut output)? {
             Ok(()) => {}
             Err(RunError::Spec { line, message }) => return Err(failed(line, message)),
+            Err(RunError::Write(error)) => return Err(Failure::new(error)),
             Err(error) => return Err(failed(None, error.to_string())),
         }
     }
     Ok(())
 }
 
-fn run_spec(spec: &Spec, arguments: &Arguments) -> Result<Result<(), RunError>, Failure> {
+fn run_spec(
+    spec: &Spec,
+    arguments: &Arguments,
+    output: &mut dyn Write,
+) -> Result<Result<(), RunError>, Failure> {
     let place = tempfile::tempdir().map_err(Failure::new)?;
     let directory = place.path().join("data");
     let birth = Birth::now().map_err(Failure::new)?;
@@ -81,8 +89,7 @@ fn run_spec(spec: &Spec, arguments: &Arguments) -> Result<Result<(), RunError>, 
         Some(Level::RepeatableRead) => database.with_isolation(IsolationLevel::RepeatableRead),
     };
     let step_timeout = Duration::from_secs(arguments.step_timeout);
-    let out = &mut std::io::stdout().lock();
-    let ran = isolation::run(spec, &database, step_timeout, &signals::interrupted, out);
+    let ran = isolation::run(spec, &database, step_timeout, &signals::interrupted, output);
     drop(database);
     // Of two failures the spec's is told.
     if ran.is_ok() {

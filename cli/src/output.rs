@@ -17,21 +17,33 @@ pub(crate) struct Output {
 impl Output {
     /// Opens it; fails where the process was started with it closed.
     pub(crate) fn open() -> Result<Output, Failure> {
-        let descriptor = io::stdout().as_fd().try_clone_to_owned().map_err(failure)?;
+        let descriptor = io::stdout().as_fd().try_clone_to_owned();
+        let descriptor = descriptor.map_err(|error| Failure::new(named(error)))?;
         Ok(Output { file: File::from(descriptor) })
     }
 
     /// Writes all of a text.
-    pub(crate) fn write(&mut self, text: &Text) -> Result<(), Failure> {
+    pub(crate) fn write_text(&mut self, text: &Text) -> Result<(), Failure> {
         self.write_bytes(text.as_bytes())
     }
 
     /// Writes all of the bytes.
     pub(crate) fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.file.write_all(bytes).map_err(failure)
+        self.write_all(bytes).map_err(Failure::new)
     }
 }
 
-fn failure(error: io::Error) -> Failure {
-    Failure::new(format_args!("could not write to standard output: {error}"))
+/// Its errors say what could not be written.
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes).map_err(named)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn named(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("could not write to standard output: {error}"))
 }

@@ -16,7 +16,7 @@ use history::{Reader, Workload, Writer};
 
 use crate::failure::{Failure, note};
 use crate::output::Output;
-use crate::run::{Arguments, Watching};
+use crate::run::{Arguments, Watching, commits, latency};
 
 /// How a history is recorded.
 #[derive(Debug, Args)]
@@ -109,12 +109,12 @@ pub(crate) fn run(
             record(engine, &plan, writer, &watch).map_err(Failure::new)?.0
         }
         (Some(path), Some(HistoryFormat::Edn)) => {
+            let mut out = create(path)?;
             let writer = Writer::new(Vec::new(), &header).map_err(Failure::new)?;
             let (recorded, bytes) = record(engine, &plan, writer, &watch).map_err(Failure::new)?;
             let transactions: Result<Vec<_>, _> =
                 Reader::new(&bytes[..]).map_err(Failure::new)?.collect();
             let transactions = transactions.map_err(Failure::new)?;
-            let mut out = create(path)?;
             let written = history::edn::write(&transactions, plan.sessions, &mut out);
             written.and_then(|()| out.flush()).map_err(|error| unwritten(path, &error))?;
             recorded
@@ -146,20 +146,12 @@ fn unwritten(path: &Path, error: &std::io::Error) -> Failure {
 
 /// Throughput, latencies, what failed.
 fn report(recorded: &Recorded) -> String {
-    let seconds = recorded.time.as_secs_f64();
-    let milliseconds = |percent| recorded.latencies.percentile(percent).as_secs_f64() * 1000.0;
     let mut text = format!(
-        "commits             {} in {seconds:.2} s, {:.0} a second\n\
-         rolled back         {} transactions, {} savepoints\n\
-         latency             50% {:.3} ms, 90% {:.3} ms, 99% {:.3} ms, 99.9% {:.3} ms\n",
-        recorded.commits,
-        recorded.commits as f64 / seconds,
+        "{}rolled back         {} transactions, {} savepoints\n{}",
+        commits(recorded.commits, recorded.time),
         recorded.rolled_back,
         recorded.savepoints,
-        milliseconds(50.0),
-        milliseconds(90.0),
-        milliseconds(99.0),
-        milliseconds(99.9),
+        latency(&recorded.latencies),
     );
     for (place, (state, count)) in recorded.failed.iter().enumerate() {
         let title = if place == 0 { "failed" } else { "" };

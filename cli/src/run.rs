@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use base::Lsn;
 use base::disk::RealDisk;
+use base::{Lsn, PAGE_SIZE};
 use clap::{Args, ValueEnum};
 use engine::data_directory::{Birth, InitOptions, init};
-use engine::workload::{self, Fill, Kind, Load, Outcome, Plan, Watch};
+use engine::workload::{self, Fill, Kind, Latencies, Load, Outcome, Plan, Watch};
 use engine::{Durability, Engine, Isolation};
 use history::Workload;
 use wal::Version;
@@ -83,7 +83,7 @@ pub(crate) struct Arguments {
     long_readers: u32,
 
     /// How long a long reader holds a snapshot, in seconds.
-    #[arg(long, value_name = "S", default_value = "1", value_parser = seconds)]
+    #[arg(long, value_name = "S", default_value = "1", value_parser = seconds, requires = "long_readers")]
     hold: f64,
 
     /// Kill the process when the time is over, in the middle of its transactions, as kill -9 does.
@@ -307,29 +307,38 @@ impl Watch for Watching {
     }
 }
 
+/// The line of a report that says how many commits there were.
+pub(crate) fn commits(commits: u64, time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let rate = commits as f64 / seconds;
+    format!("commits             {commits} in {seconds:.2} s, {rate:.0} a second\n")
+}
+
+/// The line that says how long transactions took.
+pub(crate) fn latency(latencies: &Latencies) -> String {
+    let [half, most, nearly, all] = [50.0, 90.0, 99.0, 99.9]
+        .map(|percent| latencies.percentile(percent).as_secs_f64() * 1000.0);
+    format!(
+        "latency             50% {half:.3} ms, 90% {most:.3} ms, 99% {nearly:.3} ms, 99.9% {all:.3} ms\n"
+    )
+}
+
 /// Throughput, latencies, the log, the last checkpoint.
 fn report(engine: &Engine, outcome: &Outcome) -> String {
-    let seconds = outcome.time.as_secs_f64();
     let log = engine.log_statistics();
-    let milliseconds = |percent| outcome.latencies.percentile(percent).as_secs_f64() * 1000.0;
     let mut states = String::new();
     for (state, count) in &outcome.tried_again {
         let _ = writeln!(states, "    {state:<16}{count}");
     }
     let mut text = format!(
-        "commits             {} in {seconds:.2} s, {:.0} a second\n\
-         rolled back         {}\n\
+        "{}rolled back         {}\n\
          tried again         {}\n\
-         {states}latency             50% {:.3} ms, 90% {:.3} ms, 99% {:.3} ms, 99.9% {:.3} ms\n\
+         {states}{}\
          log                 {} records, {} bytes, {} images, {} writes, {} syncs\n",
-        outcome.commits,
-        outcome.commits as f64 / seconds,
+        commits(outcome.commits, outcome.time),
         outcome.rolled_back,
         outcome.tried_again.values().sum::<u64>(),
-        milliseconds(50.0),
-        milliseconds(90.0),
-        milliseconds(99.0),
-        milliseconds(99.9),
+        latency(&outcome.latencies),
         log.records,
         log.bytes,
         log.images,
@@ -351,7 +360,7 @@ fn fill(fills: &[Fill]) -> String {
     let mut text = String::new();
     for (place, Fill { table, pages, rows, bytes }) in fills.iter().enumerate() {
         let title = if place == 0 { "tables" } else { "" };
-        let percent = 100.0 * *bytes as f64 / (*pages * 8192).max(1) as f64;
+        let percent = 100.0 * *bytes as f64 / (*pages * PAGE_SIZE as u64).max(1) as f64;
         let _ = writeln!(
             text,
             "{title:<20}{table:<12} {pages:>8} pages {rows:>10} rows {percent:>5.1}% rows' bytes"

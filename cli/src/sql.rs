@@ -1,7 +1,7 @@
 //! `strata sql`: SQL run on an engine, printed as psql prints it unaligned.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, stdin, stdout};
+use std::io::{BufRead, BufReader, BufWriter, stdin};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -10,6 +10,7 @@ use sql::psql::{self, PsqlOptions};
 
 use crate::engine_arguments::EngineArguments;
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::{controldata, open};
 
 /// Run SQL on an engine, and print what psql --no-align would. A data directory that was not shut down is recovered first.
@@ -56,6 +57,7 @@ enum Verbosity {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let mut output = BufWriter::new(Output::open()?);
     let environment = std::env::var_os("PGDATA");
     let directory = controldata::directory(arguments.pgdata.as_deref(), None, environment)?;
     let mut script: Box<dyn BufRead> = match (&arguments.command, &arguments.file) {
@@ -76,9 +78,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         on_error_stop: arguments.on_error_stop,
     };
     let database = Database::new(&engine);
-    let ran = psql::run(&database, &mut *script, &mut BufWriter::new(stdout().lock()), &options);
+    let ran = psql::run(&database, &mut *script, &mut output, &options);
     drop(database);
     let closed = engine.close().map_err(Failure::new);
-    ran.map_err(Failure::new)?;
+    ran.map_err(|error| match (error.line(), &arguments.command, &arguments.file) {
+        (Some(line), None, Some(path)) => {
+            Failure::new(format_args!("{}:{line}: {error}", path.display()))
+        }
+        (Some(line), ..) => Failure::new(format_args!("line {line}: {error}")),
+        (None, ..) => Failure::new(error),
+    })?;
     closed
 }

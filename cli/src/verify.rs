@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Format::Text => push_report(&subject, &report, &mut text),
         Format::Json => push_json(&subject, &report, &mut text)?,
     }
-    output.write(&text)?;
+    output.write_text(&text)?;
     if report.is_sound() {
         return Ok(());
     }

@@ -52,6 +52,11 @@ pub enum HistoryError {
     /// Something else.
     #[error("this is no recorded history (it does not begin with \"PGSTHIST\")")]
     NotAHistory,
+    /// One that [`edn`](crate::edn) wrote.
+    #[error(
+        "this is a history in Jepsen's form, which Elle reads (record it in bincode to have it checked here)"
+    )]
+    Edn,
     /// One that a newer program wrote.
     #[error(
         "the history is of version {found}, and this program reads version {VERSION} (take the program that wrote it)"
@@ -195,7 +200,11 @@ impl<R: Read> Reader<R> {
     pub fn new(mut from: R) -> Result<Reader<R>, HistoryError> {
         let mut position = 0;
         let mut head = [0; 20];
-        fill(&mut from, &mut position, &mut head).map_err(|error| match error {
+        let filled = fill(&mut from, &mut position, &mut head);
+        if head[0] == b'[' {
+            return Err(HistoryError::Edn);
+        }
+        filled.map_err(|error| match error {
             HistoryError::Damaged { .. } => HistoryError::NotAHistory,
             other => other,
         })?;

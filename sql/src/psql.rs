@@ -30,26 +30,39 @@ pub struct PsqlOptions {
 pub enum PsqlError {
     /// The engine has no more sessions, or has stopped.
     Engine(engine::Error),
-    /// The script cannot be read, or the output not be written.
-    Io(io::Error),
+    /// The output cannot be written.
+    Write(io::Error),
+    /// A line, by its number, cannot be read.
+    Read(usize, io::Error),
     /// A command of psql's that is not known here, with the number of its line.
     Command(usize, String),
-    /// A statement failed, and the first error is to end the script.
-    Failed,
+    /// A statement failed that ends on this line, and the first error is to end the script.
+    Failed(usize),
 }
 
+impl PsqlError {
+    /// The line of the script that it is about, counted from 1.
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            PsqlError::Engine(_) | PsqlError::Write(_) => None,
+            PsqlError::Read(line, _) | PsqlError::Command(line, _) | PsqlError::Failed(line) => {
+                Some(*line)
+            }
+        }
+    }
+}
+
+/// Without the line.
 impl std::fmt::Display for PsqlError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             PsqlError::Engine(error) => error.fmt(f),
-            PsqlError::Io(error) => error.fmt(f),
-            PsqlError::Command(line, command) => {
-                write!(
-                    f,
-                    "line {line}: the command {command} of psql is not known here (only SQL is)"
-                )
+            PsqlError::Write(error) => error.fmt(f),
+            PsqlError::Read(_, error) => write!(f, "could not read the script: {error}"),
+            PsqlError::Command(_, command) => {
+                write!(f, "the command {command} of psql is not known here (only SQL is)")
             }
-            PsqlError::Failed => f.write_str("a statement failed, and the rest was not run"),
+            PsqlError::Failed(_) => f.write_str("a statement failed, and the rest was not run"),
         }
     }
 }
@@ -133,13 +146,14 @@ impl Psql<'_> {
             }
             self.line.clear();
             self.at = 0;
-            if self.script.read_line(&mut self.line).map_err(PsqlError::Io)? == 0 {
+            let read = self.script.read_line(&mut self.line);
+            if read.map_err(|error| PsqlError::Read(self.number + 1, error))? == 0 {
                 return Ok(self.cutter.end());
             }
             self.number += 1;
             if self.options.echo_all {
                 let line = self.line.trim_end_matches('\n');
-                writeln!(self.out, "{line}").map_err(PsqlError::Io)?;
+                writeln!(self.out, "{line}").map_err(PsqlError::Write)?;
             }
         }
     }
@@ -147,25 +161,25 @@ impl Psql<'_> {
     fn print(&mut self, response: Response) -> Result<(), PsqlError> {
         match response {
             Response::Rows { columns, rows, tag } => {
-                self.table(&columns, &rows).map_err(PsqlError::Io)?;
+                self.table(&columns, &rows).map_err(PsqlError::Write)?;
                 let is_query = tag.starts_with("SELECT") || tag.starts_with("SHOW");
                 if !is_query {
-                    writeln!(self.out, "{tag}").map_err(PsqlError::Io)?;
+                    writeln!(self.out, "{tag}").map_err(PsqlError::Write)?;
                 }
             }
-            Response::Done(tag) => writeln!(self.out, "{tag}").map_err(PsqlError::Io)?,
+            Response::Done(tag) => writeln!(self.out, "{tag}").map_err(PsqlError::Write)?,
             Response::Failed(error) => {
                 let text = self.error(&error);
-                self.out.write_all(text.as_bytes()).map_err(PsqlError::Io)?;
+                self.out.write_all(text.as_bytes()).map_err(PsqlError::Write)?;
                 if self.options.on_error_stop {
-                    return Err(PsqlError::Failed);
+                    return Err(PsqlError::Failed(self.number));
                 }
             }
             Response::Notice(notice) => {
                 let text = self.notice(&notice);
-                self.out.write_all(text.as_bytes()).map_err(PsqlError::Io)?;
+                self.out.write_all(text.as_bytes()).map_err(PsqlError::Write)?;
             }
-            Response::Ready => self.out.flush().map_err(PsqlError::Io)?,
+            Response::Ready => self.out.flush().map_err(PsqlError::Write)?,
         }
         Ok(())
     }

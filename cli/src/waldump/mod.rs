@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         for manager in &wal::rmgr::TABLE {
             names.str(manager.name).str("\n");
         }
-        return output.write(&names);
+        return output.write_text(&names);
     }
     signals::catch_interrupts()?;
     let images = arguments.save_fullpage.as_deref().map(ImageSaver::create).transpose()?;

@@ -46,7 +46,7 @@ impl Job for ShowRecords {
     }
 
     fn append(&mut self, lines: &mut Lines) -> Result<(), Failure> {
-        self.output.write(&lines.text)
+        self.output.write_text(&lines.text)
     }
 
     fn finish(&mut self) -> Result<(), Failure> {

@@ -59,7 +59,7 @@ impl Job for ShowStatistics {
             Format::Json => self.statistics.push_json(grouping, *version, *start, &mut text),
             Format::Csv => self.statistics.push_csv(grouping, *version, &mut text),
         }
-        self.view.output.write(&text)
+        self.view.output.write_text(&text)
     }
 }
 
@@ -115,7 +115,7 @@ impl Job for ShowRelations {
             Format::Json => report.push_json(&mut text),
             Format::Csv => report.push_csv(&mut text),
         }
-        self.view.output.write(&text)
+        self.view.output.write_text(&text)
     }
 }
 
@@ -166,7 +166,7 @@ impl Job for ShowTransactions {
             Format::Json => report.push_json(&mut text),
             Format::Csv => report.push_csv(&mut text),
         }
-        self.view.output.write(&text)
+        self.view.output.write_text(&text)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Output;
 
+use ::history::{Block, Header, Level, Operation, Outcome, Transaction, Workload, Writer};
+
 use crate::strata;
 
 fn record(directory: &Path, load: &str, options: &[&str]) -> Output {
@@ -65,13 +67,36 @@ fn sums_stay_in_every_snapshot_whatever_rows_are_hot_and_subtransactions_are_rol
         assert!(run.status.success(), "{report}\n{}", text(&run.stderr));
         assert!(report.contains("long readers        ") && report.contains("all sums right"));
         assert!(report.contains("tables              account "), "{report}");
-        // Strangers to each other are refused.
-        let wrong = strata(&["run", "register", "--hot-rows", "3"]).output().expect("strata runs");
-        assert_eq!(
-            text(&wrong.stderr),
-            "strata: error: --hot-rows does not go with a load that is recorded (try \"strata run --help\")\n"
-        );
     }
+}
+
+/// Writes a history in which two transactions each read what the other wrote over.
+fn write_skew(path: &str) {
+    use Operation::{Append, ReadList};
+    let run = |session, operations: &[Operation]| {
+        let operations = operations.to_vec();
+        Transaction { session, number: 1, begin: 0, end: 10, outcome: Outcome::Ok, operations }
+    };
+    let header = Header {
+        workload: Workload::ListAppend,
+        level: Level::RepeatableRead,
+        snapshots: "classic".to_owned(),
+        seed: 1,
+        sessions: 3,
+    };
+    let read = |key, values: &[u64]| ReadList { key, values: values.to_vec() };
+    let mut block = Block::default();
+    for transaction in [
+        run(0, &[read(1, &[]), Append { key: 2, value: 2 }]),
+        run(1, &[read(2, &[]), Append { key: 1, value: 1 }]),
+        run(2, &[read(1, &[1]), read(2, &[2])]),
+    ] {
+        block.push(&transaction).expect("room");
+    }
+    let file = std::fs::File::create(path).expect("a file");
+    let mut writer = Writer::new(file, &header).expect("a header");
+    writer.write(&mut block).expect("a block");
+    writer.finish().expect("an end");
 }
 
 #[test]
@@ -79,9 +104,7 @@ fn json_is_an_object_a_file_and_a_stricter_level_can_be_asked_for() {
     let place = tempfile::tempdir().expect("a directory");
     let history = place.path().join("history");
     let history = history.to_str().expect("a path in UTF-8");
-    // Two keys, so that there is write skew.
-    let options = ["--history", history, "--keys", "2", "--repeatable-read"];
-    assert!(record(place.path(), "list-append", &options).status.success());
+    write_skew(history);
     let checked = check(&["--format=json", history, history]);
     let objects: Vec<serde_json::Value> = text(&checked.stdout)
         .lines()
@@ -96,7 +119,10 @@ fn json_is_an_object_a_file_and_a_stricter_level_can_be_asked_for() {
 
     let strict = check(&["--format=json", "--level=serializable", history]);
     let object: serde_json::Value = serde_json::from_slice(&strict.stdout).expect("JSON");
-    assert_eq!(strict.status.success(), object["is_clean"] == true);
+    assert_eq!(object["level"], "serializable");
+    assert_eq!(object["is_clean"], false);
+    assert_eq!(object["anomalies"][0]["anomaly"], "G2-item");
+    assert_eq!(strict.status.code(), Some(1));
 }
 
 #[test]
@@ -106,14 +132,41 @@ fn a_history_in_jepsens_form() {
     let path = history.to_str().expect("a path in UTF-8");
     let options = ["--history", path, "--history-format", "edn"];
     assert!(record(place.path(), "list-append", &options).status.success());
-    let text = std::fs::read_to_string(&history).expect("the history");
-    assert!(text.starts_with("[{:index 0, :type :invoke, :f :txn, :value [["));
-    assert!(text.ends_with("}]\n"));
-    let invocations = text.matches(":type :invoke").count();
+    let edn = std::fs::read_to_string(&history).expect("the history");
+    assert!(edn.starts_with("[{:index 0, :type :invoke, :f :txn, :value [["));
+    assert!(edn.ends_with("}]\n"));
+    let invocations = edn.matches(":type :invoke").count();
     let completions =
-        [":ok", ":fail", ":info"].map(|kind| text.matches(&format!(":type {kind},")).count());
+        [":ok", ":fail", ":info"].map(|kind| edn.matches(&format!(":type {kind},")).count());
     assert_eq!(invocations, completions.iter().sum::<usize>());
     assert!(invocations >= 600);
+    // It is for Elle to check.
+    let checked = check(&[path]);
+    assert_eq!(checked.status.code(), Some(1));
+    let told = "this is a history in Jepsen's form, which Elle reads (record it in bincode to have it checked here)";
+    assert_eq!(text(&checked.stderr), format!("strata: error: \"{path}\": {told}\n"));
+}
+
+#[test]
+fn a_history_that_cannot_be_written_is_told_before_the_run() {
+    let place = tempfile::tempdir().expect("a directory");
+    let history = place.path().join("no/such/directory");
+    let history = history.to_str().expect("a path in UTF-8");
+    for form in ["bincode", "edn"] {
+        let options = ["--history", history, "--history-format", form];
+        let output = record(place.path(), "register", &options);
+        assert_eq!(output.status.code(), Some(1));
+        let told = text(&output.stderr);
+        let expected = format!(
+            "strata: error: could not write history \"{history}\": No such file or directory\n"
+        );
+        assert!(told.ends_with(&expected), "{told}");
+        // A run begins by making its table.
+        let data = place.path().join("data");
+        let data = data.to_str().expect("a path in UTF-8");
+        let dumped = strata(&["dump", "-D", data]).output().expect("strata runs");
+        assert!(dumped.status.success() && !text(&dumped.stdout).contains("COPY "), "{dumped:?}");
+    }
 }
 
 #[test]
@@ -151,9 +204,23 @@ fn what_cannot_be_checked_says_why() {
         text(&check(&[]).stderr),
         "strata: error: <FILE>... is missing (try \"strata check --help\")\n"
     );
-    let load = strata(&["run", "bank", "--keys", "3"]).output().expect("strata runs");
+    let refused = |arguments: &[&str]| {
+        let output = strata(&[&["run"], arguments].concat()).output().expect("strata runs");
+        assert_eq!(output.status.code(), Some(1));
+        text(&output.stderr)
+    };
     assert_eq!(
-        text(&load.stderr),
+        refused(&["register", "--hot-rows", "3"]),
+        "strata: error: --hot-rows does not go with a load that is recorded (try \"strata run --help\")\n"
+    );
+    for load in ["register", "bank"] {
+        assert_eq!(
+            refused(&[load, "--hold", "3"]),
+            "strata: error: --long-readers <N> is missing (try \"strata run --help\")\n"
+        );
+    }
+    assert_eq!(
+        refused(&["bank", "--keys", "3"]),
         "strata: error: --keys needs a load that is recorded (try \"strata run --help\")\n"
     );
 }

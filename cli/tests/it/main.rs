@@ -11,10 +11,12 @@ mod formats;
 mod goldens;
 mod history;
 mod init;
+mod isolation;
 #[path = "../../../engine/tests/it/programs.rs"]
 mod programs;
 mod restore;
 mod sources;
+mod sql;
 mod statistics;
 mod verify;
 mod window;

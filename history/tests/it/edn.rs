@@ -1,8 +1,19 @@
 //! Jepsen's form.
 
-use history::{Outcome, Transaction};
+use history::{HistoryError, Outcome, Reader, Transaction};
 
 use super::{append, failed, list, read, run};
+
+#[test]
+fn it_is_for_elle_and_told_from_damage() {
+    let mut empty = Vec::new();
+    history::edn::write(&[], 1, &mut empty).expect("memory");
+    let mut one = Vec::new();
+    history::edn::write(&[run(0, 5, 30, &[append(3, 1)])], 1, &mut one).expect("memory");
+    for text in [empty, one] {
+        assert!(matches!(Reader::new(&text[..]), Err(HistoryError::Edn)));
+    }
+}
 
 #[test]
 fn invocations_and_completions_come_in_the_order_of_time() {
