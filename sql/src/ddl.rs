@@ -34,8 +34,17 @@ impl<'e> Backend<'_, 'e> {
             }
             Statement::Truncate(truncate) => {
                 self.refuse_read_only("TRUNCATE TABLE")?;
-                let names = truncate.table_names.iter().map(|target| object_name(&target.name));
-                let names = names.collect::<Result<Vec<_>>>()?;
+                let mut names = Vec::new();
+                for target in &truncate.table_names {
+                    let name = object_name(&target.name)?;
+                    let family = self.emptied(transaction, &name, target.only)?;
+                    for member in &family.members {
+                        let name = member.def.name().to_owned();
+                        if !names.contains(&name) {
+                            names.push(name);
+                        }
+                    }
+                }
                 self.refuse_referenced(transaction, &names)?;
                 for name in names {
                     let table = transaction.table(&name)?;
@@ -54,7 +63,7 @@ impl<'e> Backend<'_, 'e> {
                 self.refuse_read_only("ALTER TABLE")?;
                 let name = object_name(&alter.name)?;
                 for operation in &alter.operations {
-                    self.alter(transaction, &name, operation)?;
+                    self.alter(transaction, &name, operation, alter.only)?;
                 }
                 "ALTER TABLE"
             }
@@ -108,13 +117,9 @@ impl<'e> Backend<'_, 'e> {
         transaction: &mut Transaction<'_, 'e>,
         create: &ast::CreateTable,
     ) -> Result<Answer> {
-        for (is_there, what) in [
-            (create.temporary, "CREATE TEMPORARY TABLE"),
-            (create.inherits.is_some(), "INHERITS"),
-            (create.partition_by.is_some(), "PARTITION BY"),
-            (create.partition_of.is_some(), "PARTITION OF"),
-            (create.like.is_some(), "LIKE"),
-        ] {
+        for (is_there, what) in
+            [(create.temporary, "CREATE TEMPORARY TABLE"), (create.like.is_some(), "LIKE")]
+        {
             if is_there {
                 return Err(SqlError::not_supported(what));
             }
@@ -128,7 +133,7 @@ impl<'e> Backend<'_, 'e> {
         if let Some(query) = &create.query {
             return self.create_as(transaction, &name, query);
         }
-        let mut parts = Parts::of(create)?;
+        let mut parts = self.parts_of(transaction, create)?;
         self.resolve_foreign_keys(transaction, &name, &mut parts)?;
         let definition = parts.definition(&name);
         transaction.create_defined_table(&name, &parts.stored_columns()?, Some(&definition))?;
@@ -176,6 +181,10 @@ impl<'e> Backend<'_, 'e> {
                 (parts.columns.clone(), parts.uniques.clone())
             } else {
                 let parent = self.database.table(transaction, &key.parent)?;
+                if parent.kinship.divided.is_some() {
+                    let what = "a foreign key that refers to a partitioned table";
+                    return Err(SqlError::not_supported(what));
+                }
                 (parent.columns.clone(), parent.uniques.clone())
             };
             let names_of = |unique: &Unique| -> Vec<String> {
@@ -245,45 +254,59 @@ impl<'e> Backend<'_, 'e> {
         cascade: bool,
     ) -> Result<()> {
         let names = names.iter().map(object_name).collect::<Result<Vec<_>>>()?;
-        let mut cascades = Vec::new();
+        let mut doomed: Vec<String> = Vec::new();
         for name in &names {
-            if self.database.table(transaction, name).is_err() {
-                let message = format!("table \"{name}\" does not exist");
-                if !if_exists {
-                    return Err(SqlError::new("42P01", message));
-                }
-                self.notice("NOTICE", "00000", format!("{message}, skipping"));
+            if self.database.table(transaction, name).is_ok() {
+                doomed.push(name.clone());
                 continue;
             }
-            for other in transaction.tables() {
-                if names.contains(&other.name().to_owned()) || is_routine(&other) {
-                    continue;
-                }
-                let child = TableDef::of(other)?;
-                for key in child.foreign_keys.iter().filter(|key| key.parent == *name) {
-                    let what = format!("constraint {} on table {}", key.name, child.name());
-                    if !cascade {
-                        let detail = format!("{what} depends on table {name}");
-                        let message =
-                            format!("cannot drop table {name} because other objects depend on it");
-                        let hint = "Use DROP ... CASCADE to drop the dependent objects too.";
-                        return Err(SqlError::new("2BP01", message).detail(detail).hint(hint));
-                    }
-                    cascades.push((child.name().to_owned(), key.name.clone(), what));
-                }
+            let message = format!("table \"{name}\" does not exist");
+            if !if_exists {
+                return Err(SqlError::new("42P01", message));
+            }
+            self.notice("NOTICE", "00000", format!("{message}, skipping"));
+        }
+        let named = doomed.len();
+        // What depends on a table that goes, and on which.
+        let mut dependents: Vec<(String, String)> = Vec::new();
+        for at in 0..named {
+            let name = doomed[at].clone();
+            self.doom_children(transaction, &name, &mut doomed, &mut dependents)?;
+        }
+        dependents.reverse();
+        let mut keys = Vec::new();
+        for other in transaction.tables() {
+            if doomed.iter().any(|doomed| doomed == other.name()) || is_routine(&other) {
+                continue;
+            }
+            let child = TableDef::of(other)?;
+            for key in child.foreign_keys.iter().filter(|key| doomed.contains(&key.parent)) {
+                let what = format!("constraint {} on table {}", key.name, child.name());
+                dependents.push((what, key.parent.clone()));
+                keys.push((child.name().to_owned(), key.name.clone()));
             }
         }
-        for (child, key, _) in &cascades {
+        if !cascade && !dependents.is_empty() {
+            let depends = |(what, on): &(String, String)| format!("{what} depends on table {on}");
+            let detail: Vec<String> = dependents.iter().map(depends).collect();
+            let message = match doomed[..named].as_ref() {
+                [name] => format!("cannot drop table {name} because other objects depend on it"),
+                _ => {
+                    "cannot drop desired object(s) because other objects depend on them".to_owned()
+                }
+            };
+            let hint = "Use DROP ... CASCADE to drop the dependent objects too.";
+            return Err(SqlError::new("2BP01", message).detail(detail.join("\n")).hint(hint));
+        }
+        for (child, key) in &keys {
             let old = self.database.table(transaction, child)?;
             let mut parts = old.parts();
             parts.foreign_keys.retain(|known| known.name != *key);
             self.remake(transaction, &old, &parts, None)?;
         }
-        self.tell_cascades(cascades.into_iter().map(|(_, _, what)| what).collect());
-        for name in &names {
-            if transaction.table(name).is_ok() {
-                transaction.drop_table(name)?;
-            }
+        self.tell_cascades(dependents.into_iter().map(|(what, _)| what).collect());
+        for name in &doomed {
+            transaction.drop_table(name)?;
         }
         Ok(())
     }
@@ -293,8 +316,27 @@ impl<'e> Backend<'_, 'e> {
         transaction: &mut Transaction<'_, 'e>,
         name: &str,
         operation: &AlterTableOperation,
+        only: bool,
     ) -> Result<()> {
         let old = self.database.table(transaction, name)?;
+        let followers = self.followers(transaction, &old, operation, only)?;
+        self.alter_alone(transaction, &old, operation)?;
+        for follower in followers {
+            // What it was given by another parent it has.
+            if !self.has_already(transaction, &follower, operation)? {
+                self.alter(transaction, &follower, operation, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn alter_alone(
+        &mut self,
+        transaction: &mut Transaction<'_, 'e>,
+        old: &TableDef,
+        operation: &AlterTableOperation,
+    ) -> Result<()> {
+        let name = old.name();
         let mut parts = old.parts();
         let mut added = None;
         match operation {
@@ -310,7 +352,8 @@ impl<'e> Backend<'_, 'e> {
             AlterTableOperation::SetOptionsParens { .. } => return Ok(()),
             other => return Err(SqlError::not_supported(format!("ALTER TABLE {other}"))),
         }
-        self.remake(transaction, &old, &parts, added)
+        parts.check_divided(name)?;
+        self.remake(transaction, old, &parts, added)
     }
 
     fn create_index(
@@ -338,6 +381,17 @@ impl<'e> Backend<'_, 'e> {
             format!("{table}_{}_idx", names.collect::<Vec<_>>().join("_"))
         });
         parts.add_unique(&table, Some(name), columns, false)?;
+        parts.check_divided(&table)?;
+        for child in self.database.children(transaction, &table)? {
+            if old.kinship.divided.is_some() {
+                let create = ast::CreateIndex {
+                    table_name: named(child.name()),
+                    name: None,
+                    ..create.clone()
+                };
+                self.create_index(transaction, &create)?;
+            }
+        }
         self.remake(transaction, &old, &parts, None)
     }
 
@@ -433,6 +487,12 @@ fn of_old_rows(error: SqlError, table: &str) -> SqlError {
     }
 }
 
+/// A table's name, as it is written.
+fn named(name: &str) -> ast::ObjectName {
+    let name = ast::Ident::with_quote('"', name);
+    ast::ObjectName(vec![ast::ObjectNamePart::Identifier(name)])
+}
+
 /// Whether there is an `=` of two types.
 fn are_comparable(one: Type, other: Type) -> bool {
     one == other
@@ -450,6 +510,7 @@ impl TableDef {
             uniques: self.uniques.clone(),
             checks: self.checks.clone(),
             foreign_keys: self.foreign_keys.clone(),
+            kinship: self.kinship.clone(),
         }
     }
 }

@@ -6,14 +6,14 @@
 //! ```
 //!
 //! Invariants: the rows of all relations of one FROM lie side by side, each at a place that is known when the statement is
-//! analyzed; a table's columns are followed by its `ctid`. What stands below a Lock or a change can be asked again for one
+//! analyzed; a table's columns are followed by what is hidden of it ([`HIDDEN`](crate::family::HIDDEN)). What stands below a Lock or a change can be asked again for one
 //! row with newer values ([`crate::exec::recheck`]).
 
 use std::rc::Rc;
 
 use crate::expr::{Comparison, Expr};
+use crate::family::Family;
 use crate::parse::STRENGTHS;
-use crate::table::TableDef;
 use crate::types::Type;
 
 /// A node.
@@ -22,7 +22,7 @@ pub(crate) enum Plan {
     /// One row without columns.
     One,
     Values(Vec<Vec<Expr>>),
-    Scan(Rc<TableDef>),
+    Scan(Rc<Family>),
     /// `generate_series`
     Series {
         of: Type,
@@ -157,7 +157,7 @@ pub(crate) enum Patience {
 /// A relation whose rows are locked.
 #[derive(Debug)]
 pub(crate) struct RowMark {
-    pub(crate) table: Rc<TableDef>,
+    pub(crate) family: Rc<Family>,
     /// Where its columns begin.
     pub(crate) base: usize,
     pub(crate) strength: Strength,
@@ -190,7 +190,7 @@ pub(crate) enum AggregateKind {
 /// What a statement does to a table.
 #[derive(Debug)]
 pub(crate) struct Change {
-    pub(crate) table: Rc<TableDef>,
+    pub(crate) family: Rc<Family>,
     /// Rows for [`ChangeKind::Insert`] in the order of the columns; for the others what FROM gives, the table's at `base`.
     pub(crate) input: Plan,
     pub(crate) base: usize,
@@ -273,6 +273,29 @@ impl Program {
 }
 
 impl Plan {
+    /// Whether it reads rows of tables.
+    pub(crate) fn reads_tables(&self) -> bool {
+        match self {
+            Plan::Scan(_) | Plan::Change(_) => true,
+            Plan::One | Plan::Values(_) | Plan::Series { .. } | Plan::Running(_) | Plan::Cte(_) => {
+                false
+            }
+            Plan::Derived(input)
+            | Plan::Filter { input, .. }
+            | Plan::Aggregate { input, .. }
+            | Plan::Sort { input, .. }
+            | Plan::Lock { input, .. }
+            | Plan::Project { input, .. }
+            | Plan::ProjectSeries { input, .. }
+            | Plan::Distinct { input, .. }
+            | Plan::Limit { input, .. }
+            | Plan::Trim { input, .. } => input.reads_tables(),
+            Plan::Join { left, right, .. } | Plan::SetOperation { left, right, .. } => {
+                left.reads_tables() || right.reads_tables()
+            }
+        }
+    }
+
     fn strongest_lock(&self) -> Option<Strength> {
         match self {
             Plan::Lock { marks, .. } => marks.iter().map(|mark| mark.strength).max(),

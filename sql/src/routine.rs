@@ -14,6 +14,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::error::{Result, SqlError};
 use crate::parse::{Statement, Words, statements};
+use crate::plpgsql;
 use crate::table::data_type;
 use crate::types::Type;
 
@@ -47,6 +48,7 @@ pub(crate) struct Argument {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Language {
     Sql,
+    Plpgsql,
 }
 
 /// A function that is named by `DROP FUNCTION`.
@@ -98,7 +100,8 @@ impl Routine {
         }
         let language = match language.as_deref() {
             Some("sql") => Language::Sql,
-            Some(other @ ("plpgsql" | "c" | "internal")) => {
+            Some("plpgsql") => Language::Plpgsql,
+            Some(other @ ("c" | "internal")) => {
                 return Err(SqlError::not_supported(format!("LANGUAGE {other}")));
             }
             Some(other) => {
@@ -127,6 +130,7 @@ impl Routine {
         let strict = if self.is_strict { " STRICT" } else { "" };
         let language = match self.language {
             Language::Sql => "sql",
+            Language::Plpgsql => "plpgsql",
         };
         let body = self.body.replace('\'', "''");
         format!(
@@ -139,7 +143,10 @@ impl Routine {
     /// Keeps it.
     pub(crate) fn create(&self, transaction: &mut Transaction<'_, '_>) -> Result<()> {
         // What is no SQL is found now.
-        statements(&self.body)?;
+        match self.language {
+            Language::Sql => drop(statements(&self.body)?),
+            Language::Plpgsql => drop(plpgsql::read(self)?),
+        }
         let signature = self.signature();
         if transaction.tables().iter().any(|table| table.name() == signature) {
             if !self.is_replacing {
@@ -183,15 +190,22 @@ pub(crate) fn is_routine(table: &Table) -> bool {
 
 impl Named {
     /// Reads what stands behind `DROP FUNCTION`.
-    pub(crate) fn read(words: &mut Words<'_>) -> Result<Named> {
+    pub(crate) fn read(words: &mut Words<'_>) -> Result<Vec<Named>> {
         let if_exists = words.skip("IF");
         if if_exists {
             words.expect("EXISTS")?;
         }
-        let name = words.table_name()?;
-        let args = if words.is_at(&Token::LParen) { Some(arguments(words)?) } else { None };
+        let mut named = Vec::new();
+        loop {
+            let name = words.table_name()?;
+            let args = if words.is_at(&Token::LParen) { Some(arguments(words)?) } else { None };
+            named.push(Named { name, args, if_exists });
+            if !words.skip_token(&Token::Comma) {
+                break;
+            }
+        }
         words.skip_any(&["CASCADE", "RESTRICT"]);
-        Ok(Named { name, args, if_exists })
+        Ok(named)
     }
 
     /// Drops it; false if it is not there.
@@ -216,22 +230,32 @@ impl Named {
                 Ok(true)
             }
             (None, _) if self.if_exists => Ok(false),
-            (None, _) => Err(SqlError::new("42883", format!("{} does not exist", self.shown()))),
+            (None, _) => Err(SqlError::new("42883", self.missing())),
         }
     }
 
-    /// As messages have it.
-    pub(crate) fn shown(&self) -> String {
+    fn missing(&self) -> String {
         match &self.args {
-            Some(args) => format!("function {}", signature(&self.name, args)),
+            Some(args) => {
+                let types: Vec<&str> = args.iter().map(type_name).collect();
+                format!("function {}({}) does not exist", self.name, types.join(", "))
+            }
             None => format!("could not find a function named \"{}\"", self.name),
         }
     }
+
+    /// As the notice has it that it is not there.
+    pub(crate) fn shown(&self) -> String {
+        format!("function {}", signature(&self.name, self.args.as_deref().unwrap_or_default()))
+    }
+}
+
+fn type_name(arg: &Argument) -> &str {
+    arg.of.map_or(arg.type_name.as_str(), |of| of.name())
 }
 
 fn signature(name: &str, args: &[Argument]) -> String {
-    let types: Vec<&str> =
-        args.iter().map(|arg| arg.of.map_or(arg.type_name.as_str(), |of| of.name())).collect();
+    let types: Vec<&str> = args.iter().map(type_name).collect();
     format!("{name}({})", types.join(","))
 }
 

@@ -11,7 +11,9 @@ use engine::{Definition, Table};
 use sqlparser::ast::{self, ColumnOption, ReferentialAction, TableConstraint};
 
 use crate::error::{Result, SqlError};
-use crate::parse::{Statement, statements};
+use crate::parse::{ONLY, Statement, statements, tokens};
+use crate::partition::{Bound, PartitionKey, PartitionOf};
+pub(crate) use crate::type_name::{data_type, serial_type};
 use crate::types::{Modifier, Type};
 
 /// A table.
@@ -22,6 +24,17 @@ pub(crate) struct TableDef {
     pub(crate) uniques: Vec<Unique>,
     pub(crate) checks: Vec<Check>,
     pub(crate) foreign_keys: Vec<ForeignKey>,
+    pub(crate) kinship: Kinship,
+}
+
+/// What a table has to do with others whose rows are also its, or whose its rows also are.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Kinship {
+    /// Tables that it inherits from, by name.
+    pub(crate) parents: Vec<String>,
+    pub(crate) partition_of: Option<PartitionOf>,
+    /// How it is divided, if it has no rows but those of its partitions.
+    pub(crate) divided: Option<PartitionKey>,
 }
 
 #[derive(Debug, Clone)]
@@ -109,6 +122,7 @@ impl TableDef {
                 uniques: Vec::new(),
                 checks: Vec::new(),
                 foreign_keys: Vec::new(),
+                kinship: Kinship::default(),
             }));
         };
         let damaged = || {
@@ -122,10 +136,13 @@ impl TableDef {
         if parts.columns.len() != table.columns().len() {
             return Err(damaged());
         }
-        let Parts { columns, uniques, checks, foreign_keys } = parts;
-        Ok(Rc::new(TableDef { table, columns, uniques, checks, foreign_keys }))
+        let Parts { columns, uniques, checks, foreign_keys, kinship } = parts;
+        Ok(Rc::new(TableDef { table, columns, uniques, checks, foreign_keys, kinship }))
     }
 }
+
+/// Asked about a column that is there already when it is defined again, with a type.
+type Merge<'a> = dyn FnMut(&str, (&ColumnDef, Type)) -> Result<()> + 'a;
 
 /// What a `CREATE TABLE` says.
 #[derive(Debug, Clone, Default)]
@@ -134,18 +151,34 @@ pub(crate) struct Parts {
     pub(crate) uniques: Vec<Unique>,
     pub(crate) checks: Vec<Check>,
     pub(crate) foreign_keys: Vec<ForeignKey>,
+    pub(crate) kinship: Kinship,
 }
 
 impl Parts {
+    /// What a statement says that is kept: whatever is inherited is in it.
     pub(crate) fn of(create: &ast::CreateTable) -> Result<Parts> {
-        let table = object_name(&create.name)?;
         let mut parts = Parts::default();
+        parts.add(create, &mut |column, _| {
+            let message = format!("column \"{column}\" specified more than once");
+            Err(SqlError::new("42701", message))
+        })?;
+        if let Some(parents) = &create.inherits {
+            parts.kinship.parents = parents.iter().map(object_name).collect::<Result<_>>()?;
+        }
+        if let (Some(parent), Some(bound)) = (&create.partition_of, &create.for_values) {
+            let (parent, bound) = (object_name(parent)?, Bound::kept(bound)?);
+            parts.kinship.partition_of = Some(PartitionOf { parent, bound });
+        }
+        Ok(parts)
+    }
+
+    /// Takes in what a statement says of columns and constraints.
+    pub(crate) fn add(&mut self, create: &ast::CreateTable, merge: &mut Merge<'_>) -> Result<()> {
+        let table = object_name(&create.name)?;
+        let parts = self;
+        let mut places = Vec::with_capacity(create.columns.len());
         for column in &create.columns {
             let name = ident(&column.name);
-            if parts.columns.iter().any(|before| before.name == name) {
-                let message = format!("column \"{name}\" specified more than once");
-                return Err(SqlError::new("42701", message));
-            }
             let serial = serial_type(&column.data_type);
             let (of, modifier) = match serial {
                 Some(of) => (of, Modifier::None),
@@ -155,6 +188,16 @@ impl Parts {
                 let what = format!("a column of type {}", of.name());
                 return Err(SqlError::not_supported(what));
             }
+            if let Some(at) = parts.columns.iter().position(|known| known.name == name) {
+                if places.contains(&at) {
+                    let message = format!("column \"{name}\" specified more than once");
+                    return Err(SqlError::new("42701", message));
+                }
+                merge(&name, (&parts.columns[at], of))?;
+                places.push(at);
+                continue;
+            }
+            places.push(parts.columns.len());
             parts.columns.push(ColumnDef {
                 name,
                 of,
@@ -165,7 +208,7 @@ impl Parts {
                 is_serial: serial.is_some(),
             });
         }
-        for (at, column) in create.columns.iter().enumerate() {
+        for (at, column) in places.into_iter().zip(&create.columns) {
             for option in &column.options {
                 let name = option.name.as_ref().map(ident);
                 parts.column_option(&table, at, name, &option.option)?;
@@ -174,7 +217,12 @@ impl Parts {
         for constraint in &create.constraints {
             parts.constraint(&table, constraint)?;
         }
-        Ok(parts)
+        if let Some(divided) = &create.partition_by {
+            let names: Vec<&str> =
+                parts.columns.iter().map(|column| column.name.as_str()).collect();
+            parts.kinship.divided = Some(PartitionKey::read(divided, &names)?);
+        }
+        Ok(())
     }
 
     pub(crate) fn column_option(
@@ -220,7 +268,10 @@ impl Parts {
             }
             TableConstraint::Check(check) => {
                 let name = check.name.as_ref().map(ident);
-                let name = name.unwrap_or_else(|| format!("{table}_check"));
+                let name = name.unwrap_or_else(|| match self.only_column(&check.expr) {
+                    Some(column) => format!("{table}_{column}_check"),
+                    None => format!("{table}_check"),
+                });
                 self.add_check(name, (*check.expr).clone());
                 Ok(())
             }
@@ -230,6 +281,26 @@ impl Parts {
             }
             other => Err(SqlError::not_supported(format!("the constraint {other}"))),
         }
+    }
+
+    /// The column that a condition looks at, if it is one.
+    fn only_column(&self, condition: &ast::Expr) -> Option<&str> {
+        let tokens = tokens(&condition.to_string()).ok()?;
+        let names = tokens.iter().filter_map(|token| match &token.token {
+            sqlparser::tokenizer::Token::Word(word) => Some(ident(&ast::Ident {
+                value: word.value.clone(),
+                quote_style: word.quote_style,
+                span: token.span,
+            })),
+            _ => None,
+        });
+        let mut found = self.columns.iter().map(|column| column.name.as_str());
+        let mut names: Vec<String> = names.collect();
+        names.sort_unstable();
+        names.dedup();
+        let first = found.find(|column| names.iter().any(|name| name == column))?;
+        let is_alone = !found.any(|column| names.iter().any(|name| name == column));
+        is_alone.then_some(first)
     }
 
     fn named_columns(&self, names: &[ast::Ident]) -> Result<Vec<usize>> {
@@ -396,8 +467,41 @@ impl Parts {
             }
             lines.push(line);
         }
-        format!("CREATE TABLE {} ({})", quoted(table), lines.join(", "))
+        let Kinship { parents, partition_of, divided } = &self.kinship;
+        let mut text = format!("CREATE TABLE {}", quoted(table));
+        if let Some(partition) = partition_of {
+            text += &format!(" {}", partition_of_text(&partition.parent));
+        }
+        text += &format!(" ({})", lines.join(", "));
+        if let Some(partition) = partition_of {
+            text += &format!(" {}", partition.bound.text());
+        }
+        if !parents.is_empty() {
+            let parents: Vec<String> = parents.iter().map(|parent| quoted(parent)).collect();
+            text += &format!(" {INHERITS}{})", parents.join(", "));
+        }
+        if let Some(key) = divided {
+            let names: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
+            text += &format!(" {}", key.text(&names));
+        }
+        text
     }
+}
+
+/// What the text of a table that inherits has before its parents.
+const INHERITS: &str = "INHERITS (";
+
+fn partition_of_text(parent: &str) -> String {
+    format!("PARTITION OF {}", quoted(parent))
+}
+
+/// Whether a table may be a child of another one: what is kept of it is looked through, and not read.
+pub(crate) fn may_be_child(table: &Table, parent: &str) -> bool {
+    table.definition().is_some_and(|definition| {
+        let text = &definition.text;
+        text.contains(&partition_of_text(parent))
+            || text.contains(INHERITS) && text.contains(&quoted(parent))
+    })
 }
 
 impl Action {
@@ -446,79 +550,12 @@ pub(crate) fn object_name(name: &ast::ObjectName) -> Result<String> {
     }
 }
 
-/// What a column is that counts by itself.
-pub(crate) fn serial_type(written: &ast::DataType) -> Option<Type> {
-    match written.to_string().to_lowercase().as_str() {
-        "smallserial" | "serial2" => Some(Type::Int2),
-        "serial" | "serial4" => Some(Type::Int4),
-        "bigserial" | "serial8" => Some(Type::Int8),
-        _ => None,
-    }
-}
-
-/// A type as it is written.
-pub(crate) fn data_type(written: &ast::DataType) -> Result<(Type, Modifier)> {
-    use ast::{CharacterLength, DataType, ExactNumberInfo};
-    let length = |length: &Option<CharacterLength>| match length {
-        Some(CharacterLength::IntegerLength { length, .. }) => Modifier::Length(*length as usize),
-        _ => Modifier::None,
-    };
-    let plain = |of| Ok((of, Modifier::None));
-    match written {
-        DataType::Bool | DataType::Boolean => plain(Type::Bool),
-        DataType::SmallInt(None) | DataType::Int2(None) => plain(Type::Int2),
-        DataType::Int(None) | DataType::Integer(None) | DataType::Int4(None) => plain(Type::Int4),
-        DataType::BigInt(None) | DataType::Int8(None) => plain(Type::Int8),
-        DataType::DoublePrecision | DataType::Float8 => plain(Type::Float8),
-        DataType::Float(ExactNumberInfo::None) | DataType::Double(ExactNumberInfo::None) => {
-            plain(Type::Float8)
+/// A table's name in a query, and whether it is meant alone (`ONLY`).
+pub(crate) fn relation_name(name: &ast::ObjectName) -> Result<(String, bool)> {
+    match name.0.split_first() {
+        Some((first, rest)) if first.as_ident().is_some_and(|first| first.value == ONLY) => {
+            object_name(&ast::ObjectName(rest.to_vec())).map(|name| (name, true))
         }
-        DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => {
-            let modifier = match info {
-                ExactNumberInfo::None => Modifier::None,
-                ExactNumberInfo::Precision(precision) => {
-                    Modifier::Digits { precision: *precision as u32, scale: 0 }
-                }
-                ExactNumberInfo::PrecisionAndScale(precision, scale) => {
-                    Modifier::Digits { precision: *precision as u32, scale: *scale as i32 }
-                }
-            };
-            Ok((Type::Numeric, modifier))
-        }
-        DataType::Text => plain(Type::Text),
-        DataType::Varchar(size)
-        | DataType::CharacterVarying(size)
-        | DataType::CharVarying(size) => Ok((Type::Varchar, length(size))),
-        DataType::Char(size) | DataType::Character(size) => Ok((
-            Type::Bpchar,
-            match length(size) {
-                Modifier::None => Modifier::Length(1),
-                modifier => modifier,
-            },
-        )),
-        DataType::Bytea => plain(Type::Bytea),
-        DataType::Date => plain(Type::Date),
-        DataType::Timestamp(None, ast::TimezoneInfo::Tz | ast::TimezoneInfo::WithTimeZone) => {
-            plain(Type::TimestampTz)
-        }
-        DataType::Timestamp(None, _) => plain(Type::Timestamp),
-        DataType::Uuid => plain(Type::Uuid),
-        DataType::Regclass => plain(Type::Regclass),
-        DataType::Custom(name, modifiers) if modifiers.is_empty() => {
-            match name.to_string().to_lowercase().as_str() {
-                "tid" => plain(Type::Tid),
-                "oid" => plain(Type::Oid),
-                "xid" => plain(Type::Xid),
-                "xid8" => plain(Type::Xid8),
-                "pg_snapshot" => plain(Type::PgSnapshot),
-                "bpchar" => plain(Type::Bpchar),
-                "int2" => plain(Type::Int2),
-                "int4" => plain(Type::Int4),
-                "int8" => plain(Type::Int8),
-                "regclass" => plain(Type::Regclass),
-                other => Err(SqlError::new("42704", format!("type \"{other}\" does not exist"))),
-            }
-        }
-        other => Err(SqlError::not_supported(format!("the type {other}"))),
+        _ => object_name(name).map(|name| (name, false)),
     }
 }

@@ -154,6 +154,14 @@ impl Transaction<'_, '_> {
             {
                 return Err(Error::SelfModified { table: table.name.clone() });
             }
+            // The newest version, which was come to from one that somebody else had updated, is another command's.
+            if verdict == UpdateVerdict::Invisible
+                && contested.is_some()
+                && self.session.ids.contains(header.xmin)
+                && self.making_command(&header)? != self.command
+            {
+                return Err(Error::SelfModified { table: table.name.clone() });
+            }
             if matches!(verdict, UpdateVerdict::Invisible | UpdateVerdict::SelfModified) {
                 return Ok(None);
             }
@@ -270,6 +278,14 @@ impl Transaction<'_, '_> {
         Ok(header.field3)
     }
 
+    /// The command of this transaction that made a version.
+    fn making_command(&self, header: &HeapTupleHeader) -> Result<base::CommandId, Error> {
+        if header.infomask.contains(Infomask::COMBOCID) {
+            return Ok(self.session.status().command_ids(header.field3)?.cmin);
+        }
+        Ok(header.field3)
+    }
+
     /// Whether the statement's snapshot sees what a transaction has done.
     fn sees(&self, xid: Xid) -> Result<bool, Error> {
         let Some(snapshot) = &self.session.snapshot else { return Ok(false) };
@@ -327,15 +343,11 @@ impl Transaction<'_, '_> {
     /// The stamp of this command as what ends a version: with a number that stands for two commands, if this transaction
     /// made the version, too (`HeapTupleHeaderAdjustCmax`).
     fn ending_stamp(&mut self, header: &HeapTupleHeader) -> Result<CommandStamp, Error> {
-        let session = &mut *self.session;
-        if header.infomask.xmin_committed() || !session.ids.contains(header.xmin) {
+        if header.infomask.xmin_committed() || !self.session.ids.contains(header.xmin) {
             return Ok(CommandStamp { id: self.command, is_combo: false });
         }
-        let cmin = if header.infomask.contains(Infomask::COMBOCID) {
-            session.status().command_ids(header.field3)?.cmin
-        } else {
-            header.field3
-        };
+        let cmin = self.making_command(header)?;
+        let session = &mut *self.session;
         let id = session.combos.id_of(CommandIdPair { cmin, cmax: self.command });
         Ok(CommandStamp { id, is_combo: true })
     }

@@ -128,9 +128,18 @@ impl Analyzer<'_, '_, '_> {
     /// A call of a function that was made by SQL.
     fn call_routine(&mut self, name: &str, args: Vec<Typed>) -> Result<Typed> {
         let known = Routine::named(name, self.transaction)?;
+        // Arguments of any type are of one.
+        let any = |routine: &Rc<Routine>| {
+            let pairs = args.iter().zip(&routine.args);
+            let mut any =
+                pairs.filter(|(arg, wanted)| wanted.of.is_none() && arg.of != Type::Unknown);
+            let first = any.next().map(|(arg, _)| arg.of);
+            (first, any.all(|(arg, _)| Some(arg.of) == first))
+        };
         let fits = |routine: &&Rc<Routine>| {
             let pairs = args.iter().zip(&routine.args);
             routine.args.len() == args.len()
+                && any(routine).1
                 && pairs
                     .into_iter()
                     .all(|(arg, wanted)| wanted.of.is_none_or(|of| cast::is_implicit(arg.of, of)))
@@ -141,13 +150,10 @@ impl Analyzer<'_, '_, '_> {
         let Some(routine) = known.iter().filter(fits).max_by_key(exact) else {
             return Err(no_function(name, &args));
         };
+        let any = any(routine).0.unwrap_or(Type::Text);
         let (mut exprs, mut types) = (Vec::new(), Vec::new());
         for (arg, wanted) in args.into_iter().zip(&routine.args) {
-            let of = match wanted.of {
-                Some(of) => of,
-                None if arg.of == Type::Unknown => Type::Text,
-                None => arg.of,
-            };
+            let of = wanted.of.unwrap_or(any);
             exprs.push(self.cast_to(arg, of)?.expr);
             types.push(of);
         }

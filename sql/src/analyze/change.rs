@@ -10,8 +10,9 @@ use sqlparser::ast::{
 use super::{Analyzer, Level, Query, Typed};
 use crate::error::{Result, SqlError};
 use crate::expr::Expr;
+use crate::family::Family;
 use crate::plan::{Change, ChangeKind, ConflictUpdate, JoinKind, OnConflict, Plan};
-use crate::table::{ColumnDef, TableDef, ident, object_name};
+use crate::table::{ColumnDef, TableDef, ident, object_name, relation_name};
 use crate::types::{Datum, Type};
 
 /// Columns that get a value.
@@ -38,6 +39,8 @@ impl Analyzer<'_, '_, '_> {
         };
         let name = object_name(name)?;
         let table = self.table(&name)?;
+        // What is put into a table goes to it alone, unless it is divided.
+        let family = self.family((&name, table.kinship.divided.is_none()))?;
         let alias = insert.table_alias.as_ref().map(|alias| ident(&alias.alias));
         let alias = alias.unwrap_or_else(|| name.clone());
         let mut targets = Vec::with_capacity(insert.columns.len());
@@ -54,7 +57,7 @@ impl Analyzer<'_, '_, '_> {
         let input =
             self.source(&table, &targets, insert.source.as_deref(), insert.columns.is_empty())?;
         let level = self.level()?;
-        let base = level.add_table(&table, alias);
+        let base = level.add_family(&family, alias);
         let on_conflict = match &insert.on {
             None => None,
             Some(OnInsert::OnConflict(written)) => Some(self.on_conflict(&table, written)?),
@@ -62,7 +65,7 @@ impl Analyzer<'_, '_, '_> {
         };
         let (returning, columns) = self.returned(insert.returning.as_deref())?;
         let kind = ChangeKind::Insert { on_conflict };
-        Ok((Change { table, input, base, kind, returning }, columns))
+        Ok((Change { family, input, base, kind, returning }, columns))
     }
 
     fn target(&self, table: &TableDef, name: &str) -> Result<usize> {
@@ -325,18 +328,18 @@ impl Analyzer<'_, '_, '_> {
         target: &ast::TableWithJoins,
         others: Option<&[ast::TableWithJoins]>,
         selection: Option<&Ast>,
-    ) -> Result<(Rc<TableDef>, Plan)> {
+    ) -> Result<(Rc<Family>, Plan)> {
         let TableFactor::Table { name, alias, .. } = &target.relation else {
             return Err(SqlError::not_supported(format!("a change of {}", target.relation)));
         };
         if !target.joins.is_empty() {
             return Err(SqlError::syntax("syntax error at or near \"JOIN\""));
         }
-        let name = object_name(name)?;
-        let table = self.table(&name)?;
+        let (name, only) = relation_name(name)?;
+        let family = self.family((&name, only))?;
         let alias = alias.as_ref().map_or(name, |alias| ident(&alias.name));
-        self.level()?.add_table(&table, alias);
-        let mut plan = Plan::Scan(Rc::clone(&table));
+        self.level()?.add_family(&family, alias);
+        let mut plan = Plan::Scan(Rc::clone(&family));
         if let Some(others) = others {
             let width = self.level()?.width;
             let right = Box::new(self.from(others)?);
@@ -348,7 +351,7 @@ impl Analyzer<'_, '_, '_> {
             let condition = self.condition_in(selection, "WHERE")?;
             plan = Plan::Filter { input: Box::new(plan), condition };
         }
-        Ok((table, plan))
+        Ok((family, plan))
     }
 
     fn update(&mut self, update: &ast::Update) -> Result<(Change, Vec<(String, Type)>)> {
@@ -358,11 +361,11 @@ impl Analyzer<'_, '_, '_> {
             Some(_) => return Err(SqlError::not_supported("UPDATE with FROM before SET")),
         };
         let selection = update.selection.as_ref();
-        let (table, input) = self.target_and(&update.table, from, selection)?;
-        let sets = self.sets(&table, &update.assignments)?;
+        let (family, input) = self.target_and(&update.table, from, selection)?;
+        let sets = self.sets(&family.head, &update.assignments)?;
         let (returning, columns) = self.returned(update.returning.as_deref())?;
         let kind = ChangeKind::Update { sets };
-        Ok((Change { table, input, base: 0, kind, returning }, columns))
+        Ok((Change { family, input, base: 0, kind, returning }, columns))
     }
 
     fn delete(&mut self, delete: &ast::Delete) -> Result<(Change, Vec<(String, Type)>)> {
@@ -371,9 +374,9 @@ impl Analyzer<'_, '_, '_> {
             return Err(SqlError::not_supported("DELETE from several tables"));
         };
         let selection = delete.selection.as_ref();
-        let (table, input) = self.target_and(target, delete.using.as_deref(), selection)?;
+        let (family, input) = self.target_and(target, delete.using.as_deref(), selection)?;
         let (returning, columns) = self.returned(delete.returning.as_deref())?;
-        Ok((Change { table, input, base: 0, kind: ChangeKind::Delete, returning }, columns))
+        Ok((Change { family, input, base: 0, kind: ChangeKind::Delete, returning }, columns))
     }
 
     #[expect(clippy::type_complexity, reason = "expressions, and the columns that a client gets")]

@@ -11,7 +11,7 @@ use super::{Analyzer, Entry, EntryKind, Query, Typed};
 use crate::error::{Result, SqlError};
 use crate::expr::{Comparison, Expr};
 use crate::plan::{JoinKind, Plan};
-use crate::table::{ident, object_name};
+use crate::table::{ident, object_name, relation_name};
 use crate::types::Type;
 
 impl Analyzer<'_, '_, '_> {
@@ -160,10 +160,10 @@ impl Analyzer<'_, '_, '_> {
                 self.function_relation(name, args, alias.as_ref())
             }
             TableFactor::Table { name, alias, sample: None, .. } => {
-                let name = object_name(name)?;
+                let (name, only) = relation_name(name)?;
                 let shown = alias.as_ref().map_or_else(|| name.clone(), |alias| ident(&alias.name));
                 self.check_alias(&shown)?;
-                let cte = self.ctes.iter().rev().find(|cte| cte.name == name);
+                let cte = self.ctes.iter().rev().find(|cte| cte.name == name && !only);
                 if let Some(cte) = cte.filter(|cte| !cte.gives_rows) {
                     let message =
                         format!("WITH query \"{}\" does not have a RETURNING clause", cte.name);
@@ -179,7 +179,7 @@ impl Analyzer<'_, '_, '_> {
                     self.mark(EntryKind::Cte)?;
                     return Ok(Plan::Cte(number));
                 }
-                let def = self.table(&name).map_err(|error| {
+                let family = self.family((&name, only)).map_err(|error| {
                     if error.code != "42P01" || !self.later.contains(&name) {
                         return error;
                     }
@@ -189,11 +189,11 @@ impl Analyzer<'_, '_, '_> {
                         ))
                         .hint("Use WITH RECURSIVE, or re-order the WITH items to remove forward references.")
                 })?;
-                self.level()?.add_table(&def, shown);
+                self.level()?.add_family(&family, shown);
                 if let (Some(alias), Some(entry)) = (alias, self.level()?.entries.last_mut()) {
                     rename(&mut entry.columns, alias)?;
                 }
-                Ok(Plan::Scan(def))
+                Ok(Plan::Scan(family))
             }
             TableFactor::Derived { lateral: false, subquery, alias, .. } => {
                 let word = match &*subquery.body {
@@ -224,6 +224,9 @@ impl Analyzer<'_, '_, '_> {
                 rename(&mut columns, alias)?;
                 self.check_alias(&ident(&alias.name))?;
                 self.level()?.add(ident(&alias.name), columns, None);
+                if plan.reads_tables() {
+                    self.mark(EntryKind::Reading)?;
+                }
                 Ok(Plan::Derived(Box::new(plan)))
             }
             TableFactor::NestedJoin { table_with_joins, alias: None } => {

@@ -46,13 +46,17 @@ impl Analyzer<'_, '_, '_> {
                     _ if named.is_empty() => None,
                     EntryKind::Function => Some("a function"),
                     EntryKind::Cte => Some("a WITH query"),
-                    EntryKind::Plain => None,
+                    EntryKind::Plain | EntryKind::Reading | EntryKind::New => None,
                 };
                 if let Some(what) = refused {
                     let message = format!("{} cannot be applied to {what}", strength.name());
                     return Err(SqlError::new("0A000", message));
                 }
-                let Some(table) = &entry.table else { continue };
+                if entry.kind == EntryKind::Reading {
+                    let what = format!("{} of a query in FROM", strength.name());
+                    return Err(SqlError::not_supported(what));
+                }
+                let Some(family) = &entry.family else { continue };
                 match marks.iter_mut().find(|mark| mark.base == entry.base) {
                     Some(mark) => {
                         mark.strength = mark.strength.max(strength);
@@ -61,7 +65,7 @@ impl Analyzer<'_, '_, '_> {
                         }
                     }
                     None => marks.push(RowMark {
-                        table: Rc::clone(table),
+                        family: Rc::clone(family),
                         base: entry.base,
                         strength,
                         patience,

@@ -34,6 +34,7 @@ use sqlparser::ast;
 use crate::database::Database;
 use crate::error::{Result, SqlError};
 use crate::expr::Expr;
+use crate::family::{Family, HIDDEN};
 use crate::plan::{AggregateCall, Plan, Program, Subplan};
 use crate::table::TableDef;
 use crate::types::{Datum, Type};
@@ -57,6 +58,8 @@ pub(crate) struct Parameter {
     pub(crate) name: Option<String>,
     pub(crate) value: Datum,
     pub(crate) of: Type,
+    /// Whether it is a variable of PL/pgSQL, which no column may be taken for.
+    pub(crate) is_variable: bool,
 }
 
 impl Parameter {
@@ -72,8 +75,8 @@ struct Entry {
     columns: Vec<(String, Type)>,
     /// Where its columns begin in the row.
     base: usize,
-    /// If it is a table: its `ctid` follows the columns.
-    table: Option<Rc<TableDef>>,
+    /// If it is a table: what is hidden of it follows the columns.
+    family: Option<Rc<Family>>,
     /// Columns that stand behind those of the same name of another relation (`USING`).
     hidden: Vec<usize>,
     /// Whether it cannot be named here: it stands on the other side of a comma.
@@ -90,6 +93,10 @@ enum EntryKind {
     Plain,
     Function,
     Cte,
+    /// A query in FROM that reads tables.
+    Reading,
+    /// A row that is about to be stored.
+    New,
 }
 
 /// A query that is being analyzed.
@@ -202,7 +209,9 @@ impl<'x, 's, 'e> Analyzer<'x, 's, 'e> {
     ) -> Result<(Expr, Vec<Subplan>)> {
         let mut level = Level { no_aggregates: Some(clause), ..Level::default() };
         if let Some(def) = def {
-            level.add_table(def, def.name().to_owned());
+            let family = Rc::new(Family::alone(Rc::clone(def)));
+            level.add_family(&family, def.name().to_owned());
+            level.entries.iter_mut().for_each(|entry| entry.kind = EntryKind::New);
         }
         self.levels.push(level);
         let typed = self.expr(expr)?;
@@ -221,6 +230,11 @@ impl<'x, 's, 'e> Analyzer<'x, 's, 'e> {
         self.database.table(self.transaction, name)
     }
 
+    /// A table with its children, unless it is said `ONLY`.
+    fn family(&mut self, (name, only): (&str, bool)) -> Result<Rc<Family>> {
+        self.database.family(self.transaction, name, only)
+    }
+
     fn level(&mut self) -> Result<&mut Level> {
         self.levels.last_mut().ok_or_else(|| SqlError::new("XX000", "no query is analyzed"))
     }
@@ -234,6 +248,13 @@ impl<'x, 's, 'e> Analyzer<'x, 's, 'e> {
         }
         for (depth, at) in (0..innermost).rev().enumerate() {
             let Some((index, of)) = self.levels[at].find(relation, name)? else { continue };
+            let is_meant =
+                |known: &Parameter| known.is_variable && known.name.as_deref() == Some(name);
+            if relation.is_none() && self.parameters.iter().any(is_meant) {
+                let message = format!("column reference \"{name}\" is ambiguous");
+                let detail = "It could refer to either a PL/pgSQL variable or a table column.";
+                return Err(SqlError::new("42702", message).detail(detail));
+            }
             self.outermost = self.outermost.min(at);
             return Ok(match index {
                 Found::Place(index) => Typed::new(Expr::Column { depth, index }, of),
@@ -275,7 +296,7 @@ impl<'x, 's, 'e> Analyzer<'x, 's, 'e> {
             ));
         }
         let renamed =
-            all().find(|entry| entry.table.as_ref().is_some_and(|table| table.name() == relation));
+            all().find(|entry| entry.family.as_ref().is_some_and(|of| of.head.name() == relation));
         match renamed {
             Some(entry) => invalid().hint(format!(
                 "Perhaps you meant to reference the table alias \"{}\".",
@@ -319,15 +340,15 @@ impl Level {
         &mut self,
         alias: String,
         columns: Vec<(String, Type)>,
-        table: Option<Rc<TableDef>>,
+        family: Option<Rc<Family>>,
     ) -> usize {
         let base = self.width;
-        self.width += columns.len() + usize::from(table.is_some());
+        self.width += columns.len() + if family.is_some() { HIDDEN } else { 0 };
         self.entries.push(Entry {
             alias,
             columns,
             base,
-            table,
+            family,
             hidden: Vec::new(),
             is_out_of_reach: false,
             is_nullable: false,
@@ -336,9 +357,10 @@ impl Level {
         base
     }
 
-    fn add_table(&mut self, def: &Rc<TableDef>, alias: String) -> usize {
-        let columns = def.columns.iter().map(|column| (column.name.clone(), column.of)).collect();
-        self.add(alias, columns, Some(Rc::clone(def)))
+    fn add_family(&mut self, family: &Rc<Family>, alias: String) -> usize {
+        let columns = family.head.columns.iter();
+        let columns = columns.map(|column| (column.name.clone(), column.of)).collect();
+        self.add(alias, columns, Some(Rc::clone(family)))
     }
 
     fn has(&self, relation: &str) -> bool {
@@ -354,14 +376,16 @@ impl Level {
             let place = entry.columns.iter().enumerate().find(|(at, (column, _))| {
                 column == name && (relation.is_some() || !entry.hidden.contains(at))
             });
-            let hit = match (place, &entry.table) {
+            let hidden = entry.base + entry.columns.len();
+            let hit = match (place, &entry.family) {
                 (Some((at, (_, of))), _) => Some((Found::Place(entry.base + at), *of)),
-                (None, Some(_)) if name == "ctid" => {
-                    Some((Found::Place(entry.base + entry.columns.len()), Type::Tid))
-                }
-                (None, Some(def)) if name == "tableoid" => {
-                    Some((Found::Constant(Datum::Oid(def.table.oid())), Type::Oid))
-                }
+                (None, Some(_)) if name == "ctid" => Some((Found::Place(hidden), Type::Tid)),
+                (None, Some(family)) if name == "tableoid" => Some(match entry.kind {
+                    EntryKind::New => {
+                        (Found::Constant(Datum::Oid(family.head.table.oid())), Type::Oid)
+                    }
+                    _ => (Found::Place(hidden + 1), Type::Oid),
+                }),
                 (None, Some(_)) if matches!(name, "xmin" | "xmax" | "cmin" | "cmax") => {
                     return Err(SqlError::not_supported(format!("the column {name}")));
                 }

@@ -17,7 +17,16 @@ pub trait Client {
 
     /// What a statement came to.
     fn respond(&mut self, response: Response);
+
+    /// Where notices go while a statement runs; if there is no such place they come by [`Client::respond`], when it is
+    /// over. Called once.
+    fn notices(&mut self) -> Option<NoticeSink> {
+        None
+    }
 }
+
+/// Takes notices while a statement runs.
+pub type NoticeSink = Box<dyn FnMut(Notice)>;
 
 /// What a client is told.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -28,20 +28,31 @@ use crate::error::{Notice, Result, SqlError};
 use crate::parse::{Statement, TransactionModes, statements};
 use crate::settings::Settings;
 
-pub use client::{Client, Response, Script};
+pub use client::{Client, NoticeSink, Response, Script};
 pub(crate) use execute::Answer;
 
 /// What a session has beside its transaction.
-#[derive(Debug)]
 pub(crate) struct State {
     pub(crate) session: usize,
     pub(crate) settings: Settings,
     /// When the transaction began.
     pub(crate) transaction_time: TimestampTz,
     /// What the client is to be told before it is told what the statement came to.
-    pub(crate) notices: Vec<Notice>,
+    notices: Vec<Notice>,
+    /// Where notices go at once, if the client takes them.
+    sink: Option<NoticeSink>,
     /// How many functions have called each other.
     pub(crate) calls: usize,
+}
+
+impl State {
+    /// Tells the client.
+    pub(crate) fn tell(&mut self, notice: Notice) {
+        match &mut self.sink {
+            Some(sink) => sink(notice),
+            None => self.notices.push(notice),
+        }
+    }
 }
 
 /// A session at work.
@@ -89,6 +100,7 @@ pub fn serve(
         settings: Settings::default(),
         transaction_time: TimestampTz(0),
         notices: Vec::new(),
+        sink: client.notices(),
         calls: 0,
     };
     let mut backend = Backend {

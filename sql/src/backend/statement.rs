@@ -144,8 +144,13 @@ impl<'e> Backend<'_, 'e> {
                 let policy = if no_wait { WaitPolicy::NoWait } else { WaitPolicy::Wait };
                 let transaction = block.running()?;
                 transaction.begin_time();
-                for table in &tables {
+                for (table, only) in &tables {
                     transaction.open_table(table, mode, policy)?;
+                    if !only {
+                        for child in self.database.descendants(transaction, table)? {
+                            transaction.open_table(child.name(), mode, policy)?;
+                        }
+                    }
                 }
                 self.done("LOCK TABLE");
             }
@@ -162,9 +167,11 @@ impl<'e> Backend<'_, 'e> {
             Statement::DropFunction(named) => {
                 self.refuse_read_only("DROP FUNCTION")?;
                 block.is_used = true;
-                if !named.drop_from(block.running()?)? {
-                    let message = format!("{} does not exist, skipping", named.shown());
-                    self.notice("NOTICE", "00000", message);
+                for named in named {
+                    if !named.drop_from(block.running()?)? {
+                        let message = format!("{} does not exist, skipping", named.shown());
+                        self.notice("NOTICE", "00000", message);
+                    }
                 }
                 self.done("DROP FUNCTION");
             }

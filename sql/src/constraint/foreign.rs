@@ -79,7 +79,7 @@ impl Check {
                 let key = &child.foreign_keys[*key];
                 let names = key.parent_columns.iter().map(String::as_str);
                 let query = format!(
-                    "SELECT 1 FROM {} x WHERE {} FOR KEY SHARE OF x",
+                    "SELECT 1 FROM ONLY {} x WHERE {} FOR KEY SHARE OF x",
                     quoted(&key.parent),
                     condition(names, values)
                 );
@@ -153,7 +153,7 @@ fn children<'e>(
     let sets = |values: &[Datum]| {
         let set = |(name, value): (&&str, &Datum)| format!("{} = {}", quoted(name), literal(value));
         let sets: Vec<String> = names.iter().zip(values).map(set).collect();
-        format!("UPDATE {table} SET {} WHERE {condition}", sets.join(", "))
+        format!("UPDATE ONLY {table} SET {} WHERE {condition}", sets.join(", "))
     };
     match (action, &new) {
         (Action::Nothing | Action::Restrict, _) => {
@@ -161,12 +161,14 @@ fn children<'e>(
             if action == Action::Nothing {
                 let names = key.parent_columns.iter().map(String::as_str);
                 let condition = self::condition(names, &old);
-                let query = format!("SELECT 1 FROM {} x WHERE {condition}", quoted(parent.name()));
+                let query =
+                    format!("SELECT 1 FROM ONLY {} x WHERE {condition}", quoted(parent.name()));
                 if has_rows(backend.internal(transaction, &query)?) {
                     return Ok(());
                 }
             }
-            let query = format!("SELECT 1 FROM {table} x WHERE {condition} FOR KEY SHARE OF x");
+            let query =
+                format!("SELECT 1 FROM ONLY {table} x WHERE {condition} FOR KEY SHARE OF x");
             if !has_rows(backend.internal(transaction, &query)?) {
                 return Ok(());
             }
@@ -174,7 +176,7 @@ fn children<'e>(
         }
         (Action::Cascade, Some(new)) => backend.internal(transaction, &sets(new)).map(drop),
         (Action::Cascade, None) => {
-            let query = format!("DELETE FROM {table} WHERE {condition}");
+            let query = format!("DELETE FROM ONLY {table} WHERE {condition}");
             backend.internal(transaction, &query).map(drop)
         }
         (Action::SetNull, _) => {
@@ -184,10 +186,11 @@ fn children<'e>(
         (Action::SetDefault, _) => {
             let sets: Vec<String> =
                 names.iter().map(|name| format!("{} = DEFAULT", quoted(name))).collect();
-            let update = format!("UPDATE {table} SET {} WHERE {condition}", sets.join(", "));
+            let update = format!("UPDATE ONLY {table} SET {} WHERE {condition}", sets.join(", "));
             backend.internal(transaction, &update).map(drop)?;
             // Those that had the default before are left as they were, and have no parent any more.
-            let query = format!("SELECT 1 FROM {table} x WHERE {condition} FOR KEY SHARE OF x");
+            let query =
+                format!("SELECT 1 FROM ONLY {table} x WHERE {condition} FOR KEY SHARE OF x");
             if has_rows(backend.internal(transaction, &query)?) {
                 return Err(still_referenced(parent, child, key, &old));
             }

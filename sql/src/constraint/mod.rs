@@ -64,9 +64,29 @@ impl Rules {
         row: &mut [Datum],
         exec: &mut Exec<'_, '_, '_, '_>,
     ) -> Result<()> {
+        self.generate(row, exec)?;
+        self.check(table, row, exec)
+    }
+
+    /// Fills generated columns.
+    pub(crate) fn generate(
+        &self,
+        row: &mut [Datum],
+        exec: &mut Exec<'_, '_, '_, '_>,
+    ) -> Result<()> {
         for (at, expr) in &self.generated {
             row[*at] = expr.eval(exec, &Rows { row, outer: None })?;
         }
+        Ok(())
+    }
+
+    /// Whether the row may be stored.
+    pub(crate) fn check(
+        &self,
+        table: &TableDef,
+        row: &[Datum],
+        exec: &mut Exec<'_, '_, '_, '_>,
+    ) -> Result<()> {
         for (column, value) in table.columns.iter().zip(row.iter()) {
             if column.not_null && value.is_null() {
                 let message = format!(
@@ -98,7 +118,7 @@ fn refuse_subqueries(count: usize, what: &str) -> Result<()> {
 }
 
 /// `ExecBuildSlotValueDescription`
-fn failing_row(row: &[Datum]) -> String {
+pub(crate) fn failing_row(row: &[Datum]) -> String {
     let text = |value: &Datum| value.text().unwrap_or_else(|| "null".to_owned());
     let values: Vec<String> = row.iter().map(text).collect();
     format!("Failing row contains ({}).", values.join(", "))

@@ -4,23 +4,26 @@
 //! insert   row ─► defaults, generated columns, checks ─► unique keys, waiting for who decides ─► in
 //! update   row that the snapshot shows ─► new values ─► changed, if it is still the newest version; else, at read
 //!          committed: newer version ─► still wanted? ─► new values from it, and again
+//!          new values that another partition takes ─► gone from here, and in there
 //! ```
 //!
 //! Invariant: a row is changed once by a command. What foreign keys ask is left for the end of the statement.
 
 use std::rc::Rc;
 
-use base::Tid;
+use base::{Oid, Tid};
 use engine::{RowLock, RowLocked, VersionChange, WaitPolicy};
 
 use super::cursor::{Cursor, evaluated};
 use super::recheck::{is_wanted, replace};
+use super::target::Targets;
 use super::{Exec, Row};
+use crate::constraint::Check;
 use crate::constraint::unique::{self, Conflict};
-use crate::constraint::{Check, Rules};
 use crate::error::{Result, SqlError};
 use crate::expr::Rows;
 use crate::plan::{Change, ChangeKind, OnConflict};
+use crate::table::TableDef;
 use crate::types::{Datum, StoredRow};
 
 /// Makes a change; what it returns.
@@ -29,8 +32,8 @@ pub(crate) fn change(
     exec: &mut Exec<'_, '_, '_, '_>,
     outer: Option<&Rows<'_>>,
 ) -> Result<Vec<Row>> {
-    let rules = Rules::of(&change.table, exec)?;
-    let mut making = Making { change, rules, returned: Vec::new(), count: 0, made: Vec::new() };
+    let targets = Targets::of(&change.family, exec)?;
+    let mut making = Making { change, targets, returned: Vec::new(), count: 0, made: Vec::new() };
     let mut input = Cursor::open(&change.input, exec, outer)?;
     while let Some(row) = input.next(exec, outer)? {
         match &change.kind {
@@ -48,19 +51,14 @@ pub(crate) fn change(
 /// A change that is being made.
 struct Making<'p> {
     change: &'p Change,
-    rules: Rules,
+    targets: Targets,
     returned: Vec<Row>,
     count: u64,
     /// Rows that this command inserted or updated by way of a conflict.
-    made: Vec<Tid>,
+    made: Vec<(Oid, Tid)>,
 }
 
 impl Making<'_> {
-    /// How many columns the table has.
-    fn width(&self) -> usize {
-        self.change.table.columns.len()
-    }
-
     fn return_row(
         &mut self,
         row: &[Datum],
@@ -81,16 +79,33 @@ impl Making<'_> {
         exec: &mut Exec<'_, '_, '_, '_>,
         outer: Option<&Rows<'_>>,
     ) -> Result<()> {
-        let table = Rc::clone(&self.change.table);
-        self.rules.apply(&table, &mut row, exec)?;
+        let at = self.targets.for_new(&row)?;
+        self.targets.prepare(at, &mut row, exec)?;
+        if let Some(tid) = self.put_in(at, &row, on_conflict, exec, outer)? {
+            let row = self.targets.member(at).shown(row, tid);
+            self.return_row(&row, exec, outer)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a new row into a member; `None` if something else was done about a row with the same key.
+    fn put_in(
+        &mut self,
+        at: usize,
+        row: &Row,
+        on_conflict: Option<&OnConflict>,
+        exec: &mut Exec<'_, '_, '_, '_>,
+        outer: Option<&Rows<'_>>,
+    ) -> Result<Option<Tid>> {
+        let table = Rc::clone(&self.targets.member(at).def);
         let types = table.types();
         let tid = loop {
             let looked = {
                 let gate = exec.database.gate(table.table.oid());
                 let _held = gate.lock().unwrap_or_else(base::sync::PoisonError::into_inner);
-                match unique::conflict(&table, &row, None, exec)? {
+                match unique::conflict(&table, row, None, exec)? {
                     None => {
-                        let stored = StoredRow::new(&row, &types);
+                        let stored = StoredRow::new(row, &types);
                         Ok(table.table.insert(exec.transaction, &stored.values()?)?)
                     }
                     Some(conflict) => Err(conflict),
@@ -104,11 +119,11 @@ impl Making<'_> {
                         on.arbiter.is_none_or(|arbiter| arbiter == conflict.unique)
                     };
                     match on_conflict.filter(is_arbiter) {
-                        None => return Err(unique::violation(&table, &row, conflict.unique)),
+                        None => return Err(unique::violation(&table, row, conflict.unique)),
                         Some(on_conflict)
-                            if self.resolve(&row, on_conflict, &conflict, exec, outer)? =>
+                            if self.resolve(at, row, on_conflict, &conflict, exec, outer)? =>
                         {
-                            return Ok(());
+                            return Ok(None);
                         }
                         // It is gone by now.
                         Some(_) => {}
@@ -116,28 +131,27 @@ impl Making<'_> {
                 }
             }
         };
-        self.made.push(tid);
-        let place = row.len();
-        exec.checks.extend(Check::of_insert(&table, &row));
-        row.push(Datum::Tid(tid));
-        debug_assert_eq!(place, self.width());
-        self.return_row(&row, exec, outer)
+        self.made.push((table.table.oid(), tid));
+        exec.checks.extend(Check::of_insert(&table, row));
+        Ok(Some(tid))
     }
 
     /// Does what is to be done about a row with the same key; false if that has gone.
     fn resolve(
         &mut self,
+        at: usize,
         row: &Row,
         on_conflict: &OnConflict,
         conflict: &Conflict,
         exec: &mut Exec<'_, '_, '_, '_>,
         outer: Option<&Rows<'_>>,
     ) -> Result<bool> {
-        let table = Rc::clone(&self.change.table);
+        let table = Rc::clone(&self.targets.member(at).def);
+        let is_made = self.made.contains(&(table.table.oid(), conflict.row.tid()));
         let is_visible = table.table.get(exec.transaction, conflict.row.tid())?.is_some();
         let Some(update) = &on_conflict.update else {
             // A row that the snapshot does not show cannot be stepped around.
-            if !is_visible && !self.made.contains(&conflict.row.tid()) && exec.keeps_snapshot() {
+            if !is_visible && !is_made && exec.keeps_snapshot() {
                 return Err(SqlError::new(
                     "40001",
                     "could not serialize access due to concurrent update",
@@ -145,7 +159,7 @@ impl Making<'_> {
             }
             return Ok(true);
         };
-        if self.made.contains(&conflict.row.tid()) {
+        if is_made {
             let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
             let hint = "Ensure that no rows proposed for insertion within the same command have duplicate \
                         constrained values.";
@@ -155,71 +169,34 @@ impl Making<'_> {
             let message = "could not serialize access due to concurrent update";
             return Err(SqlError::new("40001", message));
         }
-        let mut both = super::cursor::stored_row(&table, &conflict.row)?;
+        let mut both = self.targets.member(at).stored_row(&conflict.row)?;
         both.extend_from_slice(row);
         if let Some(condition) = &update.condition
             && !condition.is_true(exec, &Rows { row: &both, outer })?
         {
             return Ok(true);
         }
-        let mut new = both[..self.width()].to_vec();
+        let old = both[..row.len()].to_vec();
+        let mut new = old.clone();
         for (column, expr) in &update.sets {
             new[*column] = expr.eval(exec, &Rows { row: &both, outer })?;
         }
-        self.rules.apply(&table, &mut new, exec)?;
-        match self.put(&both[..self.width()], &new, conflict.row.tid(), exec)? {
+        self.targets.generate(at, &mut new, exec)?;
+        if !self.targets.stays(at, &new)? {
+            let detail =
+                "The result tuple would appear in a different partition than the original tuple.";
+            return Err(SqlError::new("0A000", "invalid ON UPDATE specification").detail(detail));
+        }
+        self.targets.check(at, &new, exec)?;
+        match put(&table, &old, &new, conflict.row.tid(), exec)? {
             VersionChange::Changed(tid) => {
-                self.made.push(tid);
-                new.push(Datum::Tid(tid));
+                self.made.push((table.table.oid(), tid));
+                let new = self.targets.member(at).shown(new, tid);
                 self.return_row(&new, exec, outer)?;
                 Ok(true)
             }
             VersionChange::Newer(_) | VersionChange::Gone => Ok(false),
         }
-    }
-
-    /// Gives a version new values, if nobody else has its unique keys.
-    fn put(
-        &mut self,
-        old: &[Datum],
-        new: &[Datum],
-        tid: Tid,
-        exec: &mut Exec<'_, '_, '_, '_>,
-    ) -> Result<VersionChange> {
-        let table = Rc::clone(&self.change.table);
-        let types = table.types();
-        let stored = StoredRow::new(new, &types);
-        let values = stored.values()?;
-        let changed = if unique::has_new_key(&table, old, new) {
-            // Nobody else changes the row while it is found out whether the key is free.
-            match table.table.lock_row(exec.transaction, tid, RowLock::Update, WaitPolicy::Wait)? {
-                RowLocked::Locked(_) => {}
-                RowLocked::Updated(newer) => return Ok(VersionChange::Newer(newer)),
-                RowLocked::Gone | RowLocked::Skipped => return Ok(VersionChange::Gone),
-            }
-            loop {
-                let conflict = {
-                    let gate = exec.database.gate(table.table.oid());
-                    let _held = gate.lock().unwrap_or_else(base::sync::PoisonError::into_inner);
-                    match unique::conflict(&table, new, Some(old), exec)? {
-                        None => {
-                            break table.table.update_version(exec.transaction, tid, &values)?;
-                        }
-                        Some(conflict) => conflict,
-                    }
-                };
-                match conflict.decides {
-                    Some(xid) => exec.transaction.wait_for_end(xid)?,
-                    None => return Err(unique::violation(&table, new, conflict.unique)),
-                }
-            }
-        } else {
-            table.table.update_version(exec.transaction, tid, &values)?
-        };
-        if let VersionChange::Changed(_) = &changed {
-            exec.checks.extend(Check::of_update(&table, old, new));
-        }
-        Ok(changed)
     }
 
     fn update(
@@ -229,25 +206,42 @@ impl Making<'_> {
         exec: &mut Exec<'_, '_, '_, '_>,
         outer: Option<&Rows<'_>>,
     ) -> Result<()> {
-        let (base, width) = (self.change.base, self.width());
-        let table = Rc::clone(&self.change.table);
+        let family = Rc::clone(&self.change.family);
+        let base = self.change.base;
         loop {
-            let Datum::Tid(tid) = row[base + width] else { return Ok(()) };
-            let old = row[base..base + width].to_vec();
+            let Some((member, tid)) = family.whose(&row, base) else { return Ok(()) };
+            let at = self.targets.number(member.def.table.oid())?;
+            let old = member.whole(&row, base, family.width());
             let mut new = old.clone();
             for (column, expr) in sets {
-                new[*column] = expr.eval(exec, &Rows { row: &row, outer })?;
+                new[member.place(*column)] = expr.eval(exec, &Rows { row: &row, outer })?;
             }
-            self.rules.apply(&table, &mut new, exec)?;
-            match self.put(&old, &new, tid, exec)? {
+            self.targets.generate(at, &mut new, exec)?;
+            let stays = self.targets.stays(at, &new)?;
+            let changed = if stays {
+                self.targets.check(at, &new, exec)?;
+                put(&member.def, &old, &new, tid, exec)?
+            } else {
+                member.def.table.move_version(exec.transaction, tid)?
+            };
+            match changed {
                 VersionChange::Changed(tid) => {
-                    row[base..base + width].clone_from_slice(&new);
-                    row[base + width] = Datum::Tid(tid);
+                    let shown = if stays {
+                        member.shown(new, tid)
+                    } else {
+                        exec.checks.extend(Check::of_delete(&member.def, &old));
+                        let to = self.targets.for_new(&new)?;
+                        self.targets.prepare(to, &mut new, exec)?;
+                        let tid = self.put_in(to, &new, None, exec, outer)?;
+                        let tid = tid.ok_or_else(|| SqlError::new("XX000", "no row was put in"))?;
+                        self.targets.member(to).shown(new, tid)
+                    };
+                    row[base..base + shown.len()].clone_from_slice(&shown);
                     return self.return_row(&row, exec, outer);
                 }
                 VersionChange::Gone => return Ok(()),
                 VersionChange::Newer(newer) => {
-                    replace(&table, base, &newer, &mut row)?;
+                    replace(member, base, &newer, &mut row)?;
                     if !is_wanted(&self.change.input, &mut row, exec, outer)? {
                         return Ok(());
                     }
@@ -262,11 +256,12 @@ impl Making<'_> {
         exec: &mut Exec<'_, '_, '_, '_>,
         outer: Option<&Rows<'_>>,
     ) -> Result<()> {
-        let (base, width) = (self.change.base, self.width());
-        let table = Rc::clone(&self.change.table);
+        let family = Rc::clone(&self.change.family);
+        let base = self.change.base;
         loop {
-            let Datum::Tid(tid) = row[base + width] else { return Ok(()) };
-            let deleted = table.table.delete_version(exec.transaction, tid).map_err(|error| {
+            let Some((member, tid)) = family.whose(&row, base) else { return Ok(()) };
+            let table = &member.def.table;
+            let deleted = table.delete_version(exec.transaction, tid).map_err(|error| {
                 let error = SqlError::from(error);
                 SqlError {
                     message: error.message.replace("tuple to be updated", "tuple to be deleted"),
@@ -275,12 +270,13 @@ impl Making<'_> {
             });
             match deleted? {
                 VersionChange::Changed(_) => {
-                    exec.checks.extend(Check::of_delete(&table, &row[base..base + width]));
+                    let whole = member.whole(&row, base, family.width());
+                    exec.checks.extend(Check::of_delete(&member.def, &whole));
                     return self.return_row(&row, exec, outer);
                 }
                 VersionChange::Gone => return Ok(()),
                 VersionChange::Newer(newer) => {
-                    replace(&table, base, &newer, &mut row)?;
+                    replace(member, base, &newer, &mut row)?;
                     if !is_wanted(&self.change.input, &mut row, exec, outer)? {
                         return Ok(());
                     }
@@ -288,4 +284,47 @@ impl Making<'_> {
             }
         }
     }
+}
+
+/// Gives a version new values, if nobody else has its unique keys.
+fn put(
+    table: &Rc<TableDef>,
+    old: &[Datum],
+    new: &[Datum],
+    tid: Tid,
+    exec: &mut Exec<'_, '_, '_, '_>,
+) -> Result<VersionChange> {
+    let types = table.types();
+    let stored = StoredRow::new(new, &types);
+    let values = stored.values()?;
+    let changed = if unique::has_new_key(table, old, new) {
+        // Nobody else changes the row while it is found out whether the key is free.
+        match table.table.lock_row(exec.transaction, tid, RowLock::Update, WaitPolicy::Wait)? {
+            RowLocked::Locked(_) => {}
+            RowLocked::Updated(newer) => return Ok(VersionChange::Newer(newer)),
+            RowLocked::Gone | RowLocked::Skipped => return Ok(VersionChange::Gone),
+        }
+        loop {
+            let conflict = {
+                let gate = exec.database.gate(table.table.oid());
+                let _held = gate.lock().unwrap_or_else(base::sync::PoisonError::into_inner);
+                match unique::conflict(table, new, Some(old), exec)? {
+                    None => {
+                        break table.table.update_version(exec.transaction, tid, &values)?;
+                    }
+                    Some(conflict) => conflict,
+                }
+            };
+            match conflict.decides {
+                Some(xid) => exec.transaction.wait_for_end(xid)?,
+                None => return Err(unique::violation(table, new, conflict.unique)),
+            }
+        }
+    } else {
+        table.table.update_version(exec.transaction, tid, &values)?
+    };
+    if let VersionChange::Changed(_) = &changed {
+        exec.checks.extend(Check::of_update(table, old, new));
+    }
+    Ok(changed)
 }

@@ -11,6 +11,7 @@ use super::recheck::lock_rows;
 use super::{Exec, Row, aggregate, change};
 use crate::error::{Result, SqlError};
 use crate::expr::{Expr, Rows};
+use crate::family::Member;
 use crate::plan::{JoinKind, Plan, RowMark, SetKind};
 use crate::table::TableDef;
 use crate::types::{Datum, Type};
@@ -20,8 +21,9 @@ pub(crate) enum Cursor<'p> {
     Ready(std::vec::IntoIter<Row>),
     Shared(Rc<Vec<Row>>, usize),
     Scan {
-        table: &'p TableDef,
-        pages: PageScan,
+        /// The member that is read, with those that follow.
+        members: &'p [Member],
+        pages: Option<PageScan>,
         rows: VecDeque<Row>,
     },
     Values(std::slice::Iter<'p, Vec<Expr>>),
@@ -76,9 +78,12 @@ impl<'p> Cursor<'p> {
         Ok(match plan {
             Plan::One => Cursor::Ready(vec![Vec::new()].into_iter()),
             Plan::Values(rows) => Cursor::Values(rows.iter()),
-            Plan::Scan(table) => {
-                let pages = table.table.scan_pages(exec.transaction)?;
-                Cursor::Scan { table, pages, rows: VecDeque::new() }
+            Plan::Scan(family) => {
+                // All are locked before one is read.
+                for member in &family.members {
+                    member.def.table.scan_pages(exec.transaction)?;
+                }
+                Cursor::Scan { members: &family.members, pages: None, rows: VecDeque::new() }
             }
             Plan::Series { of, from, to, step } => {
                 let from = from.eval(exec, &nothing)?.int();
@@ -193,13 +198,21 @@ impl<'p> Cursor<'p> {
                 *at += 1;
                 Ok(rows.get(*at - 1).cloned())
             }
-            Cursor::Scan { table, pages, rows } => loop {
+            Cursor::Scan { members, pages, rows } => loop {
                 if let Some(row) = rows.pop_front() {
                     return Ok(Some(row));
                 }
-                let Some(page) = pages.next_page(exec.transaction)? else { return Ok(None) };
+                let Some(member) = members.first() else { return Ok(None) };
+                let scan = match pages {
+                    Some(scan) => scan,
+                    None => pages.insert(member.def.table.scan_pages(exec.transaction)?),
+                };
+                let Some(page) = scan.next_page(exec.transaction)? else {
+                    (*members, *pages) = (&members[1..], None);
+                    continue;
+                };
                 for row in &page {
-                    rows.push_back(stored_row(table, row)?);
+                    rows.push_back(member.stored_row(row)?);
                 }
             },
             Cursor::Values(rows) => {
@@ -294,13 +307,12 @@ impl<'p> Cursor<'p> {
     }
 }
 
-/// A stored row with its place behind it.
+/// A stored row of a table.
 pub(crate) fn stored_row(table: &TableDef, row: &engine::Row) -> Result<Row> {
-    let mut values = Vec::with_capacity(table.columns.len() + 1);
+    let mut values = Vec::with_capacity(table.columns.len());
     for (value, column) in row.values()?.iter().zip(&table.columns) {
         values.push(Datum::of_column(value, column.of)?);
     }
-    values.push(Datum::Tid(row.tid()));
     Ok(values)
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod change;
 pub(crate) mod cursor;
 pub(crate) mod recheck;
 mod routine;
+mod target;
 
 use std::rc::Rc;
 
@@ -26,6 +27,7 @@ use crate::expr::{Rows, SubqueryUse, compare};
 use crate::plan::{Plan, Program};
 use crate::types::{Datum, Type};
 use cursor::Cursor;
+pub(crate) use routine::Ran;
 
 /// A row.
 pub(crate) type Row = Vec<Datum>;
@@ -81,9 +83,16 @@ impl<'p, 'x, 's, 'e> Exec<'p, 'x, 's, 'e> {
 
     /// All rows of a node.
     pub(crate) fn all(&mut self, plan: &Plan, outer: Option<&Rows<'_>>) -> Result<Vec<Row>> {
+        self.first(plan, usize::MAX, outer)
+    }
+
+    /// So many rows of a node, or all if there are fewer.
+    fn first(&mut self, plan: &Plan, enough: usize, outer: Option<&Rows<'_>>) -> Result<Vec<Row>> {
         let mut cursor = Cursor::open(plan, self, outer)?;
         let mut rows = Vec::new();
-        while let Some(row) = cursor.next(self, outer)? {
+        while rows.len() < enough
+            && let Some(row) = cursor.next(self, outer)?
+        {
             rows.push(row);
         }
         Ok(rows)
@@ -114,7 +123,13 @@ impl<'p, 'x, 's, 'e> Exec<'p, 'x, 's, 'e> {
         let found = match &self.constants[index] {
             Some(found) => Rc::clone(found),
             None => {
-                let found = Rc::new(self.all(&subplan.plan, Some(rows))?);
+                // No more rows are asked for than decide: they may be locked.
+                let enough = match use_ {
+                    SubqueryUse::Exists => 1,
+                    SubqueryUse::Scalar | SubqueryUse::Row => 2,
+                    SubqueryUse::Any { .. } | SubqueryUse::All { .. } => usize::MAX,
+                };
+                let found = Rc::new(self.first(&subplan.plan, enough, Some(rows))?);
                 if subplan.is_constant {
                     self.constants[index] = Some(Rc::clone(&found));
                 }
@@ -176,18 +191,46 @@ impl<'p, 'x, 's, 'e> Exec<'p, 'x, 's, 'e> {
         Ok(Datum::Text(found.map_or_else(|| oid.to_string(), |table| table.name().to_owned())))
     }
 
+    /// The table and column whose counter a column has: that of the parent that it inherits it from.
+    fn counts(&mut self, table: &str, at: usize) -> Result<(engine::Table, usize)> {
+        let mut def = self.database.table(self.transaction, table)?;
+        let mut at = at;
+        loop {
+            let kinship = &def.kinship;
+            let partition = kinship.partition_of.iter().map(|partition| &partition.parent);
+            let parents: Vec<String> = partition.chain(&kinship.parents).cloned().collect();
+            let mut found = None;
+            for parent in parents {
+                let parent = self.database.table(self.transaction, &parent)?;
+                let place = parent.column(&def.columns[at].name);
+                found =
+                    place.filter(|place| parent.columns[*place].is_serial).map(|at| (parent, at));
+                if found.is_some() {
+                    break;
+                }
+            }
+            match found {
+                Some(parent) => (def, at) = parent,
+                None => return Ok((self.transaction.table(def.name())?, at)),
+            }
+        }
+    }
+
     /// The next number of a column that counts by itself.
     pub(crate) fn count(&mut self, table: &str, at: usize) -> Result<Datum> {
-        let table = self.transaction.table(table)?;
+        let (table, at) = self.counts(table, at)?;
         let column = (table.oid(), at);
         let next = match self.database.count(column, None) {
             Some(next) => next,
             None => {
                 // Nobody asked since the engine was opened: what is there was given out before.
                 let mut highest = 0;
-                for dirty in table.scan_dirty(self.transaction)? {
-                    let value = Datum::of_stored(&dirty.row.values()?[at])?;
-                    highest = highest.max(value.int().unwrap_or(0));
+                let family = self.database.family(self.transaction, table.name(), false)?;
+                for member in &family.members {
+                    for dirty in member.def.table.scan_dirty(self.transaction)? {
+                        let value = Datum::of_stored(&dirty.row.values()?[member.place(at)])?;
+                        highest = highest.max(value.int().unwrap_or(0));
+                    }
                 }
                 self.database.count(column, Some(highest)).unwrap_or(highest)
             }

@@ -9,12 +9,11 @@
 
 use engine::{RowLock, RowLocked, WaitPolicy};
 
-use super::cursor::stored_row;
 use super::{Exec, Row};
 use crate::error::Result;
 use crate::expr::Rows;
+use crate::family::{HIDDEN, Member};
 use crate::plan::{JoinKind, Patience, Plan, RowMark, Strength};
-use crate::table::TableDef;
 use crate::types::Datum;
 
 /// Locks the rows that a joined row is made of; whether it is still wanted.
@@ -28,7 +27,7 @@ pub(crate) fn lock_rows(
     let mut is_newer = false;
     for mark in marks {
         // The other side of an outer join has no row.
-        let Datum::Tid(tid) = row[mark.base + mark.table.columns.len()] else { continue };
+        let Some((member, tid)) = mark.family.whose(row, mark.base) else { continue };
         let policy = match mark.patience {
             Patience::Wait => WaitPolicy::Wait,
             Patience::Skip => WaitPolicy::SkipLocked,
@@ -40,10 +39,10 @@ pub(crate) fn lock_rows(
             Strength::NoKeyUpdate => RowLock::NoKeyUpdate,
             Strength::Update => RowLock::Update,
         };
-        match mark.table.table.lock_row(exec.transaction, tid, strength, policy)? {
+        match member.def.table.lock_row(exec.transaction, tid, strength, policy)? {
             RowLocked::Locked(_) => {}
             RowLocked::Updated(newer) => {
-                replace(&mark.table, mark.base, &newer, row)?;
+                replace(member, mark.base, &newer, row)?;
                 is_newer = true;
             }
             RowLocked::Skipped | RowLocked::Gone => return Ok(false),
@@ -54,46 +53,79 @@ pub(crate) fn lock_rows(
 
 /// Puts the newer version of a table's row in its place.
 pub(crate) fn replace(
-    table: &TableDef,
+    member: &Member,
     base: usize,
     newer: &engine::Row,
     row: &mut Row,
 ) -> Result<()> {
-    let values = stored_row(table, newer)?;
+    let values = member.stored_row(newer)?;
     row[base..base + values.len()].clone_from_slice(&values);
     Ok(())
 }
 
-/// Whether a row with newer values is still one that the node gives.
+/// Runs a node again over one row, in which every relation has the one version that stands there: newer ones of those that
+/// were locked or changed, those that the snapshot showed of all others. Whether the node still gives it; what an outer join
+/// does not find any more becomes null.
 pub(crate) fn is_wanted(
     plan: &Plan,
     row: &mut Row,
     exec: &mut Exec<'_, '_, '_, '_>,
     outer: Option<&Rows<'_>>,
 ) -> Result<bool> {
+    let mut base = 0;
+    gives(plan, &mut base, row, exec, outer)
+}
+
+/// The same of a node whose relations begin at `base`, which is moved behind them.
+fn gives(
+    plan: &Plan,
+    base: &mut usize,
+    row: &mut Row,
+    exec: &mut Exec<'_, '_, '_, '_>,
+    outer: Option<&Rows<'_>>,
+) -> Result<bool> {
     match plan {
-        Plan::Filter { input, condition } => {
-            Ok(is_wanted(input, row, exec, outer)?
-                && condition.is_true(exec, &Rows { row, outer })?)
-        }
-        Plan::Join { kind, left, right, on, base, widths } => {
-            if !is_wanted(left, row, exec, outer)? || !is_wanted(right, row, exec, outer)? {
-                return Ok(false);
+        Plan::Filter { input, condition } => Ok(gives(input, base, row, exec, outer)?
+            && condition.is_true(exec, &Rows { row, outer })?),
+        Plan::Sort { input, .. } => gives(input, base, row, exec, outer),
+        Plan::Join { kind, left, right, on, widths, .. } => {
+            let [lefts, rights] =
+                [*base..*base + widths[0], *base + widths[0]..*base + widths[0] + widths[1]];
+            let has_left = gives(left, base, row, exec, outer)?;
+            *base = rights.start;
+            let has_right = gives(right, base, row, exec, outer)?;
+            *base = rights.end;
+            let holds = has_left
+                && has_right
+                && match on {
+                    Some(on) => on.is_true(exec, &Rows { row, outer })?,
+                    None => true,
+                };
+            if holds {
+                return Ok(true);
             }
-            let holds = match on {
-                Some(on) => on.is_true(exec, &Rows { row, outer })?,
-                None => true,
+            let (keeps_left, keeps_right) = match kind {
+                JoinKind::Inner => (false, false),
+                JoinKind::Left => (true, false),
+                JoinKind::Right => (false, true),
+                JoinKind::Full => (true, true),
             };
-            let nulls = match kind {
-                _ if holds => return Ok(true),
-                JoinKind::Inner => return Ok(false),
-                JoinKind::Left | JoinKind::Full => base + widths[0]..base + widths[0] + widths[1],
-                JoinKind::Right => *base..base + widths[0],
-            };
-            row[nulls].fill(Datum::Null);
-            Ok(true)
+            if has_left && keeps_left {
+                row[rights].fill(Datum::Null);
+                return Ok(true);
+            }
+            if has_right && keeps_right {
+                row[lefts].fill(Datum::Null);
+                return Ok(true);
+            }
+            Ok(false)
         }
-        Plan::Sort { input, .. } => is_wanted(input, row, exec, outer),
+        // An outer join had no row of it.
+        Plan::Scan(family) => {
+            let has_row = family.whose(row, *base).is_some();
+            *base += family.width() + HIDDEN;
+            Ok(has_row)
+        }
         _ => Ok(true),
     }
 }

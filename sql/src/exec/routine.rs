@@ -11,11 +11,22 @@ use crate::error::{Result, SqlError};
 use crate::fold;
 use crate::parse::{Statement, statements};
 use crate::plan::Program;
+use crate::plpgsql;
 use crate::routine::{Language, Routine};
 use crate::types::{Datum, Type};
 
 /// How deeply functions may call each other.
 const DEEPEST: usize = 200;
+
+/// What a statement within a function came to.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) gives_rows: bool,
+    pub(crate) types: Vec<Type>,
+    pub(crate) rows: Vec<super::Row>,
+    /// How many rows it changed.
+    pub(crate) changed: u64,
+}
 
 impl Exec<'_, '_, '_, '_> {
     /// Calls a function; `types` are those of the arguments.
@@ -32,7 +43,7 @@ impl Exec<'_, '_, '_, '_> {
             return Err(SqlError::new("54001", "stack depth limit exceeded"));
         }
         let parameter = |((arg, value), of): ((&crate::routine::Argument, Datum), &Type)| {
-            Parameter { name: arg.name.clone(), value, of: *of }
+            Parameter { name: arg.name.clone(), value, of: *of, is_variable: false }
         };
         let parameters: Rc<[Parameter]> =
             routine.args.iter().zip(args).zip(types).map(parameter).collect();
@@ -40,6 +51,8 @@ impl Exec<'_, '_, '_, '_> {
         self.state.calls += 1;
         let called = match routine.language {
             Language::Sql => self.sql_body(routine, &parameters),
+            Language::Plpgsql => plpgsql::read(routine)
+                .and_then(|body| plpgsql::run(&body, routine, &parameters, self)),
         };
         self.state.calls -= 1;
         self.transaction.end_nested(outer);
@@ -50,7 +63,12 @@ impl Exec<'_, '_, '_, '_> {
     fn sql_body(&mut self, routine: &Routine, parameters: &Rc<[Parameter]>) -> Result<Datum> {
         let mut last = None;
         for statement in statements(&routine.body)? {
-            last = self.within(&statement?, parameters)?;
+            let Statement::Sql(statement) = statement? else {
+                return Err(SqlError::not_supported(
+                    "a statement within a function that changes no rows",
+                ));
+            };
+            last = Some(self.within(&statement, parameters)?).filter(|ran| ran.gives_rows);
         }
         if routine.result == Type::Void {
             return Ok(Datum::Null);
@@ -60,7 +78,7 @@ impl Exec<'_, '_, '_, '_> {
             let message = format!("return type mismatch in function declared to return {name}");
             Err(SqlError::new("42P13", message).detail(detail.to_owned()))
         };
-        let Some((types, rows)) = last else {
+        let Some(Ran { types, rows, .. }) = last else {
             return wrong(
                 "Function's final statement must be SELECT or INSERT/UPDATE/DELETE RETURNING.",
             );
@@ -75,17 +93,12 @@ impl Exec<'_, '_, '_, '_> {
         crate::cast::cast(&value.unwrap_or(Datum::Null), *of, routine.result)
     }
 
-    /// A statement as a command within this one: types and rows, if it gives any.
-    fn within(
+    /// A statement as a command within this one.
+    pub(crate) fn within(
         &mut self,
-        statement: &Statement,
+        statement: &sqlparser::ast::Statement,
         parameters: &Rc<[Parameter]>,
-    ) -> Result<Option<(Vec<Type>, Vec<super::Row>)>> {
-        let Statement::Sql(statement) = statement else {
-            return Err(SqlError::not_supported(
-                "a statement within a function that changes no rows",
-            ));
-        };
+    ) -> Result<Ran> {
         self.transaction.begin_command()?;
         let analyzer = Analyzer::new(self.transaction, self.database);
         let mut program = analyzer.with_parameters(Rc::clone(parameters)).statement(statement)?;
@@ -94,10 +107,11 @@ impl Exec<'_, '_, '_, '_> {
         fold::program(&mut program, &mut folding)?;
         let mut inner = Exec::new(&program, self.transaction, self.database, self.state);
         let rows = inner.run()?;
+        let changed = inner.changed;
         let checks = std::mem::take(&mut inner.checks);
         self.checks.extend(checks);
         self.transaction.end_command();
         let types = program.columns.iter().map(|(_, of)| *of).collect();
-        Ok(program.gives_rows.then_some((types, rows)))
+        Ok(Ran { gives_rows: program.gives_rows, types, rows, changed })
     }
 }

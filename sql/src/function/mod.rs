@@ -246,12 +246,7 @@ fn advisory_unlock(exec: &mut Exec<'_, '_, '_, '_>, args: &[Datum], mode: Adviso
     if !is_given_back {
         let kind = if mode == AdvisoryMode::Shared { "ShareLock" } else { "ExclusiveLock" };
         let message = format!("you don't own a lock of type {kind}");
-        exec.state.notices.push(Notice {
-            severity: "WARNING",
-            code: "01000",
-            message,
-            detail: None,
-        });
+        exec.state.tell(Notice { severity: "WARNING", code: "01000", message, detail: None });
     }
     Datum::Bool(is_given_back)
 }

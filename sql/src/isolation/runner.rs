@@ -20,7 +20,7 @@ use base::sync::thread;
 
 use super::result_table;
 use super::spec::{Blocker, Permutation, PermutationStep, Spec};
-use crate::backend::{Client, Response, serve};
+use crate::backend::{Client, NoticeSink, Response, serve};
 use crate::database::Database;
 
 /// How long nothing comes from a step before the engine is asked whether it waits.
@@ -89,6 +89,13 @@ impl Client for Channels {
 
     fn respond(&mut self, response: Response) {
         let _ = self.messages.send(Message::Response(response));
+    }
+
+    fn notices(&mut self) -> Option<NoticeSink> {
+        let messages = self.messages.clone();
+        Some(Box::new(move |notice| {
+            let _ = messages.send(Message::Response(Response::Notice(notice)));
+        }))
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod depth;
 mod locks;
+mod only;
 mod query;
 mod transaction;
 mod utility;
@@ -22,6 +23,8 @@ use crate::routine::{Named, Routine};
 use crate::vacuum::Vacuum;
 
 pub(crate) use locks::STRENGTHS;
+pub(crate) use only::ONLY;
+pub(crate) use query::sql;
 pub use transaction::IsolationLevel;
 pub(crate) use transaction::TransactionModes;
 pub(crate) use words::Words;
@@ -53,14 +56,15 @@ pub(crate) enum Statement {
     Reset(String),
     Show(String),
     Lock {
-        tables: Vec<String>,
+        /// Each with whether it is meant alone.
+        tables: Vec<(String, bool)>,
         mode: String,
         no_wait: bool,
     },
     Checkpoint,
     Vacuum(Vacuum),
     CreateFunction(Box<Routine>),
-    DropFunction(Box<Named>),
+    DropFunction(Vec<Named>),
     Sql(Box<ast::Statement>),
 }
 
@@ -69,10 +73,7 @@ pub(crate) enum Statement {
 /// # Errors
 /// Where it is no SQL, or none that is understood here.
 pub(crate) fn statements(text: &str) -> Result<Vec<Result<Statement>>> {
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text)
-        .tokenize_with_location()
-        .map_err(|error| SqlError::syntax(error.message))?;
-    let tokens = without_blanks(tokens)?;
+    let tokens = tokens(text)?;
     let mut read = Vec::new();
     for piece in tokens.split_inclusive(|token| token.token == Token::SemiColon) {
         let ends = piece.last().is_some_and(|token| token.token == Token::SemiColon);
@@ -90,6 +91,17 @@ pub(crate) fn statements(text: &str) -> Result<Vec<Result<Statement>>> {
         Some(error) => Err(error.clone()),
         None => Ok(read),
     }
+}
+
+/// A text's tokens, without blanks and comments.
+///
+/// # Errors
+/// Where a string or a comment does not end.
+pub(crate) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text)
+        .tokenize_with_location()
+        .map_err(|error| SqlError::syntax(error.message))?;
+    without_blanks(tokens)
 }
 
 /// Tokens without blanks and comments. Strings on two lines are one.
@@ -181,9 +193,7 @@ fn statement(tokens: &[TokenWithSpan]) -> Result<Statement> {
         "CREATE" if words.skip("FUNCTION") => {
             Statement::CreateFunction(Box::new(Routine::read(&mut words, false)?))
         }
-        "DROP" if words.skip("FUNCTION") => {
-            Statement::DropFunction(Box::new(Named::read(&mut words)?))
-        }
+        "DROP" if words.skip("FUNCTION") => Statement::DropFunction(Named::read(&mut words)?),
         _ => return query::sql(tokens),
     };
     words.end()?;

@@ -10,16 +10,21 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::depth::{NESTED, too_deep};
 use super::locks::rewrite_locks;
+use super::only::rewrite_only;
 use super::{AT_END, Statement, near};
 use crate::error::{Result, SqlError};
 
-pub(super) fn sql(tokens: &[TokenWithSpan]) -> Result<Statement> {
+/// A statement of these tokens, which have no semicolon.
+///
+/// # Errors
+/// Where it is no SQL, or none that is understood here.
+pub(crate) fn sql(tokens: &[TokenWithSpan]) -> Result<Statement> {
     let first = tokens.first().map(|token| token.token.to_string()).unwrap_or_default();
     if let Some(word) = not_supported(tokens) {
         return Err(SqlError::not_supported(word));
     }
     let dialect = PostgreSqlDialect {};
-    let mut tokens = rewrite_locks(tokens)?;
+    let mut tokens = rewrite_only(rewrite_locks(tokens)?);
     if let Some(Token::Word(word)) = tokens.first().map(|token| &token.token)
         && word.keyword == Keyword::TABLE
     {

@@ -112,8 +112,8 @@ impl Words<'_> {
         self.skip("TABLE");
         let mut tables = Vec::new();
         loop {
-            self.skip("ONLY");
-            tables.push(self.table_name()?);
+            let only = self.skip("ONLY");
+            tables.push((self.table_name()?, only));
             if !self.skip_token(&Token::Comma) {
                 break;
             }

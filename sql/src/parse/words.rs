@@ -32,7 +32,7 @@ pub(crate) struct Words<'a> {
 
 impl<'a> Words<'a> {
     /// At the first of these.
-    pub(super) fn new(tokens: &'a [TokenWithSpan]) -> Words<'a> {
+    pub(crate) fn new(tokens: &'a [TokenWithSpan]) -> Words<'a> {
         Words { tokens, at: 0 }
     }
 
@@ -47,6 +47,15 @@ impl<'a> Words<'a> {
         let word = self.peek();
         self.at += 1;
         word
+    }
+
+    pub(crate) fn token(&self) -> Option<&'a TokenWithSpan> {
+        self.tokens.get(self.at)
+    }
+
+    /// What stands behind the next token.
+    pub(crate) fn following(&self) -> Option<&'a Token> {
+        self.tokens.get(self.at + 1).map(|token| &token.token)
     }
 
     pub(crate) fn here(&self) -> SqlError {

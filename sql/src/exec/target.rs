@@ -1,0 +1,120 @@
+//! The tables of a family that a change puts rows into: which one takes a row, and what it asks of it.
+//!
+//! Invariant: a table that is a partition takes no row that its bounds do not have, whether it was named itself or the
+//! table that it is of. Sources: `execPartition.c`, `ExecConstraints`, `ExecPartitionCheck`.
+
+use std::rc::Rc;
+
+use super::Exec;
+use crate::constraint::{Rules, failing_row};
+use crate::error::{Result, SqlError};
+use crate::family::{Family, Member};
+use crate::partition::Partitioned;
+use crate::types::Datum;
+
+/// What a change works on; members are named by their numbers in the family.
+pub(super) struct Targets {
+    family: Rc<Family>,
+    /// Of each member.
+    rules: Vec<Rules>,
+    /// What the head is a partition of, and what that is, and so on.
+    above: Vec<Partitioned>,
+}
+
+impl Targets {
+    pub(super) fn of(family: &Rc<Family>, exec: &mut Exec<'_, '_, '_, '_>) -> Result<Targets> {
+        let above = exec.database.ancestors(exec.transaction, &family.head)?;
+        let rules = family.members.iter().map(|member| Rules::of(&member.def, exec));
+        let rules = rules.collect::<Result<_>>()?;
+        Ok(Targets { family: Rc::clone(family), rules, above })
+    }
+
+    pub(super) fn member(&self, at: usize) -> &Member {
+        &self.family.members[at]
+    }
+
+    pub(super) fn number(&self, oid: u32) -> Result<usize> {
+        let found = self.family.members.iter().position(|member| member.def.table.oid() == oid);
+        found.ok_or_else(|| SqlError::new("XX000", format!("table {oid} is none of the family")))
+    }
+
+    /// The member that takes a new row.
+    ///
+    /// # Errors
+    /// `23514` if none does.
+    pub(super) fn for_new(&self, row: &[Datum]) -> Result<usize> {
+        match &self.family.partitions {
+            None => self.number(self.family.head.table.oid()),
+            Some(partitions) => {
+                self.refuse_outside(row)?;
+                self.number(partitions.leaf(row)?.table.oid())
+            }
+        }
+    }
+
+    /// Whether a row with new values stays in its member; false if another partition takes it, or none.
+    ///
+    /// # Errors
+    /// `23514` where the member was named itself, and does not take it.
+    pub(super) fn stays(&self, at: usize, row: &[Datum]) -> Result<bool> {
+        match &self.family.partitions {
+            None => self.refuse_outside(row).map(|()| true),
+            Some(partitions) => {
+                let oid = self.member(at).def.table.oid();
+                let takes = partitions.leaf(row).is_ok_and(|leaf| leaf.table.oid() == oid);
+                Ok(takes && self.is_within(row))
+            }
+        }
+    }
+
+    /// Whether all that the head is a partition of have a row in it.
+    fn is_within(&self, row: &[Datum]) -> bool {
+        let mut name = self.family.head.name();
+        self.above.iter().all(|above| {
+            let takes = above.takes(name, row);
+            name = above.def.name();
+            takes
+        })
+    }
+
+    fn refuse_outside(&self, row: &[Datum]) -> Result<()> {
+        if self.is_within(row) {
+            return Ok(());
+        }
+        let name = self.family.head.name();
+        let message = format!("new row for relation \"{name}\" violates partition constraint");
+        Err(SqlError::new("23514", message).detail(failing_row(row)))
+    }
+
+    /// Fills generated columns.
+    pub(super) fn generate(
+        &self,
+        at: usize,
+        row: &mut [Datum],
+        exec: &mut Exec<'_, '_, '_, '_>,
+    ) -> Result<()> {
+        self.rules[at].generate(row, exec)
+    }
+
+    /// Whether a row may be stored in a member.
+    pub(super) fn check(
+        &self,
+        at: usize,
+        row: &[Datum],
+        exec: &mut Exec<'_, '_, '_, '_>,
+    ) -> Result<()> {
+        self.rules[at].check(&self.member(at).def, row, exec)?;
+        if self.family.partitions.is_none() { self.refuse_outside(row) } else { Ok(()) }
+    }
+
+    /// Fills generated columns, and looks whether a row may be stored in a member.
+    pub(super) fn prepare(
+        &self,
+        at: usize,
+        row: &mut [Datum],
+        exec: &mut Exec<'_, '_, '_, '_>,
+    ) -> Result<()> {
+        self.generate(at, row, exec)?;
+        self.check(at, row, exec)
+    }
+}

@@ -1,0 +1,76 @@
+//! `ONLY t`, rewritten for the parser, which does not know it.
+//!
+//! Invariant: a table that is meant alone has [`ONLY`] as the first part of its name, which is no schema's.
+
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
+
+/// What stands before a table's name that is meant alone.
+pub(crate) const ONLY: &str = "only ";
+
+/// Rewrites what the parser does not know.
+///
+/// ```text
+/// FROM ONLY t, ONLY (public.s) ─► FROM "only ".t, "only ".public.s
+/// FETCH FIRST ROW ONLY         ─► the same
+/// ```
+pub(super) fn rewrite_only(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let word = |at: Option<usize>| match at.and_then(|at| tokens.get(at)).map(|it| &it.token) {
+        Some(Token::Word(word)) => Some((word.value.to_uppercase(), word)),
+        _ => None,
+    };
+    let is_only = |at: usize| {
+        let before = at.checked_sub(1);
+        let reads = word(before).is_some_and(|(before, _)| {
+            ["FROM", "UPDATE", "JOIN", "USING"].contains(&before.as_str())
+        });
+        let follows = before.is_some_and(|before| tokens[before].token == Token::Comma);
+        let means =
+            word(Some(at)).is_some_and(|(only, word)| only == "ONLY" && word.quote_style.is_none());
+        means && (reads || follows)
+    };
+    if !(0..tokens.len()).any(is_only) {
+        return tokens;
+    }
+    let mut out = Vec::with_capacity(tokens.len() + 2);
+    let mut at = 0;
+    while at < tokens.len() {
+        if !is_only(at) {
+            out.push(tokens[at].clone());
+            at += 1;
+            continue;
+        }
+        let (value, quote_style) = (ONLY.to_owned(), Some('"'));
+        let only = Word { value, quote_style, keyword: Keyword::NoKeyword };
+        out.extend([Token::Word(only), Token::Period].map(TokenWithSpan::wrap));
+        at += 1;
+        if tokens.get(at).is_some_and(|token| token.token == Token::LParen) {
+            let rest = tokens[at..].iter().position(|token| token.token == Token::RParen);
+            let end = rest.map_or(tokens.len(), |rest| at + rest);
+            out.extend_from_slice(&tokens[at + 1..end]);
+            at = end + 1;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Statement, statements};
+
+    #[test]
+    fn only_is_rewritten_to_what_the_parser_knows() {
+        for (text, rewritten) in [
+            (
+                "SELECT a FROM ONLY b x, ONLY (public.c), d",
+                "SELECT a FROM \"only \".b x, \"only \".public.c, d",
+            ),
+            ("UPDATE ONLY b SET a = 1", "UPDATE \"only \".b SET a = 1"),
+            ("SELECT a FROM b FETCH FIRST ROW ONLY", "SELECT a FROM b FETCH FIRST ROWS ONLY"),
+        ] {
+            let mut read = statements(text).expect("SQL");
+            let Some(Ok(Statement::Sql(parsed))) = read.pop() else { panic!("{text}: {read:?}") };
+            assert_eq!(parsed.to_string().replace(" AS x", " x"), rewritten);
+        }
+    }
+}
