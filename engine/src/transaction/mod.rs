@@ -53,6 +53,8 @@ pub struct Transaction<'s, 'e> {
     highest: CommandId,
     /// Whether a command of several parts runs.
     is_in_command: bool,
+    /// How many commands are put aside.
+    outer_commands: u32,
     /// Savepoints, the outermost first.
     levels: Vec<Level>,
     /// How many there were, for their ids.
@@ -88,6 +90,7 @@ impl<'s, 'e> Transaction<'s, 'e> {
             command: 0,
             highest: 0,
             is_in_command: false,
+            outer_commands: 0,
             levels: Vec::new(),
             savepoints: 0,
             unreported: Vec::new(),
@@ -198,10 +201,16 @@ impl Transaction<'_, '_> {
         Ok(())
     }
 
-    /// Ends the command: the next one sees what it changed.
+    /// Ends the command: the next one sees what it changed. Under read committed vacuum may take away what it saw: the places
+    /// of its rows may be others' from now on.
     pub fn end_command(&mut self) {
         self.is_in_command = false;
         self.next_command();
+        let is_last = self.outer_commands == 0 && self.exported.is_none();
+        if is_last && self.isolation == Isolation::ReadCommitted {
+            let session = &mut *self.session;
+            session.shared.transactions.time.release_snapshot(&mut session.backend);
+        }
     }
 
     /// Chooses what it sees of others, as long as it has seen nothing; whether that was in time.

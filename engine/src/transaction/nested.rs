@@ -39,6 +39,7 @@ impl<'e> Transaction<'_, 'e> {
         let outer = OuterCommand { snapshot, command: self.command };
         self.command = self.command.max(self.highest) + 1;
         self.is_in_command = false;
+        self.outer_commands += 1;
         Ok(outer)
     }
 
@@ -48,5 +49,6 @@ impl<'e> Transaction<'_, 'e> {
         self.session.snapshot = outer.snapshot;
         self.command = outer.command;
         self.is_in_command = true;
+        self.outer_commands -= 1;
     }
 }

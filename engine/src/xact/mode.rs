@@ -249,6 +249,14 @@ impl Time {
         point.map(|point| ModeSnapshot::Mirror(classic, point))
     }
 
+    /// Shows nothing any more, while the transaction goes on: none of its snapshots is in use.
+    pub(crate) fn release_snapshot(&self, backend: &mut Backend) {
+        if self.mode != SnapshotMode::CommitTs {
+            backend.clear_xmin();
+        }
+        self.release(backend);
+    }
+
     /// Shows nothing any more: the transaction has no snapshot in use. The process array's xmin goes with the
     /// transaction's end.
     pub(crate) fn release(&self, backend: &Backend) {

@@ -1,11 +1,15 @@
 //! Dead versions go, whatever a snapshot in use may need stays, and old ids are frozen.
 
-use base::Xid;
-use base::tuple::HeapTupleHeader;
+use std::path::Path;
+
+use base::disk::faulty::FaultyDisk;
+use base::tuple::{HeapTupleHeader, Infomask};
+use base::{RawPage, Tid, Xid};
 use engine::vacuum::{FreezeAges, VacuumOptions, VacuumPhase};
 use engine::{Error, RowLock, SnapshotMode, WaitPolicy};
 
 use super::*;
+use crate::DATA;
 use crate::transactions::{MODES, account, accounts, committed, engine, with_accounts};
 
 #[test]
@@ -103,42 +107,65 @@ fn rows_are_frozen_when_they_are_old_enough() {
     assert_eq!(report.frozen_to.expect("known").xid, newest);
 }
 
-/// Sets of lockers: one whose members have ended goes, one whose updater counts shrinks to him, and one whose lockers run is
-/// made anew without those who do not.
+/// The `xmax` of a version as it is on the disk, and whether it is a set.
+fn xmax(engine: &Engine, disk: &FaultyDisk, table: &Table, tid: Tid) -> (Xid, bool) {
+    engine.checkpoint().expect("made");
+    let path = Path::new(DATA).join(format!("base/5/{}", table.locator().relation));
+    let file = crate::content(disk, &path).expect("a file");
+    let page = file.chunks(8192).nth(tid.block as usize).expect("its page");
+    let page = RawPage::new(page.try_into().expect("a page"));
+    let pointer = page.line_pointer(tid.offset).expect("a line pointer");
+    let tuple = page.item(pointer).expect("a version");
+    let (header, _) = HeapTupleHeader::read(tuple).expect("a header");
+    (header.xmax, header.infomask.contains(Infomask::XMAX_IS_MULTI))
+}
+
+/// Sets of lockers: one whose members have ended goes, one whose lockers run is made anew without those who do not, and
+/// one of which the updater alone runs shrinks to him.
 #[test]
 fn sets_are_taken_apart() {
     for mode in MODES {
-        let (engine, _disk) = engine(mode);
+        let (engine, disk) = engine(mode);
         let (table, tids) = with_accounts(&engine, 3, 100);
         let mut sessions = [(); 4].map(|()| engine.session().expect("a session"));
         let [one, two, three, vacuuming] = &mut sessions;
-        let lock = |transaction: &mut engine::Transaction<'_, '_>, at: usize| {
+        let lock = |transaction: &mut Transaction<'_, '_>, at: usize| {
             let (strength, policy) = (RowLock::KeyShare, WaitPolicy::Wait);
             table.lock_row(transaction, tids[at], strength, policy).expect("locked");
         };
         let mut first = one.begin(Isolation::ReadCommitted).expect("begun");
         let mut second = two.begin(Isolation::ReadCommitted).expect("begun");
-        let mut third = three.begin(Isolation::ReadCommitted).expect("begun");
-        for at in [0, 1] {
+        for at in [0, 1, 2] {
             lock(&mut first, at);
+        }
+        for at in [0, 1] {
             lock(&mut second, at);
         }
+        let mut third = three.begin(Isolation::ReadCommitted).expect("begun");
+        // Behind the command nothing is held back any more that it saw.
+        third.begin_command().expect("begun");
         lock(&mut third, 1);
-        lock(&mut third, 2);
+        table.update(&mut third, tids[2], &account(2, 7)).expect("updated").expect("there");
+        third.end_command();
+        let updater = third.xid().expect("it has changed something").xid();
         first.commit().expect("committed");
         second.commit().expect("committed");
-        // The third one goes on: everything before it can be frozen, the sets that it is in cannot.
-        let report = vacuum(vacuuming, "account", &VacuumOptions::freeze());
-        assert!(report.frozen >= 1, "{report:?}");
+        let before = [0, 1, 2].map(|at| xmax(&engine, &disk, &table, tids[at]));
+        assert!(before.iter().all(|(_, is_set)| *is_set), "{mode:?}: {before:?}");
+        vacuum(vacuuming, "account", &VacuumOptions::freeze());
+        let after = [0, 1, 2].map(|at| xmax(&engine, &disk, &table, tids[at]));
+        assert_eq!(after[0], (Xid::INVALID, false), "{mode:?}: {before:?}");
+        assert!(after[1].1 && after[1].0 != before[1].0, "{mode:?}: {before:?}, {after:?}");
+        assert_eq!(after[2], (updater, false), "{mode:?}: {before:?}");
+
         let mut other = one.begin(Isolation::ReadCommitted).expect("begun");
         let (strength, policy) = (RowLock::Update, WaitPolicy::NoWait);
         table.lock_row(&mut other, tids[0], strength, policy).expect("nobody holds it");
         for at in [1, 2] {
-            let mut savepoint = None;
-            savepoint.get_or_insert(other.savepoint().expect("begun"));
+            let savepoint = other.savepoint().expect("begun");
             let held = table.lock_row(&mut other, tids[at], strength, policy);
             assert!(matches!(held, Err(Error::RowLockNotAvailable { .. })), "{mode:?} {at}");
-            other.rollback_to(savepoint.expect("begun")).expect("rolled back");
+            other.rollback_to(savepoint).expect("rolled back");
         }
         other.rollback().expect("rolled back");
         third.commit().expect("committed");
@@ -192,8 +219,7 @@ fn all_tables_are_vacuumed_the_catalogs_too() {
     let (engine, _disk) = engine(SnapshotMode::Classic);
     let _ = with_accounts(&engine, 10, 100);
     let mut session = engine.session().expect("a session");
-    let go_on = &mut |_: &VacuumProgress<'_>| ControlFlow::Continue(());
-    let reports = session.vacuum(None, &VacuumOptions::freeze(), go_on).expect("vacuumed");
+    let reports = vacuum_all(&mut session, &VacuumOptions::freeze());
     let names: Vec<&str> = reports.iter().map(|report| report.table.as_str()).collect();
     let own = [
         "strata_table",
@@ -204,6 +230,7 @@ fn all_tables_are_vacuumed_the_catalogs_too() {
         "account",
     ];
     assert_eq!(names, own);
+    let go_on = &mut |_: &VacuumProgress<'_>| ControlFlow::Continue(());
     let missing = session.vacuum(Some("nothing"), &VacuumOptions::default(), go_on);
     assert!(matches!(missing, Err(Error::NoTable(_))), "{missing:?}");
 }
