@@ -7,6 +7,8 @@ mod heap_redo;
 mod init;
 mod live_server;
 mod lock_file;
+#[path = "../common/pageinspect.rs"]
+mod pageinspect;
 mod programs;
 mod record;
 mod recovery;

@@ -5,6 +5,8 @@ mod btree;
 mod copied;
 mod evidence;
 mod indexes;
+#[path = "../common/pageinspect.rs"]
+mod pageinspect;
 mod pages;
 mod redo;
 mod tuples;

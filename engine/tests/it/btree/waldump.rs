@@ -1,10 +1,16 @@
 //! The log of an index, read by `pg_waldump`.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
+use base::sync::Arc;
 use engine::btree::IndexError;
 use engine::heap::Value;
 use fastrand::Rng;
+use wal::line::{BlockDetail, push_line};
+use wal::read::RecordReader;
+use wal::source::{Log, Options};
+use wal::text::{Dialect, Text};
 
 use super::removal::{Alone, Table, kill, vacuum_among};
 use super::{Rows, XID, created, opened, tid};
@@ -56,7 +62,7 @@ fn pg_waldump_reads_the_log_of_an_index() {
         let place = place();
         for number in 1..=9 {
             let name = format!("{timeline}{:08X}{number:08X}", 0);
-            let path = std::path::Path::new(crate::DATA).join("pg_wal").join(&name);
+            let path = Path::new(crate::DATA).join("pg_wal").join(&name);
             if let Some(bytes) = content(&disk, &path) {
                 std::fs::write(place.path().join(name), bytes).expect("written");
             }
@@ -69,7 +75,27 @@ fn pg_waldump_reads_the_log_of_an_index() {
         let is_end =
             messages.contains("invalid record length") && messages.contains("wanted 24, got 0");
         assert!(is_end && messages.lines().count() == 1, "{messages}");
-        seen += &String::from_utf8_lossy(&output.stdout);
+        let theirs = String::from_utf8_lossy(&output.stdout);
+        // What `strata waldump` prints.
+        let mut ours = Text::new(Dialect::Tool);
+        let options = Options { start: Some(start), ..Options::default() };
+        let log = Log::open(
+            Arc::new(disk.clone()),
+            Path::new(crate::DATA).join("pg_wal").as_path(),
+            options,
+        )
+        .expect("a log");
+        let mut reader = RecordReader::new(Arc::new(log));
+        reader.find_first(start).expect("a record");
+        while let Ok(record) = reader.next_record() {
+            push_line(&record, BlockDetail::Short, &mut ours);
+        }
+        let ours = String::from_utf8_lossy(ours.as_bytes());
+        for (ours, theirs) in ours.lines().zip(theirs.lines()) {
+            assert_eq!(ours, theirs);
+        }
+        assert_eq!(ours.lines().count(), theirs.lines().count());
+        seen += &theirs;
     }
     for kind in [
         "INSERT_LEAF",
