@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::specs;
 use crate::cache::Cache;
 use crate::installation::Installation;
 use crate::server::{Cluster, Shutdown};
@@ -98,10 +99,11 @@ impl Bench {
         Ok(names)
     }
 
-    /// One of PostgreSQL's specs.
+    /// One of PostgreSQL's specs, without what is left out of it.
     pub(super) fn spec(&self, name: &str) -> Result<String> {
-        fs::read_to_string(self.specs.join(format!("{name}.spec")))
-            .with_context(|| format!("PostgreSQL 15 has no isolation spec {name}"))
+        let text = fs::read_to_string(self.specs.join(format!("{name}.spec")))
+            .with_context(|| format!("PostgreSQL 15 has no isolation spec {name}"))?;
+        specs::without(name, text)
     }
 
     /// Runs a text by the server alone.

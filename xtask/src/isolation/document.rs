@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 
+use super::specs::LEFT_OUT;
 use crate::workspace;
 
 /// From the root of the tree.
@@ -65,6 +66,9 @@ pub(super) fn page(
     };
     let permutations: usize = rows.iter().map(|row| row.permutations).sum();
     let mut page = HEAD.to_owned();
+    for left_out in LEFT_OUT {
+        page += &format!("Left out of {}, for both sides: {}.\n\n", left_out.spec, left_out.why);
+    }
     page += &head("spec");
     page += &table(rows, true);
     page += &format!(
