@@ -101,8 +101,7 @@ fn scripts(cluster: &Cluster, only: &[String], write: bool) -> Result<()> {
         let golden = directory.join(format!("{name}.out"));
         if write {
             fs::write(&golden, &printed)?;
-        } else if fs::read_to_string(&golden).is_ok_and(|golden| golden == printed) {
-        } else {
+        } else if !fs::read_to_string(&golden).is_ok_and(|golden| golden == printed) {
             differing.push(name.as_str());
         }
     }

@@ -36,7 +36,11 @@ impl Machine {
 
     /// What a report says of it: a name and a value each.
     pub(crate) fn rows(&self) -> [(&'static str, String); 4] {
-        let load = if self.is_busy() { ", **busy: do not trust these figures**" } else { "" };
+        let load = if self.is_busy() {
+            " (over 1: other processes wanted a core in the minute before)"
+        } else {
+            ""
+        };
         [
             ("machine", format!("{}, {}, {}", self.processor, self.memory, self.kernel)),
             ("load before the run", format!("{:.2}{load}", self.load)),
