@@ -7,6 +7,7 @@ use sqlparser::ast::{self, BinaryOperator, CaseWhen, Expr as Ast, UnaryOperator,
 
 use super::literal::{literal, number_literal, signed_number};
 use super::operators::comparison_of;
+use super::row::fields;
 use super::{Analyzer, Typed};
 use crate::cast;
 use crate::error::{Result, SqlError};
@@ -245,23 +246,14 @@ impl Analyzer<'_, '_, '_> {
             let expr = if *op == BinaryOperator::And { Expr::And(parts) } else { Expr::Or(parts) };
             return Ok(Typed::new(expr, Type::Bool));
         }
-        // Rows are compared field by field.
-        if let (Ast::Tuple(lefts), Ast::Tuple(rights), Some(op)) = (left, right, comparison_of(op))
-            && matches!(op, Comparison::Equal | Comparison::NotEqual)
-            && lefts.len() == rights.len()
-        {
-            let mut parts = Vec::new();
-            for (left, right) in lefts.iter().zip(rights) {
-                let (left, right) = (self.expr(left)?, self.expr(right)?);
-                parts.push(self.comparison(Comparison::Equal, left, right)?.expr);
+        if let (Some(lefts), Some(op)) = (fields(left), comparison_of(op)) {
+            if let Some(rights) = fields(right) {
+                let (lefts, rights) = (self.row_fields(&lefts)?, self.row_fields(&rights)?);
+                return self.row_comparison(op, lefts, rights);
             }
-            let all = Typed::new(Expr::And(parts), Type::Bool);
-            return Ok(if op == Comparison::Equal { all } else { not(all) });
-        }
-        if let (Ast::Tuple(lefts), Ast::Subquery(query), Some(op)) =
-            (left, right, comparison_of(op))
-        {
-            return self.row_subquery(lefts, op, query);
+            if let Ast::Subquery(query) = right {
+                return self.row_subquery(&lefts, op, query);
+            }
         }
         let (left, right) = (self.expr(left)?, self.expr(right)?);
         self.binary(left, op, right)
@@ -286,6 +278,17 @@ impl Analyzer<'_, '_, '_> {
     }
 
     fn in_list(&mut self, expr: &Ast, list: &[Ast], negated: bool) -> Result<Typed> {
+        let rows: Option<Vec<_>> = list.iter().map(fields).collect();
+        if let (Some(row), Some(rows)) = (fields(expr), rows) {
+            let row = self.row_fields(&row)?;
+            let mut parts = Vec::with_capacity(rows.len());
+            for other in rows {
+                let other = self.row_fields(&other)?;
+                parts.push(self.row_comparison(Comparison::Equal, row.clone(), other)?.expr);
+            }
+            let found = Typed::new(Expr::Or(parts), Type::Bool);
+            return Ok(if negated { not(found) } else { found });
+        }
         let value = self.expr(expr)?;
         let mut all = vec![value];
         for item in list {

@@ -22,6 +22,7 @@ mod locking;
 mod operators;
 mod order;
 mod query;
+mod row;
 mod select;
 mod sublink;
 mod targets;

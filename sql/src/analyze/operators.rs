@@ -62,7 +62,12 @@ impl Analyzer<'_, '_, '_> {
     }
 
     /// The type in which two values are compared.
-    fn compared(&self, symbol: &str, left: Typed, right: Typed) -> Result<(Expr, Expr, Type)> {
+    pub(super) fn compared(
+        &self,
+        symbol: &str,
+        left: Typed,
+        right: Typed,
+    ) -> Result<(Expr, Expr, Type)> {
         let of = match (left.of, right.of) {
             (Type::Unknown, Type::Unknown) => Type::Text,
             (Type::Unknown, Type::Regclass) | (Type::Regclass, Type::Unknown) => Type::Regclass,

@@ -6,6 +6,7 @@
 use sqlparser::ast::{self, BinaryOperator, Expr as Ast};
 
 use super::operators::comparison_of;
+use super::row::fields;
 use super::{Analyzer, Query, Typed};
 use crate::error::{Result, SqlError};
 use crate::expr::{Comparison, Expr, SubqueryUse};
@@ -13,25 +14,6 @@ use crate::plan::{Plan, Subplan};
 use crate::types::Type;
 
 impl Analyzer<'_, '_, '_> {
-    /// `(a, b) = (SELECT c, d ...)`
-    pub(super) fn row_subquery(
-        &mut self,
-        lefts: &[Ast],
-        op: Comparison,
-        query: &ast::Query,
-    ) -> Result<Typed> {
-        let fields =
-            lefts.iter().map(|field| Ok(self.expr(field)?.expr)).collect::<Result<Vec<_>>>()?;
-        let (index, columns) = self.subquery(query)?;
-        if columns.len() != fields.len() {
-            let few = if columns.len() < fields.len() { "few" } else { "many" };
-            return Err(SqlError::syntax(format!("subquery has too {few} columns")));
-        }
-        let right = Box::new(Expr::Subquery { index, use_: SubqueryUse::Row });
-        let left = Box::new(Expr::Row(fields));
-        Ok(Typed::new(Expr::Compare { op, of: Type::Record, left, right }, Type::Bool))
-    }
-
     pub(super) fn quantified_op(
         &mut self,
         left: &Ast,
@@ -80,25 +62,24 @@ impl Analyzer<'_, '_, '_> {
         query: &ast::Query,
         is_any: bool,
     ) -> Result<Typed> {
-        let value = self.expr(expr)?;
-        let (index, columns) = self.subquery(query)?;
-        let (expr, of) = match (&value.expr, columns.as_slice()) {
-            (Expr::Row(fields), columns)
-                if fields.len() == columns.len() && value.of == Type::Record =>
-            {
-                (value.expr, Type::Record)
+        let row = fields(expr);
+        let (expr, of, index) = if let Some(row) = row.filter(|row| row.len() != 1) {
+            let (row, index) = self.row_and_subquery(&row, op, query)?;
+            (row, Type::Record, index)
+        } else {
+            let value = self.expr(expr)?;
+            let (index, columns) = self.subquery(query)?;
+            let [(_, of)] = columns.as_slice() else {
+                return Err(SqlError::syntax("subquery has too many columns"));
+            };
+            let other = Typed::new(Expr::column(0), *of);
+            let (expr, other, of) = self.equated(value, other)?;
+            if other != Expr::column(0) {
+                let Subplan { plan, .. } = &mut self.subplans[index];
+                let input = std::mem::replace(plan, Plan::One);
+                *plan = Plan::Project { input: Box::new(input), exprs: vec![other] };
             }
-            (_, [(_, of)]) => {
-                let other = Typed::new(Expr::column(0), *of);
-                let (expr, other, of) = self.equated(value, other)?;
-                if other != Expr::column(0) {
-                    let Subplan { plan, .. } = &mut self.subplans[index];
-                    let input = std::mem::replace(plan, Plan::One);
-                    *plan = Plan::Project { input: Box::new(input), exprs: vec![other] };
-                }
-                (expr, of)
-            }
-            _ => return Err(SqlError::syntax("subquery has too many columns")),
+            (expr, of, index)
         };
         let expr = Box::new(expr);
         let use_ = if is_any {

@@ -85,3 +85,13 @@ SELECT * FROM generate_series(3, 1, -1);
 SELECT * FROM generate_series(1, 10, 4);
 SELECT * FROM generate_series(1, 2, 0);
 SELECT count(*), sum(g) FROM generate_series(1, 1000) AS g;
+-- Rows of fields with different types
+SELECT (1, 2) < (1.5, 3), (1, 2) >= (1.0, 2), (DATE '2020-01-01', 5) > ('2020-01-01', 4), ROW(1, 2) = ROW(1.0, 2::bigint);
+SELECT (1, 2) IN (SELECT 1.0, 2), (1, 'x') IN (SELECT 1::bigint, 'x'), (1, 2) NOT IN (SELECT 1.5, 2), (1, 2) = (SELECT 1.0, 2::bigint);
+SELECT (1, 2) IN ((1.0, 2), (3, 4)), (1, NULL) IN ((2, 3), (1, 4)), (1, 2) NOT IN ((1, 3), (2.5, 2));
+SELECT ('a '::char(3), 1) < ('a'::char(5), 1), ('a '::char(3), 1) <= ('a'::char(5), 1), ('a '::char(3), 1) IN (SELECT 'a'::char(5), 1);
+SELECT (1, 2) = (1, 2, 3);
+SELECT (1, 'a') < (1, 2);
+SELECT (1, 'a'::text) < (1, 2);
+SELECT (1, 2) IN (SELECT 1);
+SELECT (1, 2) = (SELECT 1, 2, 3);
