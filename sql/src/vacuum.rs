@@ -33,6 +33,8 @@ impl Vacuum {
             // Without a report, without planner statistics, on one thread, and without a tail that is cut off, whatever is
             // asked for.
             "verbose" | "analyze" | "truncate" | "process_toast" | "index_cleanup" => {}
+            // Neither is what is there without the word.
+            "full" | "parallel" if !value => {}
             "full" | "parallel" => {
                 return Err(SqlError::not_supported(format!("VACUUM {}", name.to_uppercase())));
             }

@@ -11,12 +11,28 @@ use crate::error::{Result, SqlError};
 /// How strongly rows are locked, as the rewritten `OF` says it.
 pub(crate) const STRENGTHS: [&str; 4] = ["key share", "share", "no key update", "update"];
 
+/// The words behind a select list.
+const ENDS_LIST: [Keyword; 11] = [
+    Keyword::FROM,
+    Keyword::WHERE,
+    Keyword::GROUP,
+    Keyword::HAVING,
+    Keyword::ORDER,
+    Keyword::LIMIT,
+    Keyword::OFFSET,
+    Keyword::FETCH,
+    Keyword::UNION,
+    Keyword::INTERSECT,
+    Keyword::EXCEPT,
+];
+
 /// Rewrites what the parser does not know of row locks into what it does.
 ///
 /// ```text
 /// FOR NO KEY UPDATE            ─► FOR UPDATE OF "no key update"
 /// FOR KEY SHARE OF a, b NOWAIT ─► FOR SHARE OF "key share"."a"."b" NOWAIT
 /// FOR UPDATE LIMIT 1           ─► LIMIT 1 FOR UPDATE OF "update"
+/// SELECT 1 FOR UPDATE          ─► SELECT 1 WHERE TRUE FOR UPDATE OF "update", or FOR would be the 1's name
 /// ```
 pub(super) fn rewrite_locks(tokens: &[TokenWithSpan]) -> Result<Vec<TokenWithSpan>> {
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len() + 8);
@@ -24,6 +40,8 @@ pub(super) fn rewrite_locks(tokens: &[TokenWithSpan]) -> Result<Vec<TokenWithSpa
     let mut held: Vec<TokenWithSpan> = Vec::new();
     let mut depth = 0_i32;
     let mut held_at = 0;
+    // At how many parentheses a select list is read that no clause has ended yet.
+    let mut lists: Vec<i32> = Vec::new();
     let keyword = |at: usize| match tokens.get(at).map(|token| &token.token) {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
         _ => Keyword::NoKeyword,
@@ -33,6 +51,11 @@ pub(super) fn rewrite_locks(tokens: &[TokenWithSpan]) -> Result<Vec<TokenWithSpa
         if keyword(at) == Keyword::FOR
             && let Some((strength, length)) = strength_at(&keyword, at + 1)
         {
+            if lists.last() == Some(&depth) {
+                lists.pop();
+                let condition = [Token::make_keyword("WHERE"), Token::make_keyword("TRUE")];
+                out.extend(condition.map(TokenWithSpan::wrap));
+            }
             let kind = tokens[at + length].clone();
             let mut clause = vec![tokens[at].clone()];
             clause.push(kind);
@@ -76,10 +99,22 @@ pub(super) fn rewrite_locks(tokens: &[TokenWithSpan]) -> Result<Vec<TokenWithSpa
             held_at = depth;
             continue;
         }
+        // What stands behind the SELECT of an INSERT is no part of it.
+        if depth == held_at && matches!(keyword(at), Keyword::RETURNING | Keyword::ON) {
+            out.append(&mut held);
+        }
+        match keyword(at) {
+            Keyword::SELECT => lists.push(depth),
+            // `IS DISTINCT FROM` ends none.
+            Keyword::FROM if at > 0 && keyword(at - 1) == Keyword::DISTINCT => {}
+            word if ENDS_LIST.contains(&word) => lists.retain(|list| *list < depth),
+            _ => {}
+        }
         match tokens[at].token {
             Token::LParen => depth += 1,
             Token::RParen => {
                 depth -= 1;
+                lists.retain(|list| *list <= depth);
                 if !held.is_empty() && depth < held_at {
                     out.append(&mut held);
                 }
@@ -126,6 +161,14 @@ mod tests {
             (
                 "SELECT (SELECT a FROM b FOR SHARE LIMIT 1)",
                 "SELECT (SELECT a FROM b LIMIT 1 FOR SHARE OF \"share\")",
+            ),
+            (
+                "SELECT 1, (SELECT 2 FROM a) FOR UPDATE",
+                "SELECT 1, (SELECT 2 FROM a) WHERE true FOR UPDATE OF \"update\"",
+            ),
+            (
+                "SELECT a IS DISTINCT FROM 1 FOR SHARE LIMIT 1",
+                "SELECT a IS DISTINCT FROM 1 WHERE true LIMIT 1 FOR SHARE OF \"share\"",
             ),
         ] {
             let read = statements(text).map(|mut read| read.pop());

@@ -219,6 +219,7 @@ mod tests {
             "LOCK TABLE a1, b IN SHARE ROW EXCLUSIVE MODE NOWAIT",
             "VACUUM FREEZE t",
             "VACUUM (FREEZE, SKIP_LOCKED off) public.a, b",
+            "VACUUM (FREEZE 0, FULL off, SKIP_LOCKED 1) t",
             "VACUUM FULL t",
             "VACUUM (PARALELL 2) t",
             "BEGIN ISOLATION LEVEL NONE",

@@ -79,12 +79,12 @@ impl Words<'_> {
                     "FALSE" | "OFF" => !self.skip_any(&["FALSE", "OFF"]),
                     _ => return Err(self.here()),
                 };
-                let is_number = matches!(
-                    self.tokens.get(self.at).map(|token| &token.token),
-                    Some(Token::Number(..))
-                );
-                self.at += usize::from(is_number);
-                vacuum.set(&name, value)?;
+                let number = match self.tokens.get(self.at).map(|token| &token.token) {
+                    Some(Token::Number(number, _)) => Some(number.as_str()),
+                    _ => None,
+                };
+                self.at += usize::from(number.is_some());
+                vacuum.set(&name, value && number != Some("0"))?;
                 if self.skip_token(&Token::RParen) {
                     break;
                 }
