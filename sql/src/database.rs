@@ -74,6 +74,27 @@ impl<'e> Database<'e> {
         TableDef::of(table)
     }
 
+    /// The tables with a foreign key to one of these, in the order of their names.
+    pub(crate) fn children_of(
+        &self,
+        transaction: &Transaction<'_, 'e>,
+        parents: &[&str],
+    ) -> Result<Vec<Rc<TableDef>>> {
+        let mut children = Vec::new();
+        for table in transaction.tables() {
+            // Most have none, and need not be read for that.
+            let has_key = |text: &str| text.contains("FOREIGN KEY");
+            if is_routine(&table) || !table.definition().is_some_and(|kept| has_key(&kept.text)) {
+                continue;
+            }
+            let child = TableDef::of(table)?;
+            if child.foreign_keys.iter().any(|key| parents.contains(&key.parent.as_str())) {
+                children.push(child);
+            }
+        }
+        Ok(children)
+    }
+
     /// The next number of a column; `highest` is what it had before anybody asked since the engine was opened.
     pub(crate) fn count(&self, column: (Oid, usize), highest: Option<i64>) -> Option<i64> {
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);

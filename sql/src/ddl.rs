@@ -3,13 +3,14 @@
 //! Invariants: a table that gets another definition is made anew and its rows are copied, by the transaction that changes
 //! it. A foreign key refers to columns that are unique.
 
-use engine::Transaction;
+use std::rc::Rc;
+
+use engine::{TableLockMode, Transaction, WaitPolicy};
 use sqlparser::ast::{self, AlterTableOperation, ObjectType, Statement};
 
 use crate::backend::{Answer, Backend};
 use crate::error::{Result, SqlError};
 use crate::exec::cursor::stored_row;
-use crate::routine::is_routine;
 use crate::table::{Parts, TableDef, Unique, ident, object_name};
 use crate::types::{Datum, Modifier, StoredRow, Type};
 
@@ -94,11 +95,11 @@ impl<'e> Backend<'_, 'e> {
         for name in names {
             self.database.table(transaction, name)?;
         }
-        for other in transaction.tables() {
-            if names.contains(&other.name().to_owned()) || is_routine(&other) {
+        let parents: Vec<&str> = names.iter().map(String::as_str).collect();
+        for child in self.database.children_of(transaction, &parents)? {
+            if names.iter().any(|name| name == child.name()) {
                 continue;
             }
-            let child = TableDef::of(other)?;
             if let Some(key) = child.foreign_keys.iter().find(|key| names.contains(&key.parent)) {
                 let (child, parent) = (child.name(), &key.parent);
                 let message = "cannot truncate a table referenced in a foreign key constraint";
@@ -256,15 +257,19 @@ impl<'e> Backend<'_, 'e> {
         let names = names.iter().map(object_name).collect::<Result<Vec<_>>>()?;
         let mut doomed: Vec<String> = Vec::new();
         for name in &names {
-            if self.database.table(transaction, name).is_ok() {
-                doomed.push(name.clone());
-                continue;
+            match self.database.table(transaction, name) {
+                // It may be named twice.
+                Ok(_) if doomed.contains(name) => {}
+                Ok(_) => doomed.push(name.clone()),
+                Err(error) if error.code == "42P01" => {
+                    let message = format!("table \"{name}\" does not exist");
+                    if !if_exists {
+                        return Err(SqlError::new("42P01", message));
+                    }
+                    self.notice("NOTICE", "00000", format!("{message}, skipping"));
+                }
+                Err(error) => return Err(error),
             }
-            let message = format!("table \"{name}\" does not exist");
-            if !if_exists {
-                return Err(SqlError::new("42P01", message));
-            }
-            self.notice("NOTICE", "00000", format!("{message}, skipping"));
         }
         let named = doomed.len();
         // What depends on a table that goes, and on which.
@@ -275,11 +280,11 @@ impl<'e> Backend<'_, 'e> {
         }
         dependents.reverse();
         let mut keys = Vec::new();
-        for other in transaction.tables() {
-            if doomed.iter().any(|doomed| doomed == other.name()) || is_routine(&other) {
+        let parents: Vec<&str> = doomed.iter().map(String::as_str).collect();
+        for child in self.database.children_of(transaction, &parents)? {
+            if doomed.iter().any(|doomed| doomed == child.name()) {
                 continue;
             }
-            let child = TableDef::of(other)?;
             for key in child.foreign_keys.iter().filter(|key| doomed.contains(&key.parent)) {
                 let what = format!("constraint {} on table {}", key.name, child.name());
                 dependents.push((what, key.parent.clone()));
@@ -299,7 +304,7 @@ impl<'e> Backend<'_, 'e> {
             return Err(SqlError::new("2BP01", message).detail(detail.join("\n")).hint(hint));
         }
         for (child, key) in &keys {
-            let old = self.database.table(transaction, child)?;
+            let old = self.table_to_change(transaction, child)?;
             let mut parts = old.parts();
             parts.foreign_keys.retain(|known| known.name != *key);
             self.remake(transaction, &old, &parts, None)?;
@@ -318,7 +323,7 @@ impl<'e> Backend<'_, 'e> {
         operation: &AlterTableOperation,
         only: bool,
     ) -> Result<()> {
-        let old = self.database.table(transaction, name)?;
+        let old = self.table_to_change(transaction, name)?;
         let followers = self.followers(transaction, &old, operation, only)?;
         self.alter_alone(transaction, &old, operation)?;
         for follower in followers {
@@ -342,7 +347,6 @@ impl<'e> Backend<'_, 'e> {
         match operation {
             AlterTableOperation::AddConstraint { constraint, .. } => {
                 parts.constraint(name, constraint)?;
-                self.resolve_foreign_keys(transaction, name, &mut parts)?;
             }
             AlterTableOperation::AddColumn { column_def, if_not_exists: false, .. } => {
                 added = Some(parts.columns.len());
@@ -352,6 +356,7 @@ impl<'e> Backend<'_, 'e> {
             AlterTableOperation::SetOptionsParens { .. } => return Ok(()),
             other => return Err(SqlError::not_supported(format!("ALTER TABLE {other}"))),
         }
+        self.resolve_foreign_keys(transaction, name, &mut parts)?;
         parts.check_divided(name)?;
         self.remake(transaction, old, &parts, added)
     }
@@ -362,7 +367,11 @@ impl<'e> Backend<'_, 'e> {
         create: &ast::CreateIndex,
     ) -> Result<()> {
         let table = object_name(&create.table_name)?;
-        let old = self.database.table(transaction, &table)?;
+        // One that is not unique changes nothing.
+        let old = match create.unique {
+            true => self.table_to_change(transaction, &table)?,
+            false => self.database.table(transaction, &table)?,
+        };
         let mut parts = old.parts();
         let columns = parts.index_columns(&create.columns).map_err(|error| match error.code {
             "42703" => SqlError { message: error.message.replace(" named in key", ""), ..error },
@@ -395,7 +404,18 @@ impl<'e> Backend<'_, 'e> {
         self.remake(transaction, &old, &parts, None)
     }
 
-    /// Makes a table anew with another definition, and copies its rows.
+    /// A table that is to get another definition: locked before it is read, so that nobody changes its rows or itself
+    /// meanwhile.
+    fn table_to_change(
+        &self,
+        transaction: &mut Transaction<'_, 'e>,
+        name: &str,
+    ) -> Result<Rc<TableDef>> {
+        transaction.open_table(name, TableLockMode::AccessExclusive, WaitPolicy::Wait)?;
+        self.database.table(transaction, name)
+    }
+
+    /// Makes a table anew with another definition, and copies its rows. It is one of [`Backend::table_to_change`].
     fn remake(
         &mut self,
         transaction: &mut Transaction<'_, 'e>,
@@ -405,16 +425,12 @@ impl<'e> Backend<'_, 'e> {
     ) -> Result<()> {
         let name = old.name().to_owned();
         let mut rows = Vec::new();
-        transaction.begin_command()?;
-        let mut pages = old.table.scan_pages(transaction)?;
-        while let Some(page) = pages.next_page(transaction)? {
-            for row in &page {
-                let mut row = stored_row(old, row)?;
-                row.truncate(old.columns.len());
-                rows.push(row);
-            }
+        // Nobody else is at work on the table: these are the newest versions, whatever the transaction's snapshot shows.
+        for dirty in old.table.scan_dirty(transaction)? {
+            let mut row = stored_row(old, &dirty.row)?;
+            row.truncate(old.columns.len());
+            rows.push(row);
         }
-        transaction.end_command();
         transaction.drop_table(&name)?;
         let definition = parts.definition(&name);
         let table =
@@ -535,10 +551,8 @@ impl Parts {
             let message = format!("column \"{name}\" of relation \"{table}\" already exists");
             return Err(SqlError::new("42701", message));
         }
-        let (of, modifier) = crate::table::data_type(&column.data_type)?;
-        self.add_column(&name, of);
-        let at = self.columns.len() - 1;
-        self.columns[at].modifier = modifier;
+        let at = self.columns.len();
+        self.add_column_type(name, &column.data_type)?;
         for option in &column.options {
             self.column_option(table, at, option.name.as_ref().map(ident), &option.option)?;
         }

@@ -58,6 +58,7 @@ mod partition;
 mod plan;
 mod plpgsql;
 pub mod psql;
+mod ready;
 mod routine;
 mod settings;
 mod table;

@@ -115,6 +115,11 @@ impl Settings {
         transaction.set_statement_timeout(self.statement_timeout);
     }
 
+    /// Whether the transaction that runs has one snapshot.
+    pub(crate) fn keeps_snapshot(&self) -> bool {
+        !matches!(self.isolation, IsolationLevel::ReadUncommitted | IsolationLevel::ReadCommitted)
+    }
+
     /// A setting as it is shown.
     pub(crate) fn show(&self, name: &str) -> Result<String> {
         let name = name.to_lowercase();

@@ -179,34 +179,21 @@ impl Parts {
         let mut places = Vec::with_capacity(create.columns.len());
         for column in &create.columns {
             let name = ident(&column.name);
-            let serial = serial_type(&column.data_type);
-            let (of, modifier) = match serial {
-                Some(of) => (of, Modifier::None),
-                None => data_type(&column.data_type)?,
-            };
-            if of.stored().is_none() {
-                let what = format!("a column of type {}", of.name());
-                return Err(SqlError::not_supported(what));
-            }
             if let Some(at) = parts.columns.iter().position(|known| known.name == name) {
                 if places.contains(&at) {
                     let message = format!("column \"{name}\" specified more than once");
                     return Err(SqlError::new("42701", message));
                 }
+                let of = match serial_type(&column.data_type) {
+                    Some(of) => of,
+                    None => data_type(&column.data_type)?.0,
+                };
                 merge(&name, (&parts.columns[at], of))?;
                 places.push(at);
                 continue;
             }
             places.push(parts.columns.len());
-            parts.columns.push(ColumnDef {
-                name,
-                of,
-                modifier,
-                not_null: serial.is_some(),
-                default: None,
-                is_generated: false,
-                is_serial: serial.is_some(),
-            });
+            parts.add_column_type(name, &column.data_type)?;
         }
         for (at, column) in places.into_iter().zip(&create.columns) {
             for option in &column.options {
@@ -222,6 +209,29 @@ impl Parts {
                 parts.columns.iter().map(|column| column.name.as_str()).collect();
             parts.kinship.divided = Some(PartitionKey::read(divided, &names)?);
         }
+        Ok(())
+    }
+
+    /// A column of a type, without options.
+    pub(crate) fn add_column_type(&mut self, name: String, written: &ast::DataType) -> Result<()> {
+        let serial = serial_type(written);
+        let (of, modifier) = match serial {
+            Some(of) => (of, Modifier::None),
+            None => data_type(written)?,
+        };
+        if of.stored().is_none() {
+            let what = format!("a column of type {}", of.name());
+            return Err(SqlError::not_supported(what));
+        }
+        self.columns.push(ColumnDef {
+            name,
+            of,
+            modifier,
+            not_null: serial.is_some(),
+            default: None,
+            is_generated: false,
+            is_serial: serial.is_some(),
+        });
         Ok(())
     }
 

@@ -10,13 +10,14 @@ use sqlparser::ast;
 
 use super::{Backend, Response};
 use crate::analyze::Analyzer;
+use crate::cast::cast;
 use crate::constraint::{Check, Rules};
 use crate::error::{Result, SqlError};
 use crate::exec::{Exec, Row, texts};
 use crate::expr::Rows;
-use crate::fold;
 use crate::parse::{Statement, statements};
 use crate::plan::{ChangeKind, Plan, Program};
+use crate::ready::ready;
 use crate::table::TableDef;
 use crate::types::{Datum, Type};
 
@@ -54,61 +55,40 @@ impl<'e> Backend<'_, 'e> {
         if let Some(answer) = self.definition(transaction, statement)? {
             return Ok(answer);
         }
+        self.command(transaction, statement, |program, rows, exec| {
+            let tag = tag(program, exec.changed, rows.len());
+            let rows = if program.gives_rows {
+                let names = program.columns.iter().map(|(name, _)| name.clone()).collect();
+                Some((names, texts(&rows, &program.columns, exec)?))
+            } else {
+                None
+            };
+            Ok(Answer { rows, tag })
+        })
+    }
+
+    /// Runs a statement as a command, with all that its changes have checked; `given` says what becomes of its rows.
+    fn command<T>(
+        &mut self,
+        transaction: &mut Transaction<'_, 'e>,
+        statement: &ast::Statement,
+        given: impl FnOnce(&Program, Vec<Row>, &mut Exec<'_, '_, '_, '_>) -> Result<T>,
+    ) -> Result<T> {
         transaction.begin_command()?;
-        let program = self.program(transaction, statement)?;
-        self.refuse_changes(&program)?;
-        let (answer, checks) = {
+        let state = &mut self.state;
+        let program = ready(statement, Rc::default(), transaction, self.database, state)?;
+        let (given, checks) = {
             let mut exec = Exec::new(&program, transaction, self.database, &mut self.state);
             let ran = exec.run();
             let notices = std::mem::take(&mut exec.state.notices);
             for notice in notices {
                 self.client.respond(Response::Notice(notice));
             }
-            let rows = ran?;
-            let tag = tag(&program, exec.changed, rows.len());
-            let shown = if program.gives_rows {
-                let names = program.columns.iter().map(|(name, _)| name.clone()).collect();
-                Some((names, texts(&rows, &program.columns, &mut exec)?))
-            } else {
-                None
-            };
-            (Answer { rows: shown, tag }, std::mem::take(&mut exec.checks))
+            (given(&program, ran?, &mut exec)?, std::mem::take(&mut exec.checks))
         };
         transaction.end_command();
         self.run_checks(transaction, checks, false)?;
-        Ok(answer)
-    }
-
-    /// Nothing is changed or locked by a transaction that only reads.
-    fn refuse_changes(&self, program: &Program) -> Result<()> {
-        if !self.state.settings.read_only {
-            return Ok(());
-        }
-        let verb = match &program.plan {
-            Plan::Change(change) => change.kind.verb().to_owned(),
-            _ if program.ctes.iter().any(|cte| matches!(cte, Plan::Change(_))) => {
-                "SELECT".to_owned()
-            }
-            _ => match program.strongest_lock() {
-                Some(strength) => format!("SELECT {}", strength.name()),
-                None => return Ok(()),
-            },
-        };
-        let message = format!("cannot execute {verb} in a read-only transaction");
-        Err(SqlError::new("25006", message))
-    }
-
-    /// A statement that is ready to run.
-    fn program(
-        &mut self,
-        transaction: &mut Transaction<'_, 'e>,
-        statement: &ast::Statement,
-    ) -> Result<Program> {
-        let mut program = Analyzer::new(transaction, self.database).statement(statement)?;
-        let nothing = Program::nothing();
-        let mut exec = Exec::new(&nothing, transaction, self.database, &mut self.state);
-        fold::program(&mut program, &mut exec)?;
-        Ok(program)
+        Ok(given)
     }
 
     /// A query of ours.
@@ -131,11 +111,7 @@ impl<'e> Backend<'_, 'e> {
         transaction: &mut Transaction<'_, 'e>,
         statement: &ast::Statement,
     ) -> Result<(Vec<(String, Type)>, Vec<Row>)> {
-        transaction.begin_command()?;
-        let program = self.program(transaction, statement)?;
-        let rows = Exec::new(&program, transaction, self.database, &mut self.state).run()?;
-        transaction.end_command();
-        Ok((program.columns, rows))
+        self.command(transaction, statement, |program, rows, _| Ok((program.columns.clone(), rows)))
     }
 
     pub(super) fn run_checks(
@@ -196,6 +172,12 @@ impl<'e> Backend<'_, 'e> {
         rows: &mut [Row],
     ) -> Result<()> {
         let column = &def.columns[at];
+        if column.is_serial && column.default.is_none() {
+            for (row, number) in rows.iter_mut().zip(1..) {
+                row.push(cast(&Datum::Int8(number), Type::Int8, column.of)?);
+            }
+            return Ok(());
+        }
         let value = match column.default.as_ref().filter(|_| !column.is_generated) {
             None => Datum::Null,
             Some(default) => {

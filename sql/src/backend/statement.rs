@@ -88,7 +88,8 @@ impl<'e> Backend<'_, 'e> {
                 }
                 let id = block.running()?.savepoint();
                 let (id, settings, locals) = (id?, self.state.settings.clone(), block.local.len());
-                block.savepoints.push(Savepoint { name, id, settings, locals });
+                let deferred = self.deferred.len();
+                block.savepoints.push(Savepoint { name, id, settings, locals, deferred });
                 self.done("SAVEPOINT");
             }
             Statement::RollbackTo(name) => {
@@ -98,6 +99,7 @@ impl<'e> Backend<'_, 'e> {
                 // What was set since then is undone, too.
                 let savepoint = &block.savepoints[at];
                 self.state.settings = savepoint.settings.clone();
+                self.deferred.truncate(savepoint.deferred);
                 let locals = savepoint.locals;
                 block.local.truncate(locals);
                 self.state.settings.apply(block.running()?);

@@ -18,6 +18,8 @@ pub(super) struct Savepoint {
     pub(super) settings: Settings,
     /// How many of the transaction's local settings there were.
     pub(super) locals: usize,
+    /// How many checks waited for the end of the transaction.
+    pub(super) deferred: usize,
 }
 
 /// A transaction that runs.
@@ -56,7 +58,8 @@ impl<'e> Backend<'_, 'e> {
         first: Statement,
     ) -> std::result::Result<(), engine::Error> {
         let settings_before = self.state.settings.clone();
-        self.state.settings.isolation = self.state.settings.default_isolation;
+        let isolation = self.database.isolation.unwrap_or(self.state.settings.default_isolation);
+        self.state.settings.isolation = isolation;
         self.state.settings.read_only = self.state.settings.default_read_only;
         self.state.transaction_time = now();
         self.deferred.clear();
@@ -116,25 +119,17 @@ impl<'e> Backend<'_, 'e> {
 
     /// A statement failed; whether the transaction is over with it.
     fn failed(&mut self, block: &mut Block<'_, 'e>, error: SqlError) -> bool {
+        // A commit that failed begins nothing after it.
+        self.chain = None;
         self.fail(error);
-        let is_over = !block.has_failed && block.transaction.is_none();
-        if !block.is_explicit || is_over {
+        let Some(transaction) = block.transaction.as_mut().filter(|_| block.is_explicit) else {
             self.end(block, false);
             return true;
-        }
+        };
         // What it did is undone now, and its locks are given back, although the block goes on.
         block.has_failed = true;
-        match (block.savepoints.last(), &mut block.transaction) {
-            (Some(savepoint), Some(transaction)) => {
-                // A stopped log is found by whoever comes next.
-                let _ = transaction.rollback_to(savepoint.id);
-            }
-            _ => {
-                if let Some(transaction) = block.transaction.take() {
-                    let _ = transaction.rollback();
-                }
-            }
-        }
+        // A stopped log is found by whoever comes next.
+        let _ = transaction.give_up();
         false
     }
 
@@ -209,9 +204,6 @@ impl<'e> Backend<'_, 'e> {
                 return Err(SqlError::new("25001", message));
             }
             self.state.settings.isolation = self.database.isolation.unwrap_or(isolation);
-        } else {
-            let level = self.database.isolation.unwrap_or(self.state.settings.isolation);
-            self.state.settings.isolation = level;
         }
         if let Some(read_only) = modes.read_only {
             if !read_only && self.state.settings.read_only && block.is_used {

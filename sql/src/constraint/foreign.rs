@@ -13,9 +13,11 @@ use engine::Transaction;
 
 use super::key_text;
 use crate::backend::{Answer, Backend};
+use crate::cast::cast;
 use crate::error::{Result, SqlError};
+use crate::exec::cursor::stored_row;
 use crate::table::{Action, ForeignKey, TableDef, quoted};
-use crate::types::Datum;
+use crate::types::{Datum, Type};
 
 /// What is to be checked.
 #[derive(Debug)]
@@ -77,6 +79,15 @@ impl Check {
         match self {
             Check::Parent { child, key, values } => {
                 let key = &child.foreign_keys[*key];
+                if self.is_deferred() {
+                    // The row may have gone since, or got another key.
+                    let names = key.columns.iter().map(|at| child.columns[*at].name.as_str());
+                    let (table, condition) = (quoted(child.name()), condition(names, values));
+                    let query = format!("SELECT 1 FROM {table} x WHERE {condition}");
+                    if !has_rows(backend.internal(transaction, &query)?) {
+                        return Ok(());
+                    }
+                }
                 let names = key.parent_columns.iter().map(String::as_str);
                 let query = format!(
                     "SELECT 1 FROM ONLY {} x WHERE {} FOR KEY SHARE OF x",
@@ -101,14 +112,8 @@ impl Check {
                 Ok(())
             }
             Check::Children { parent, old, new } => {
-                for table in transaction.tables() {
-                    if table
-                        .definition()
-                        .is_none_or(|definition| !definition.text.contains("FOREIGN KEY"))
-                    {
-                        continue;
-                    }
-                    let child = TableDef::of(table)?;
+                let database = backend.database;
+                for child in database.children_of(transaction, &[parent.name()])? {
                     for key in child.foreign_keys.iter().filter(|key| key.parent == parent.name()) {
                         children(parent, &child, key, old, new.as_deref(), backend, transaction)?;
                     }
@@ -145,6 +150,18 @@ fn children<'e>(
     }
     if old.iter().any(Datum::is_null) {
         return Ok(());
+    }
+    if backend.state.settings.keeps_snapshot()
+        && has_unseen_child(parent, child, key, &old, transaction)?
+    {
+        let action = if new.is_some() { key.on_update } else { key.on_delete };
+        return Err(match action {
+            Action::Nothing | Action::Restrict => still_referenced(parent, child, key, &old),
+            Action::Cascade | Action::SetNull | Action::SetDefault => {
+                let message = "could not serialize access due to concurrent update";
+                SqlError::new("40001", message)
+            }
+        });
     }
     let names: Vec<&str> =
         key.columns.iter().map(|column| child.columns[*column].name.as_str()).collect();
@@ -197,6 +214,39 @@ fn children<'e>(
             Ok(())
         }
     }
+}
+
+/// Whether there is a child that the transaction's snapshot does not show (`detectNewRows`). None is being inserted: that
+/// would have locked the parent.
+fn has_unseen_child(
+    parent: &TableDef,
+    child: &TableDef,
+    key: &ForeignKey,
+    old: &[Datum],
+    transaction: &mut Transaction<'_, '_>,
+) -> Result<bool> {
+    let mut wanted = Vec::with_capacity(old.len());
+    for ((value, name), at) in old.iter().zip(&key.parent_columns).zip(&key.columns) {
+        let Some(from) = parent.column(name).map(|at| parent.columns[at].of) else {
+            return Ok(false);
+        };
+        let to = child.columns[*at].of;
+        match cast(value, from, to) {
+            Ok(value) => wanted.push((*at, value, to)),
+            // No child can have it.
+            Err(_) => return Ok(false),
+        }
+    }
+    for dirty in child.table.scan_dirty(transaction)? {
+        let row = stored_row(child, &dirty.row)?;
+        let is_same = |(at, value, of): &(usize, Datum, Type)| {
+            row[*at].compare(value, *of).is_some_and(std::cmp::Ordering::is_eq)
+        };
+        if wanted.iter().all(is_same) && child.table.get(transaction, dirty.row.tid())?.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn still_referenced(

@@ -227,7 +227,7 @@ impl<'p> Cursor<'p> {
                 }
                 *next = value.checked_add(*step);
                 // It may be long.
-                if value % 1024 == 0 {
+                if value.wrapping_div(*step) % 1024 == 0 {
                     exec.transaction.check_interrupts()?;
                 }
                 let datum = match of {

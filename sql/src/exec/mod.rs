@@ -248,8 +248,7 @@ impl<'p, 'x, 's, 'e> Exec<'p, 'x, 's, 'e> {
 
     /// Whether the whole transaction has one snapshot.
     pub(crate) fn keeps_snapshot(&self) -> bool {
-        self.state.settings.isolation != crate::parse::IsolationLevel::ReadCommitted
-            && self.state.settings.isolation != crate::parse::IsolationLevel::ReadUncommitted
+        self.state.settings.keeps_snapshot()
     }
 
     pub(crate) fn transaction_time(&self) -> i64 {

@@ -6,12 +6,11 @@
 use std::rc::Rc;
 
 use super::Exec;
-use crate::analyze::{Analyzer, Parameter};
+use crate::analyze::Parameter;
 use crate::error::{Result, SqlError};
-use crate::fold;
 use crate::parse::{Statement, statements};
-use crate::plan::Program;
 use crate::plpgsql;
+use crate::ready::ready;
 use crate::routine::{Language, Routine};
 use crate::types::{Datum, Type};
 
@@ -100,11 +99,8 @@ impl Exec<'_, '_, '_, '_> {
         parameters: &Rc<[Parameter]>,
     ) -> Result<Ran> {
         self.transaction.begin_command()?;
-        let analyzer = Analyzer::new(self.transaction, self.database);
-        let mut program = analyzer.with_parameters(Rc::clone(parameters)).statement(statement)?;
-        let nothing = Program::nothing();
-        let mut folding = Exec::new(&nothing, self.transaction, self.database, self.state);
-        fold::program(&mut program, &mut folding)?;
+        let parameters = Rc::clone(parameters);
+        let program = ready(statement, parameters, self.transaction, self.database, self.state)?;
         let mut inner = Exec::new(&program, self.transaction, self.database, self.state);
         let rows = inner.run()?;
         let changed = inner.changed;

@@ -1,5 +1,7 @@
-//! The tests of the crate `sql` from outside: scripts with what PostgreSQL prints for them, and text that nobody would write.
+//! The tests of the crate `sql` from outside: scripts with what PostgreSQL prints for them, sessions beside each other, and
+//! text that nobody would write.
 
+mod concurrent;
 mod hostile;
 mod scripts;
 

@@ -129,3 +129,37 @@ ALTER TABLE late ADD CONSTRAINT late_is_unique UNIQUE (id);
 UPDATE late SET pid = 1;
 ALTER TABLE late ADD FOREIGN KEY (pid) REFERENCES parent (id);
 INSERT INTO late VALUES (2, 501);
+-- A deferred check is for a row that is still there when the transaction ends
+CREATE TABLE due (id int, pid int REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED);
+BEGIN;
+SAVEPOINT s;
+INSERT INTO due VALUES (1, 900);
+ROLLBACK TO s;
+COMMIT;
+BEGIN;
+INSERT INTO due VALUES (1, 900), (2, 901);
+DELETE FROM due WHERE id = 1;
+UPDATE due SET pid = 1 WHERE id = 2;
+COMMIT;
+BEGIN;
+INSERT INTO due VALUES (3, 902);
+COMMIT AND CHAIN;
+SAVEPOINT s;
+SELECT * FROM due ORDER BY id;
+-- What CREATE TABLE AS changes is checked
+CREATE TABLE moved AS WITH gone AS (INSERT INTO late VALUES (3, 501) RETURNING id) SELECT * FROM gone;
+-- Added with a column
+CREATE TABLE wider (id int);
+INSERT INTO wider VALUES (1), (2);
+ALTER TABLE wider ADD COLUMN pid int REFERENCES parent;
+ALTER TABLE wider ADD COLUMN other int REFERENCES parent (nothing);
+ALTER TABLE wider ADD COLUMN other text REFERENCES parent (id);
+UPDATE wider SET pid = 501;
+ALTER TABLE wider ADD COLUMN n serial;
+INSERT INTO wider VALUES (3);
+SELECT * FROM wider ORDER BY id;
+-- Words in a function are no key of a table
+CREATE FUNCTION says_so() RETURNS text LANGUAGE sql AS $$ SELECT 'FOREIGN KEY' $$;
+DELETE FROM wider WHERE id = 1;
+DELETE FROM parent WHERE id = -1;
+DROP TABLE wider, wider;

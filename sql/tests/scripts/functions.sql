@@ -62,3 +62,10 @@ CREATE FUNCTION bad() RETURNS int LANGUAGE nosuch AS 'x';
 CREATE FUNCTION bad() RETURNS int LANGUAGE sql;
 CREATE FUNCTION fails() RETURNS int LANGUAGE sql AS 'SELECT 1 / (SELECT count(*)::int FROM t WHERE key = -1)';
 SELECT fails();
+-- A transaction that only reads changes nothing through a function either
+CREATE TABLE written (a int);
+CREATE FUNCTION write_one() RETURNS int LANGUAGE sql AS 'INSERT INTO written VALUES (1) RETURNING a';
+BEGIN READ ONLY;
+SELECT write_one();
+ROLLBACK;
+SELECT count(*) FROM written;
