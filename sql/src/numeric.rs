@@ -176,7 +176,11 @@ impl Numeric {
 
     pub(crate) fn add(&self, other: &Numeric) -> Numeric {
         match (self, other) {
-            (Finite(one), Finite(other)) => Finite(one + other),
+            (Finite(one), Finite(other)) => {
+                // A zero has a scale, too.
+                let scale = one.fractional_digit_count().max(other.fractional_digit_count());
+                Finite((one + other).with_scale(scale))
+            }
             (NaN, _) | (_, NaN) | (Infinity, NegativeInfinity) | (NegativeInfinity, Infinity) => {
                 NaN
             }
@@ -199,7 +203,10 @@ impl Numeric {
 
     pub(crate) fn multiply(&self, other: &Numeric) -> Numeric {
         match (self, other) {
-            (Finite(one), Finite(other)) => Finite(one * other),
+            (Finite(one), Finite(other)) => {
+                let scale = one.fractional_digit_count() + other.fractional_digit_count();
+                Finite((one * other).with_scale(scale))
+            }
             (NaN, _) | (_, NaN) => NaN,
             _ => match self.sign() * other.sign() {
                 0 => NaN,

@@ -6,7 +6,7 @@
 use sqlparser::ast::{self, BinaryOperator, CaseWhen, Expr as Ast, UnaryOperator, Value};
 
 use super::literal::{literal, number_literal, signed_number};
-use super::operators::comparison_of;
+use super::operators::{comparison_of, no_operator};
 use super::row::fields;
 use super::{Analyzer, Typed};
 use crate::cast;
@@ -60,8 +60,8 @@ impl Analyzer<'_, '_, '_> {
             Ast::BinaryOp { left, op, right } => self.binary_op(left, op, right),
             Ast::IsNull(expr) => self.is_null(expr, false),
             Ast::IsNotNull(expr) => self.is_null(expr, true),
-            Ast::IsUnknown(expr) => self.is_null(expr, false),
-            Ast::IsNotUnknown(expr) => self.is_null(expr, true),
+            Ast::IsUnknown(expr) => self.is_unknown(expr, false),
+            Ast::IsNotUnknown(expr) => self.is_unknown(expr, true),
             Ast::IsTrue(expr) => self.is(expr, true, false),
             Ast::IsNotTrue(expr) => self.is(expr, true, true),
             Ast::IsFalse(expr) => self.is(expr, false, false),
@@ -264,9 +264,22 @@ impl Analyzer<'_, '_, '_> {
         Ok(Typed::new(Expr::IsNull { expr, negated }, Type::Bool))
     }
 
+    fn is_unknown(&mut self, expr: &Ast, negated: bool) -> Result<Typed> {
+        let typed = self.expr(expr)?;
+        let clause = if negated { "IS NOT UNKNOWN" } else { "IS UNKNOWN" };
+        let expr = Box::new(self.condition(typed, clause)?);
+        Ok(Typed::new(Expr::IsNull { expr, negated }, Type::Bool))
+    }
+
     fn is(&mut self, expr: &Ast, value: bool, negated: bool) -> Result<Typed> {
         let typed = self.expr(expr)?;
-        let expr = Box::new(self.condition(typed, if value { "IS TRUE" } else { "IS FALSE" })?);
+        let clause = match (value, negated) {
+            (true, false) => "IS TRUE",
+            (true, true) => "IS NOT TRUE",
+            (false, false) => "IS FALSE",
+            (false, true) => "IS NOT FALSE",
+        };
+        let expr = Box::new(self.condition(typed, clause)?);
         Ok(Typed::new(Expr::Is { expr, value, negated }, Type::Bool))
     }
 
@@ -301,7 +314,8 @@ impl Analyzer<'_, '_, '_> {
         {
             // For the message.
             for item in all.split_off(1) {
-                self.comparison(Comparison::Equal, all[0].clone(), item)?;
+                let op = if negated { Comparison::NotEqual } else { Comparison::Equal };
+                self.comparison(op, all[0].clone(), item)?;
             }
             return Err(SqlError::not_supported("IN of values of several types"));
         }
@@ -320,11 +334,13 @@ impl Analyzer<'_, '_, '_> {
         let (value, pattern) = (self.expr(expr)?, self.expr(pattern)?);
         for side in [&value, &pattern] {
             if !side.of.is_string() && side.of != Type::Unknown {
-                let (left, right) = (value.of.name(), pattern.of.name());
-                let message = format!("operator does not exist: {left} ~~ {right}");
-                return Err(SqlError::new("42883", message).hint(
-                    "No operator matches the given name and argument types. You might need to add explicit type casts.",
-                ));
+                let symbol = match (ignores_case, negated) {
+                    (false, false) => "~~",
+                    (false, true) => "!~~",
+                    (true, false) => "~~*",
+                    (true, true) => "!~~*",
+                };
+                return Err(no_operator(symbol, value.of, pattern.of));
             }
         }
         let expr = Box::new(self.cast_to(value, Type::Text)?.expr);

@@ -138,11 +138,11 @@ impl Analyzer<'_, '_, '_> {
             (Type::Date, Type::Date) if arithmetic == Arithmetic::Subtract => {
                 return Ok(made(left, right, Type::Date, Type::Int4));
             }
-            (Type::Date, of) if of.is_integer() && is_sum => {
+            (Type::Date, Type::Int2 | Type::Int4) if is_sum => {
                 let right = self.cast_to(right, Type::Int4)?;
                 return Ok(made(left, right, Type::Date, Type::Date));
             }
-            (of, Type::Date) if of.is_integer() && arithmetic == Arithmetic::Add => {
+            (Type::Int2 | Type::Int4, Type::Date) if arithmetic == Arithmetic::Add => {
                 let left = self.cast_to(left, Type::Int4)?;
                 return Ok(made(right, left, Type::Date, Type::Date));
             }
@@ -234,7 +234,7 @@ pub(super) fn comparison_of(op: &BinaryOperator) -> Option<Comparison> {
     })
 }
 
-fn no_operator(symbol: &str, left: Type, right: Type) -> SqlError {
+pub(super) fn no_operator(symbol: &str, left: Type, right: Type) -> SqlError {
     let message = format!("operator does not exist: {} {symbol} {}", left.name(), right.name());
     SqlError::new("42883", message)
         .hint("No operator matches the given name and argument types. You might need to add explicit type casts.")

@@ -54,9 +54,9 @@ pub(super) fn ordinal(written: &Ast, width: usize, clause: &str) -> Result<Optio
     };
     let Ok(place) = number.parse::<i32>() else { return not_integer() };
     match usize::try_from(place) {
-        Ok(place) if (1..=width).contains(&place) => Ok(Some(place - 1)),
+        Ok(at) if (1..=width).contains(&at) => Ok(Some(at - 1)),
         _ => {
-            let message = format!("{clause} position {number} is not in select list");
+            let message = format!("{clause} position {place} is not in select list");
             Err(SqlError::new("42P10", message))
         }
     }

@@ -139,57 +139,62 @@ fn star(entry: &Entry, with_hidden: bool) -> Vec<Item> {
 
 /// The name of a column that has none (`FigureColname`).
 fn figure_name(written: &Ast) -> Option<String> {
-    Some(match written {
-        Ast::Identifier(name) => ident(name),
-        Ast::CompoundIdentifier(names) => ident(names.last()?),
-        Ast::Nested(inner) => return figure_name(inner),
-        Ast::Function(function) => {
-            let name = function.name.0.last().and_then(|part| part.as_ident());
-            ident(name?)
-        }
-        Ast::Cast { expr, data_type, .. } => match cast_name(expr) {
-            // The name of a type or of CASE gives way.
-            Some(name) => name,
-            None => crate::table::data_type(data_type).ok()?.0.internal_name().to_owned(),
-        },
-        Ast::TypedString(typed) => {
-            crate::table::data_type(&typed.data_type).ok()?.0.internal_name().to_owned()
-        }
-        Ast::Case { else_result, .. } => {
-            let name = else_result.as_ref().and_then(|result| figure_name(result));
-            name.unwrap_or_else(|| "case".to_owned())
-        }
-        Ast::Exists { negated: false, .. } => "exists".to_owned(),
-        Ast::Subquery(query) => match &*query.body {
-            SetExpr::Select(select) => match select.projection.first()? {
-                SelectItem::UnnamedExpr(expr) => return figure_name(expr),
-                SelectItem::ExprWithAlias { alias, .. } => ident(alias),
-                _ => return None,
-            },
-            _ => return None,
-        },
-        Ast::Tuple(_) => "row".to_owned(),
-        Ast::Substring { shorthand: true, .. } => "substr".to_owned(),
-        Ast::Substring { .. } => "substring".to_owned(),
-        Ast::Trim { trim_where, .. } => match trim_where {
-            Some(ast::TrimWhereField::Leading) => "ltrim".to_owned(),
-            Some(ast::TrimWhereField::Trailing) => "rtrim".to_owned(),
-            _ => "btrim".to_owned(),
-        },
-        Ast::Position { .. } => "position".to_owned(),
-        Ast::Ceil { .. } => "ceil".to_owned(),
-        Ast::Floor { .. } => "floor".to_owned(),
-        Ast::Collate { expr, .. } => return figure_name(expr),
-        _ => return None,
-    })
+    figure(written).map(|(name, _)| name)
 }
 
-/// The name that a value keeps under a cast.
-fn cast_name(written: &Ast) -> Option<String> {
+/// How good a name is: that of a type or of CASE gives way to the one of what stands around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Strength {
+    Weak,
+    Strong,
+}
+
+fn figure(written: &Ast) -> Option<(String, Strength)> {
+    let strong = |name: &str| Some((name.to_owned(), Strength::Strong));
+    let kept = |inner: Option<(String, Strength)>| {
+        inner.filter(|(_, strength)| *strength == Strength::Strong)
+    };
+    let type_name = |of: &ast::DataType| {
+        let (of, _) = crate::table::data_type(of).ok()?;
+        Some((of.internal_name().to_owned(), Strength::Weak))
+    };
     match written {
-        Ast::Cast { expr, .. } => cast_name(expr),
-        Ast::Nested(inner) => cast_name(inner),
-        Ast::TypedString(_) | Ast::Case { .. } => None,
-        other => figure_name(other),
+        Ast::Identifier(name) => strong(&ident(name)),
+        Ast::CompoundIdentifier(names) => strong(&ident(names.last()?)),
+        Ast::Nested(inner) => figure(inner),
+        Ast::Function(function) => {
+            let name = function.name.0.last().and_then(|part| part.as_ident());
+            strong(&ident(name?))
+        }
+        Ast::Cast { expr, data_type, .. } => kept(figure(expr)).or_else(|| type_name(data_type)),
+        Ast::TypedString(typed) => type_name(&typed.data_type),
+        Ast::Case { else_result, .. } => {
+            let name = else_result.as_ref().and_then(|result| figure(result));
+            kept(name).or_else(|| Some(("case".to_owned(), Strength::Weak)))
+        }
+        Ast::Exists { negated: false, .. } => strong("exists"),
+        Ast::Subquery(query) => match &*query.body {
+            SetExpr::Select(select) => match select.projection.first()? {
+                SelectItem::UnnamedExpr(expr) => {
+                    strong(figure(expr).as_ref().map_or("?column?", |(name, _)| name))
+                }
+                SelectItem::ExprWithAlias { alias, .. } => strong(&ident(alias)),
+                _ => None,
+            },
+            _ => None,
+        },
+        Ast::Tuple(_) => strong("row"),
+        Ast::Substring { shorthand: true, .. } => strong("substr"),
+        Ast::Substring { .. } => strong("substring"),
+        Ast::Trim { trim_where, .. } => strong(match trim_where {
+            Some(ast::TrimWhereField::Leading) => "ltrim",
+            Some(ast::TrimWhereField::Trailing) => "rtrim",
+            _ => "btrim",
+        }),
+        Ast::Position { .. } => strong("position"),
+        Ast::Ceil { .. } => strong("ceil"),
+        Ast::Floor { .. } => strong("floor"),
+        Ast::Collate { expr, .. } => figure(expr),
+        _ => None,
     }
 }

@@ -147,3 +147,10 @@ INSERT INTO counted (id) VALUES (NULL);
 SELECT * FROM counted ORDER BY id;
 SELECT at + 1 FROM counted;
 SELECT at < '2025-01-01', at::date, at = timestamp '2024-05-06 07:08:09.5' FROM counted WHERE v = 'c';
+-- Names of CASE, casts and what stands in them
+SELECT CASE WHEN true THEN 1 ELSE id END FROM (SELECT 2 AS id) q;
+SELECT (CASE WHEN true THEN 1 ELSE id END)::text, (CASE WHEN true THEN 1 ELSE 2 END)::text FROM (SELECT 2 AS id) q;
+SELECT CASE WHEN true THEN 1 ELSE 2::int END, CASE WHEN true THEN 1 ELSE abs(1)::int END, (SELECT 1::text), (SELECT CASE WHEN true THEN 1 END)::text;
+-- A zero has a scale, too
+SELECT 0.00 + 5, 5 + 0.00, 0.00 - 5, 0.00 * 3, 3 * 0.000, 0.00 * 1.5, -0.00, 5 - 0.000;
+SELECT (0.00 + 5) / 3, (0.00 * 3) / 7, (0.000 + 1) % 0.7, (5 + 0.0000) % 3, 0.000 % 5, 5 % 0.300, 0 / 0.001, 0.00 / 7;
