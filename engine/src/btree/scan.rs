@@ -332,13 +332,28 @@ impl Scan<'_> {
             match (is_deleted, next) {
                 (true, NONE) => return Err(index.structure(from, "a deleted page is the last")),
                 (true, next) => from = next,
-                (false, _) if now == prev => {
-                    return Err(index
-                        .structure(from, format!("no page to its left leads to it from {prev}")));
-                }
+                (false, _) if now == prev => self.check_left_link(from, prev)?,
                 (false, _) => {}
             }
         }
+    }
+
+    /// Whether a page's left link is wrong, and not only was for a moment: a page that came between the two may be gone again.
+    /// Who changes links has both pages locked.
+    fn check_left_link(&self, from: BlockNumber, prev: BlockNumber) -> Result<(), IndexError> {
+        let index = &self.index;
+        let wrong =
+            || index.structure(from, format!("no page to its left leads to it from {prev}"));
+        if prev == from {
+            return Err(wrong());
+        }
+        index.read(prev, |left, _| {
+            let right = index.read(from, |right, _| Ok(*right))?;
+            let leads_here = !left.flags.contains(NodeFlags::DELETED) && left.next == from;
+            let is_deleted = right.flags.contains(NodeFlags::DELETED);
+            let may_be = leads_here || is_deleted || right.prev != prev;
+            may_be.then_some(()).ok_or_else(wrong)
+        })
     }
 }
 
