@@ -6,6 +6,7 @@
 //! exit code is 0, or 1 for a failure, damage, or wrong arguments. Nothing here knows a file format.
 
 mod check;
+mod check_index;
 mod controldata;
 mod dump;
 mod engine_arguments;
@@ -62,6 +63,7 @@ enum Command {
     Init(init::Arguments),
     Run(run::Arguments),
     Check(check::Arguments),
+    CheckIndex(check_index::Arguments),
     Recover(recover::Arguments),
     Dump(dump::Arguments),
     Sql(sql::Arguments),
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::CheckIndex(arguments) => check_index::run(&arguments),
         Command::Recover(arguments) => recover::run(&arguments),
         Command::Dump(arguments) => dump::run(&arguments),
         Command::Sql(arguments) => sql::run(&arguments),

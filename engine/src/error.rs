@@ -166,14 +166,18 @@ pub enum Error {
         other: base::Tid,
     },
     /// An index does not fit its table.
-    #[error("index \"{index}\": the line pointer {tid} {what} (rebuild the index)")]
+    #[error("index \"{index}\"{}: the row at {tid} {what}; expected: {expected} (rebuild the index)", entry_place(.place))]
     IndexMismatch {
         /// The index.
         index: String,
+        /// Where the entry is, if there is one.
+        place: Option<crate::btree::Place>,
         /// Of the table.
         tid: base::Tid,
         /// What is wrong with it.
         what: &'static str,
+        /// What should be.
+        expected: &'static str,
     },
     /// A null where the table has none.
     #[error(
@@ -479,4 +483,10 @@ impl<T> At<T> for io::Result<T> {
     fn at(self, action: &'static str, path: &Path) -> Result<T, Error> {
         self.map_err(|error| Error::Io { action, path: path.display().to_string(), error })
     }
+}
+
+fn entry_place(place: &Option<crate::btree::Place>) -> String {
+    place
+        .map(|place| format!(", block {}, line pointer {}", place.block, place.offset))
+        .unwrap_or_default()
 }

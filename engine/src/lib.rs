@@ -138,8 +138,8 @@ pub use session::{Cancel, Durability, Isolation, Session};
 pub use snapshot::{ExportError, ImportError, SnapshotId};
 #[cfg(not(any(loom, shuttle)))]
 pub use table::{
-    CheckedIndex, DirtyRow, IndexScan, PageScan, Row, RowLocked, Scan, Table, TableIndex,
-    VersionChange,
+    CheckedIndex, DirtyRow, IndexCheck, IndexScan, PageScan, Row, RowLocked, Scan, Table,
+    TableIndex, VersionChange,
 };
 #[cfg(not(any(loom, shuttle)))]
 pub use transaction::{AdvisoryMode, OuterCommand, SavepointId, Transaction};

@@ -1,6 +1,7 @@
 //! Tests of the command `strata` as a process: its output, its exit code, its words.
 
 mod arguments;
+mod check_index;
 mod controldata;
 mod corpus;
 mod crash;

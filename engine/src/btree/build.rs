@@ -138,9 +138,8 @@ impl<'s> Build<'s> {
             let entry = index.formed(&entry.tuple)?;
             let is_saved = match pending.base().filter(|_| shares) {
                 Some(base) => {
-                    let is_equal =
-                        index.of.shape.columns_to_keep(base, entry)? > index.of.shape.key().len();
-                    is_equal && pending.save(entry).map_err(index.posting_error())?
+                    index.of.shape.same_key(base, entry)?
+                        && pending.save(entry).map_err(index.posting_error())?
                 }
                 None => false,
             };
@@ -164,8 +163,7 @@ impl Index<'_> {
     fn sort(&self, entries: &mut [Entry]) -> Result<(), IndexError> {
         let mut failed = None;
         let compare = |one: &[u8], other: &[u8]| -> Result<Ordering, IndexError> {
-            let key = self.of.shape.search_key(self.formed(one)?, usize::MAX)?;
-            Ok(self.of.shape.compare(&key, self.formed(other)?)?)
+            Ok(self.of.shape.order(self.formed(one)?, self.formed(other)?)?)
         };
         entries.sort_unstable_by(|one, other| {
             compare(&one.tuple, &other.tuple).unwrap_or_else(|error| {
@@ -182,8 +180,8 @@ impl Index<'_> {
         for Entry { tuple, .. } in entries.iter().filter(|entry| entry.is_alive) {
             let entry = self.formed(tuple)?;
             if let Some(before) = before
-                && self.of.shape.columns_to_keep(before, entry)? > self.of.shape.key().len()
-                && !self.key_of(tuple)?.values.iter().any(Option::is_none)
+                && self.of.shape.same_key(before, entry)?
+                && !self.of.shape.has_null_key(entry)?
             {
                 let tids = before.heap_tid().zip(entry.heap_tid()).unwrap_or_default();
                 return Err(IndexError::Duplicate { one: tids.0, other: tids.1 });

@@ -29,13 +29,12 @@ impl<'s> Writer<'_, 's> {
         is_churn: bool,
     ) -> Result<(), IndexError> {
         let index = self.index;
-        let (shape, key) = (&index.of.shape, index.of.shape.key().len());
+        let shape = &index.of.shape;
         let node = index.node(block, leaf)?;
         let (opaque, last) = (node.opaque, node.last());
         let entry = |offset| node.entry(offset).map_err(index.node_error(block));
         let are_equal = |one, other, offset| -> Result<bool, IndexError> {
-            let keep = shape.columns_to_keep(one, other);
-            Ok(keep.map_err(index.entry_error(block, offset))? > key)
+            shape.same_key(one, other).map_err(index.entry_error(block, offset))
         };
         let first = opaque.first_data();
         if last < first {

@@ -118,9 +118,8 @@ impl<'s> Writer<'_, 's> {
         if left == NONE {
             return Ok(false);
         }
-        self.index.read(left, |opaque, _| {
-            Ok(opaque.next == block && opaque.flags.contains(NodeFlags::INCOMPLETE_SPLIT))
-        })
+        let Opaque { next, flags, .. } = self.index.opaque(left)?;
+        Ok(next == block && flags.contains(NodeFlags::INCOMPLETE_SPLIT))
     }
 
     /// The first step. Whether it was taken.
@@ -228,7 +227,7 @@ impl<'s> Writer<'_, 's> {
         })?;
         let is_leaf = top == NO_BLOCK;
         let block = if is_leaf { leaf_block } else { top };
-        let seen = if is_leaf { seen_leaf } else { index.read(top, |opaque, _| Ok(*opaque))? };
+        let seen = if is_leaf { seen_leaf } else { index.opaque(top)? };
         let level = seen.level;
         if is_leaf != (level == 0) {
             return Err(index.structure(block, "a half-dead leaf names it as a page above itself"));

@@ -59,6 +59,18 @@ pub enum IndexError {
         #[source]
         error: TupleError,
     },
+    /// A check of the index found something else than it should.
+    #[error("{page}{}: {what}; expected: {expected} (rebuild the index)", line_pointer(*.offset))]
+    Unsound {
+        /// The page.
+        page: PageName,
+        /// The entry; `None` if it is about the page.
+        offset: Option<OffsetNumber>,
+        /// What was found.
+        what: String,
+        /// What should have been.
+        expected: String,
+    },
     /// Pages do not fit each other, or an entry does not fit the others.
     #[error("{page}: {what} (rebuild the index)")]
     Structure {
@@ -67,4 +79,8 @@ pub enum IndexError {
         /// What does not fit.
         what: String,
     },
+}
+
+fn line_pointer(offset: Option<OffsetNumber>) -> String {
+    offset.map(|offset| format!(", line pointer {offset}")).unwrap_or_default()
 }

@@ -181,6 +181,18 @@ impl<'s> Index<'s> {
         move |error| IndexError::Posting { page, offset: 0, error }
     }
 
+    /// A check found something else than it should.
+    pub(super) fn unsound(
+        &self,
+        block: BlockNumber,
+        offset: Option<OffsetNumber>,
+        what: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> IndexError {
+        let (page, what, expected) = (self.name(block), what.into(), expected.into());
+        IndexError::Unsound { page, offset, what, expected }
+    }
+
     pub(super) fn structure(&self, block: BlockNumber, what: impl Into<String>) -> IndexError {
         IndexError::Structure { page: self.name(block), what: what.into() }
     }
@@ -199,6 +211,12 @@ impl<'s> Index<'s> {
         }
         let node = Node::read(&page).map_err(self.node_error(block))?;
         see(&opaque, Some(&node))
+    }
+
+    /// What a page keeps at its end; its entries are not looked at.
+    pub(super) fn opaque(&self, block: BlockNumber) -> Result<Opaque, IndexError> {
+        let pinned = self.storage.pool.get(self.name(block))?;
+        Opaque::of(&pinned.read()).map_err(self.node_error(block))
     }
 
     /// A page, locked to be changed.
@@ -233,7 +251,8 @@ impl<'s> Index<'s> {
             let is_alone = |opaque: &Opaque| {
                 !opaque.is_ignored() && opaque.is_leftmost() && opaque.is_rightmost()
             };
-            if self.read(block, |opaque, _| Ok(is_alone(opaque) && opaque.level == level))? {
+            let opaque = self.opaque(block)?;
+            if is_alone(&opaque) && opaque.level == level {
                 return Ok(Some(block));
             }
         }
@@ -244,7 +263,7 @@ impl<'s> Index<'s> {
         let (mut block, level) = (metadata.fast_root, metadata.fast_level);
         self.of.fast_root.store(u64::from(block) << 32 | u64::from(level), Relaxed);
         loop {
-            let found = self.read(block, |opaque, _| Ok(*opaque))?;
+            let found = self.opaque(block)?;
             if !found.is_ignored() {
                 let says = found.level;
                 return match says == level {

@@ -274,6 +274,46 @@ impl Shape {
         Ok(self.key.len() + 1)
     }
 
+    /// Whether two entries have the same key, nulls being alike.
+    ///
+    /// # Errors
+    /// Where one is damaged.
+    pub fn same_key(&self, one: IndexTuple<'_>, other: IndexTuple<'_>) -> Result<bool, KeyError> {
+        Ok(self.columns_to_keep(one, other)? > self.key.len())
+    }
+
+    /// Whether a key column of an entry is null, so that its key is never another's.
+    ///
+    /// # Errors
+    /// Where it is damaged.
+    pub fn has_null_key(&self, entry: IndexTuple<'_>) -> Result<bool, KeyError> {
+        let mut values = self.values(entry);
+        for _ in &self.key {
+            if values.next_raw().transpose()?.flatten().is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Where an entry of a leaf stands to another: by key, then by tid.
+    ///
+    /// # Errors
+    /// Where one is damaged.
+    pub fn order(&self, one: IndexTuple<'_>, other: IndexTuple<'_>) -> Result<Ordering, KeyError> {
+        let (mut ones, mut others) = (self.values(one), self.values(other));
+        for column in &self.key {
+            let order = column.compare(
+                ones.next_raw().transpose()?.flatten(),
+                others.next_raw().transpose()?.flatten(),
+            );
+            if order.is_ne() {
+                return Ok(order);
+            }
+        }
+        Ok(one.heap_tid().cmp(&other.heap_tid()))
+    }
+
     /// The high key between two neighbours on a leaf: as few of the right one's columns as tell them apart, and where
     /// none does, all of them and the left one's tid (`_bt_truncate`).
     ///

@@ -97,6 +97,10 @@ impl<'s> Writer<'_, 's> {
         }
         let deleted: Vec<u8> =
             removal.deleted.iter().flat_map(|offset| offset.to_le_bytes()).collect();
+        let updated = PostingUpdates::new(Array::of(&offsets).unwrap_or(Array::EMPTY), &updates);
+        let Ok(updated) = updated else {
+            return Err(index.structure(block, "posting lists are not shortened as they should be"));
+        };
         let mut page = to_change(leaf);
         for (offset, list) in &shorter {
             page.overwrite_item(*offset, list);
@@ -110,10 +114,6 @@ impl<'s> Writer<'_, 's> {
                 opaque.cycle_id = 0;
             }
         });
-        let updated = PostingUpdates::new(Array::of(&offsets).unwrap_or(Array::EMPTY), &updates);
-        let Ok(updated) = updated else {
-            return Err(index.structure(block, "posting lists are not shortened as they should be"));
-        };
         let deleted = Array::of(&deleted).unwrap_or(Array::EMPTY);
         let items = Some(DeletedItems { deleted, updated });
         let (deleted_count, updated_count) =

@@ -16,9 +16,8 @@ use base::{BlockNumber, Tid};
 use super::error::IndexError;
 use super::index::Index;
 use super::key::SearchKey;
-use super::page::{NONE, Node, NodeFlags};
+use super::page::{NONE, Node, NodeFlags, Opaque};
 use super::simple_deletion::Killed;
-use super::tuple::IndexTuple;
 use crate::heap::Value;
 
 /// Which way a scan goes.
@@ -32,15 +31,6 @@ pub enum Direction {
 
 /// A bound: values of the key's first columns.
 pub type KeyBound<'a> = Bound<&'a [Value<'a>]>;
-
-/// A row that was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// Where it is.
-    pub tid: Tid,
-    /// Its entry, or that of several rows with the same key.
-    pub entry: Vec<u8>,
-}
 
 /// A bound, as an entry of the bound's columns.
 type Limit = Bound<(Vec<u8>, usize)>;
@@ -62,7 +52,7 @@ pub struct Scan<'s> {
 /// What was read of a leaf.
 #[derive(Debug, Default)]
 struct Leaf {
-    found: VecDeque<Found>,
+    found: VecDeque<Tid>,
     /// The rows of it that are of no use.
     killed: Killed,
 }
@@ -115,6 +105,20 @@ impl<'s> Index<'s> {
     pub fn equal(&self, values: &[Value<'_>]) -> Result<Scan<'s>, IndexError> {
         self.scan(Bound::Included(values), Bound::Included(values), Direction::Forward)
     }
+
+    /// Whether an entry of these values is one that [`Index::equal`] finds.
+    ///
+    /// # Errors
+    /// Where values do not fit the columns.
+    pub fn has_key(&self, entry: &[Value<'_>], key: &[Value<'_>]) -> Result<bool, IndexError> {
+        let shape = &self.of.shape;
+        let columns = key.len().min(shape.key().len());
+        let entry = shape.form(entry, Tid::default())?;
+        let key = shape.form(&key[..columns], Tid::default())?;
+        let key = shape.search_key(self.formed(&key)?, columns)?;
+        let key = SearchKey { tid: None, ..key };
+        Ok(shape.compare(&key, self.formed(&entry)?)?.is_eq())
+    }
 }
 
 impl Scan<'_> {
@@ -140,12 +144,7 @@ impl Scan<'_> {
         next_key: bool,
     ) -> Result<SearchKey<'k>, IndexError> {
         let shape = self.index.shape();
-        let entry = IndexTuple::read(&limit.0).map_err(|error| IndexError::Posting {
-            page: self.index.name(NONE),
-            offset: 0,
-            error,
-        })?;
-        let key = shape.search_key(entry, limit.1)?;
+        let key = shape.search_key(self.index.formed(&limit.0)?, limit.1)?;
         Ok(SearchKey { next_key, tid: None, ..key })
     }
 
@@ -283,10 +282,9 @@ impl Scan<'_> {
             if node.is_dead(offset) {
                 continue;
             }
-            let of = |tid| Found { tid, entry: entry.bytes().to_vec() };
             match self.direction {
-                Direction::Forward => leaf.found.extend(entry.tids().map(of)),
-                Direction::Backward => leaf.found.extend(entry.tids().rev().map(of)),
+                Direction::Forward => leaf.found.extend(entry.tids()),
+                Direction::Backward => leaf.found.extend(entry.tids().rev()),
             }
         }
         Ok(true)
@@ -302,10 +300,8 @@ impl Scan<'_> {
         const TRIES: usize = 4;
         let index = &self.index;
         loop {
-            let (prev, is_deleted, next) = index.read(from, |opaque, _| {
-                Ok((opaque.prev, opaque.flags.contains(NodeFlags::DELETED), opaque.next))
-            })?;
-            if is_deleted && next != NONE {
+            let Opaque { prev, next, flags, .. } = index.opaque(from)?;
+            if flags.contains(NodeFlags::DELETED) && next != NONE {
                 from = next;
                 continue;
             }
@@ -314,10 +310,8 @@ impl Scan<'_> {
             }
             let mut block = prev;
             for _ in 0..TRIES {
-                let (is_deleted, next) = index.read(block, |opaque, _| {
-                    Ok((opaque.flags.contains(NodeFlags::DELETED), opaque.next))
-                })?;
-                if !is_deleted && next == from {
+                let Opaque { next, flags, .. } = index.opaque(block)?;
+                if !flags.contains(NodeFlags::DELETED) && next == from {
                     return Ok(Some((block, from)));
                 }
                 if next == NONE {
@@ -326,10 +320,8 @@ impl Scan<'_> {
                 block = next;
             }
             // It is deleted, or something came between it and what it named.
-            let (is_deleted, next, now) = index.read(from, |opaque, _| {
-                Ok((opaque.flags.contains(NodeFlags::DELETED), opaque.next, opaque.prev))
-            })?;
-            match (is_deleted, next) {
+            let Opaque { prev: now, next, flags, .. } = index.opaque(from)?;
+            match (flags.contains(NodeFlags::DELETED), next) {
                 (true, NONE) => return Err(index.structure(from, "a deleted page is the last")),
                 (true, next) => from = next,
                 (false, _) if now == prev => self.check_left_link(from, prev)?,
@@ -359,9 +351,9 @@ impl Scan<'_> {
 
 /// Ends with the first error.
 impl Iterator for Scan<'_> {
-    type Item = Result<Found, IndexError>;
+    type Item = Result<Tid, IndexError>;
 
-    fn next(&mut self) -> Option<Result<Found, IndexError>> {
+    fn next(&mut self) -> Option<Result<Tid, IndexError>> {
         loop {
             if let Some(found) = self.leaf.found.pop_front() {
                 return Some(Ok(found));

@@ -102,9 +102,9 @@ impl Writer<'_, '_> {
         on_page: &mut dyn FnMut(BlockNumber) -> Result<(), E>,
         vacuumed: &mut Vacuumed,
     ) -> Result<(), E> {
-        let known = std::sync::Arc::clone(&self.index.of);
-        let cycle_id = known.begin_vacuum();
-        let _cycle = Cycle(&known);
+        let index = self.index;
+        let cycle_id = index.of.begin_vacuum();
+        let _cycle = Cycle(&index.of);
         self.pass(Pass { is_dead: Some(is_dead), cycle_id, readers, on_page, vacuumed })
     }
 

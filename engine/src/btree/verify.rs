@@ -10,11 +10,11 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use base::{BlockNumber, Tid};
+use base::{BlockNumber, OffsetNumber, Tid};
 
 use super::error::IndexError;
 use super::index::Index;
-use super::page::{METAPAGE, NONE, Node, NodeFlags, Opaque};
+use super::page::{HIGH_KEY, METAPAGE, NONE, Node, NodeFlags, Opaque};
 use super::tuple::IndexTuple;
 
 /// What was found in order.
@@ -36,8 +36,22 @@ pub struct Verified {
     pub tids: Vec<Tid>,
 }
 
+/// Where an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The page.
+    pub block: BlockNumber,
+    /// The line pointer.
+    pub offset: OffsetNumber,
+}
+
 /// A page that a level above leads to, and the key behind which everything on it lies; `None` of a first page.
-type Link = (BlockNumber, Option<Vec<u8>>);
+struct Link {
+    to: BlockNumber,
+    key: Option<Vec<u8>>,
+    /// Where it was read.
+    from: Place,
+}
 
 /// What was read of a page.
 struct Seen {
@@ -50,6 +64,11 @@ impl Seen {
     fn is_half_dead(&self) -> bool {
         self.opaque.flags.contains(NodeFlags::HALF_DEAD)
     }
+
+    /// The line pointer of the entry at this place among its entries.
+    fn offset(&self, at: usize) -> OffsetNumber {
+        self.opaque.first_data() + at as OffsetNumber
+    }
 }
 
 impl Index<'_> {
@@ -58,22 +77,37 @@ impl Index<'_> {
     /// # Errors
     /// The first thing that is wrong, and where.
     pub fn verify(&self, unique: bool) -> Result<Verified, IndexError> {
+        self.verify_with(unique, &mut |_, _| Ok(()))
+    }
+
+    /// The same; shows each entry of the leaves, in order.
+    ///
+    /// # Errors
+    /// As [`Index::verify`], and those of `see`.
+    pub fn verify_with<E: From<IndexError>>(
+        &self,
+        unique: bool,
+        see: &mut dyn FnMut(Place, IndexTuple<'_>) -> Result<(), E>,
+    ) -> Result<Verified, E> {
         let metadata = self.metapage()?.metadata;
         let mut verified = Verified::default();
         if metadata.root == NONE {
             return Ok(verified);
         }
-        if metadata.all_equal_image != self.shape().all_equal_image() {
-            return Err(self.structure(METAPAGE, "it does not say of its columns what they are"));
+        let (says, is) = (metadata.all_equal_image, self.shape().all_equal_image());
+        if says != is {
+            let what = format!("whether equal columns are of equal bytes is said to be {says}");
+            return Err(self.unsound(METAPAGE, None, what, is.to_string()).into());
         }
-        let mut links: Vec<Link> = vec![(metadata.root, None)];
+        let from = Place { block: METAPAGE, offset: 0 };
+        let mut links = vec![Link { to: metadata.root, key: None, from }];
         let mut level = metadata.level;
         let mut fast_root = None;
         loop {
-            let pages = self.level(self.leftmost(links[0].0)?, level)?;
+            let pages = self.level(self.leftmost(links[0].to)?, level)?;
             let is_root = level == metadata.level;
-            if let [(block, _)] = pages[..] {
-                fast_root = Some((block, level));
+            if pages.len() == 1 {
+                fast_root = Some(level);
             }
             let going = self.check_links(&links, &pages, is_root, &mut verified)?;
             links.clear();
@@ -84,32 +118,32 @@ impl Index<'_> {
             verified.levels += 1;
             verified.pages += pages.len() as u64;
             if level == 0 {
-                self.check_leaves(&pages, unique, &mut verified)?;
+                self.check_leaves(&pages, unique, &mut verified, see)?;
                 break;
             }
             level -= 1;
         }
-        // The lowest page that was alone when it came; splits that wait to be finished may have left it behind.
-        let (block, level) = (metadata.fast_root, metadata.fast_level);
+        // The lowest page that was alone when it came; what waits to be finished may have left it behind.
+        let level = metadata.fast_level;
         let is_whole = verified.unfinished == 0 && verified.half_dead == 0;
-        if fast_root.is_some_and(|(_, lowest)| level < lowest) && is_whole {
-            return Err(
-                self.structure(block, format!("the fast root of level {level} is not alone"))
-            );
+        if let Some(lowest) = fast_root.filter(|lowest| level < *lowest && is_whole) {
+            let what = format!("the fast root is of level {level}, and not alone there");
+            return Err(self.unsound(METAPAGE, None, what, format!("level {lowest}")).into());
         }
         Ok(verified)
     }
 
     /// The leftmost page of a level, of which one is known: those before it have no entry above.
-    fn leftmost(&self, mut block: BlockNumber) -> Result<BlockNumber, IndexError> {
+    fn leftmost(&self, from: BlockNumber) -> Result<BlockNumber, IndexError> {
+        let mut block = from;
         for _ in 0..self.blocks()? {
-            let prev = self.read(block, |opaque, _| Ok(opaque.prev))?;
+            let prev = self.opaque(block)?.prev;
             if prev == NONE {
                 return Ok(block);
             }
             block = prev;
         }
-        Err(self.structure(block, "left links run in a circle"))
+        Err(self.unsound(from, None, "left links run in a circle", "an end on the left"))
     }
 
     /// All pages of a level, from the leftmost.
@@ -120,22 +154,16 @@ impl Index<'_> {
     ) -> Result<Vec<(BlockNumber, Seen)>, IndexError> {
         let (mut pages, mut block, mut before) = (Vec::new(), first, NONE);
         loop {
-            let seen = self.read(block, |opaque, node| {
-                let Some(node) = node else {
-                    return Err(self.structure(block, "a page of the tree is deleted"));
-                };
-                self.see(block, opaque, node)
-            })?;
+            let seen = self.see(block)?;
             let Opaque { prev, next, level: says, .. } = seen.opaque;
             if prev != before {
-                return Err(
-                    self.structure(block, format!("its left link is {prev}, and not {before}"))
-                );
+                let what = format!("its left link is {prev}");
+                return Err(self.unsound(block, None, what, before.to_string()));
             }
             if says != level || (level == 0) != seen.opaque.is_leaf() {
-                return Err(
-                    self.structure(block, format!("it is of level {says}, and not {level}"))
-                );
+                let kind = if seen.opaque.is_leaf() { "a leaf" } else { "no leaf" };
+                let what = format!("it is of level {says}, and {kind}");
+                return Err(self.unsound(block, None, what, format!("level {level}")));
             }
             pages.push((block, seen));
             if next == NONE {
@@ -145,17 +173,19 @@ impl Index<'_> {
         }
     }
 
-    fn see(
-        &self,
-        block: BlockNumber,
-        opaque: &Opaque,
-        node: &Node<'_>,
-    ) -> Result<Seen, IndexError> {
-        let bytes = |entry: IndexTuple<'_>| entry.bytes().to_vec();
-        let entry = |offset| node.entry(offset).map(bytes).map_err(self.node_error(block));
-        let entries = (opaque.first_data()..=node.last()).map(entry).collect::<Result<_, _>>()?;
-        let high_key = node.high_key().map_err(self.node_error(block))?.map(bytes);
-        Ok(Seen { opaque: *opaque, entries, high_key })
+    fn see(&self, block: BlockNumber) -> Result<Seen, IndexError> {
+        self.read(block, |opaque, node| {
+            let Some(node) = node else {
+                return Err(self.unsound(block, None, "it is deleted", "a page of the tree"));
+            };
+            let bytes = |entry: IndexTuple<'_>| entry.bytes().to_vec();
+            let entry =
+                |offset| Node::entry(node, offset).map(bytes).map_err(self.node_error(block));
+            let entries = (opaque.first_data()..=node.last()).map(entry);
+            let entries = entries.collect::<Result<_, _>>()?;
+            let high_key = node.high_key().map_err(self.node_error(block))?.map(bytes);
+            Ok(Seen { opaque: *opaque, entries, high_key })
+        })
     }
 
     /// Pages of a level are those that the level above leads to, but for right halves of unfinished splits; the high key
@@ -176,45 +206,51 @@ impl Index<'_> {
             }
             if is_half {
                 verified.unfinished += 1;
-                if above.peek().is_some_and(|link| link.0 == block) {
-                    return Err(self.structure(
-                        block,
-                        "a page above leads to it, and its sibling denies that",
-                    ));
+                if let Some(link) = above.peek().filter(|link| link.to == block) {
+                    let what =
+                        format!("it leads to {block}, whose split is said not to be finished");
+                    let Place { block, offset } = link.from;
+                    return Err(self.unsound(block, Some(offset), what, "no entry for it"));
                 }
-            } else if above.peek().is_none_or(|link| link.0 != block)
+            } else if above.peek().is_none_or(|link| link.to != block)
                 && self.goes_with_a_half_dead_leaf(block, seen)?
             {
                 going.insert(block);
                 continue;
             } else {
                 match above.next() {
-                    Some((link, _)) if *link == block => {}
-                    Some((link, _)) => {
-                        let what = format!("the level above leads to {link} in its place");
-                        return Err(self.structure(block, what));
+                    Some(link) if link.to == block => {}
+                    Some(Link { to, from: Place { block: above, offset }, .. }) => {
+                        let what = format!("it leads to {to}");
+                        return Err(self.unsound(*above, Some(*offset), what, block.to_string()));
                     }
-                    None => return Err(self.structure(block, "no page above leads to it")),
+                    None => {
+                        let what = "no entry above leads to it";
+                        return Err(self.unsound(block, None, what, "one that does"));
+                    }
                 }
             }
             is_half = seen.opaque.flags.contains(NodeFlags::INCOMPLETE_SPLIT);
-            let is_whole_root = is_root && pages.len() == 1;
-            if is_whole_root != seen.opaque.flags.contains(NodeFlags::ROOT) {
-                return Err(self.structure(block, "whether it is the root is not what it says"));
+            let (is_whole_root, says) =
+                (is_root && pages.len() == 1, seen.opaque.flags.contains(NodeFlags::ROOT));
+            if is_whole_root != says {
+                let what = format!("whether it is the root is said to be {says}");
+                return Err(self.unsound(block, None, what, is_whole_root.to_string()));
             }
-            if let (false, Some(high_key), Some((_, Some(next)))) =
+            if let (false, Some(high_key), Some(Link { key: Some(next), from, .. })) =
                 (is_half || seen.is_half_dead(), &seen.high_key, above.peek())
-                && self.order(block, high_key, next)?.is_ne()
+                && self.order((block, HIGH_KEY), high_key, next)?.is_ne()
             {
-                return Err(self.structure(
-                    block,
-                    "its high key is not the key of the next page's entry above",
-                ));
+                let expected =
+                    format!("the key of block {}, line pointer {}", from.block, from.offset);
+                let what = "its high key is not that of the next entry above";
+                return Err(self.unsound(block, Some(HIGH_KEY), what, expected));
             }
         }
         match above.next() {
-            Some((link, _)) => {
-                Err(self.structure(*link, "the level above leads to it, and its level does not"))
+            Some(Link { to, from: Place { block, offset }, .. }) => {
+                let what = format!("it leads to {to}, which is not on its level");
+                Err(self.unsound(*block, Some(*offset), what, "a page of the level"))
             }
             None => Ok(going),
         }
@@ -233,40 +269,36 @@ impl Index<'_> {
         let mut level = seen.opaque.level;
         let (mut is_half_dead, mut below) = (seen.is_half_dead(), only(&seen.entries));
         while let Some(block) = below.filter(|_| level > 0) {
-            let page = self.read(block, |opaque, node| {
-                let node = node.map(|node| self.see(block, opaque, node));
-                node.unwrap_or_else(|| Err(self.structure(block, "a page of the tree is deleted")))
-            })?;
+            let page = self.see(block)?;
             if page.opaque.level >= level {
-                let what =
-                    format!("it is of level {}, and so is what leads to it", page.opaque.level);
-                return Err(self.structure(block, what));
+                let what = format!("it is of level {}", page.opaque.level);
+                return Err(self.unsound(block, None, what, format!("a level below {level}")));
             }
             level = page.opaque.level;
             (is_half_dead, below) = (page.is_half_dead(), only(&page.entries));
         }
         if level == 0 && is_half_dead && seen.opaque.is_rightmost() {
-            return Err(self.structure(block, "the last page of its level is to be deleted"));
+            let what = "it is to be deleted, and the last of its level";
+            return Err(self.unsound(block, None, what, "a page to its right"));
         }
         Ok(level == 0 && is_half_dead)
     }
 
-    /// Where two entries stand to each other, pivots among them: what those lack is minus infinity.
-    fn order(&self, block: BlockNumber, one: &[u8], other: &[u8]) -> Result<Ordering, IndexError> {
-        let read = |bytes| {
-            IndexTuple::read(bytes).map_err(|error| IndexError::Posting {
-                page: self.name(block),
-                offset: 0,
-                error,
-            })
-        };
-        let (one, other) = (read(one)?, read(other)?);
-        let shape = self.shape();
-        let mut key = shape.search_key(one, usize::MAX).map_err(self.entry_error(block, 0))?;
+    /// Where two entries stand to each other, pivots among them: what those lack is minus infinity. `at` is where the
+    /// first one is.
+    fn order(
+        &self,
+        at: (BlockNumber, OffsetNumber),
+        one: &[u8],
+        other: &[u8],
+    ) -> Result<Ordering, IndexError> {
+        let (one, other) = (self.entry_at(at, one)?, self.entry_at(at, other)?);
+        let (shape, error) = (self.shape(), self.entry_error(at.0, at.1));
+        let mut key = shape.search_key(one, usize::MAX).map_err(&error)?;
         key.is_pivot = one.is_pivot();
         // The last of a posting list's rows is the one that must lie before what follows.
         key.tid = one.max_heap_tid().filter(|_| key.tid.is_some());
-        let order = shape.compare(&key, other).map_err(self.entry_error(block, 0))?;
+        let order = shape.compare(&key, other).map_err(&error)?;
         if order.is_ne() {
             return Ok(order);
         }
@@ -274,6 +306,15 @@ impl Index<'_> {
             (entry.pivot_columns().unwrap_or(shape.key().len()), entry.heap_tid().is_some())
         };
         Ok(columns(one).cmp(&columns(other)))
+    }
+
+    fn entry_at<'e>(
+        &self,
+        (block, offset): (BlockNumber, OffsetNumber),
+        bytes: &'e [u8],
+    ) -> Result<IndexTuple<'e>, IndexError> {
+        let page = self.name(block);
+        IndexTuple::read(bytes).map_err(|error| IndexError::Posting { page, offset, error })
     }
 
     /// A page's own entries ascend up to its high key; above the leaves, where they lead.
@@ -288,42 +329,53 @@ impl Index<'_> {
         if seen.is_half_dead() {
             return match (is_inner, &seen.entries[..], &seen.high_key) {
                 (false, [], Some(_)) => Ok(()),
-                _ => Err(self.structure(block, "a half-dead page has entries")),
+                (false, ..) => {
+                    Err(self.unsound(block, None, "it is half-dead, with entries", "none"))
+                }
+                (true, ..) => {
+                    Err(self.unsound(block, None, "it is half-dead", "leaves alone to be that"))
+                }
             };
         }
         // The first one above the leaves has no key.
-        let with_key =
-            if is_inner { seen.entries.get(1..).unwrap_or_default() } else { &seen.entries };
-        for pair in with_key.windows(2) {
-            if self.order(block, &pair[0], &pair[1])?.is_ge() {
-                return Err(self.structure(block, "its entries do not ascend"));
+        let skipped = usize::from(is_inner);
+        let with_key = seen.entries.get(skipped..).unwrap_or_default();
+        for (at, pair) in with_key.windows(2).enumerate() {
+            let offset = seen.offset(at + skipped);
+            if self.order((block, offset), &pair[0], &pair[1])?.is_ge() {
+                let expected = format!("one behind that of line pointer {offset}");
+                let what = "its key does not ascend";
+                return Err(self.unsound(block, Some(offset + 1), what, expected));
             }
         }
         if let (Some(last), Some(high_key)) = (with_key.last(), &seen.high_key) {
-            let order = self.order(block, last, high_key)?;
+            let offset = seen.offset(seen.entries.len() - 1);
+            let order = self.order((block, offset), last, high_key)?;
             if order.is_gt() || is_inner && order.is_eq() {
-                return Err(self.structure(block, "its last entry lies behind its high key"));
+                let what = "it lies behind the page's high key";
+                return Err(self.unsound(block, Some(offset), what, "a key before that"));
             }
         }
-        let read = |entry: &[u8]| {
-            IndexTuple::read(entry).map(|entry| (entry.is_pivot(), entry.downlink()))
-        };
-        for (at, entry) in seen.entries.iter().enumerate() {
-            let (is_pivot, downlink) = read(entry).map_err(|error| IndexError::Posting {
-                page: self.name(block),
-                offset: 0,
-                error,
-            })?;
-            if is_pivot != is_inner {
-                return Err(self.structure(block, "an entry is of the wrong kind for its level"));
+        for (at, bytes) in seen.entries.iter().enumerate() {
+            let from = Place { block, offset: seen.offset(at) };
+            let entry = self.entry_at((block, from.offset), bytes)?;
+            if entry.is_pivot() != is_inner {
+                let kind = |is_pivot| if is_pivot { "a pivot" } else { "an entry of a leaf" };
+                let (what, expected) = (kind(entry.is_pivot()), kind(is_inner));
+                return Err(self.unsound(block, Some(from.offset), what, expected));
+            }
+            if !entry.tids().is_sorted_by(|one, other| one < other) {
+                let what = "the rows of its posting list do not ascend";
+                return Err(self.unsound(block, Some(from.offset), what, "each behind the last"));
             }
             if is_inner {
                 // The first of a page is bounded by what bounds the page.
-                links.push((downlink, (at > 0).then(|| entry.clone())));
+                let key = (at > 0).then(|| bytes.clone());
+                links.push(Link { to: entry.downlink(), key, from });
             }
         }
         match is_inner && seen.entries.is_empty() {
-            true => Err(self.structure(block, "it leads nowhere")),
+            true => Err(self.unsound(block, None, "it leads nowhere", "an entry")),
             false => Ok(()),
         }
     }
@@ -335,52 +387,49 @@ impl Index<'_> {
     ) -> Result<(), IndexError> {
         let pages: Vec<_> = pages.collect();
         for pair in pages.windows(2) {
-            let [(block, seen), (_, next)] = pair else { continue };
+            let [(left, seen), (right, next)] = pair else { continue };
             let skipped = usize::from(!seen.opaque.is_leaf());
             let (Some(high_key), Some(first)) = (&seen.high_key, next.entries.get(skipped)) else {
                 continue;
             };
-            if self.order(*block, first, high_key)?.is_le() {
-                return Err(
-                    self.structure(*block, "the page to its right begins before its high key")
-                );
+            let offset = next.offset(skipped);
+            if self.order((*right, offset), first, high_key)?.is_le() {
+                let expected = format!("a key behind the high key of block {left}, to the left");
+                let what = "it does not lie behind the page to the left";
+                return Err(self.unsound(*right, Some(offset), what, expected));
             }
         }
         Ok(())
     }
 
     /// The rows, and that keys are unique if they should be.
-    fn check_leaves(
+    fn check_leaves<E: From<IndexError>>(
         &self,
         pages: &[(BlockNumber, Seen)],
         unique: bool,
         verified: &mut Verified,
-    ) -> Result<(), IndexError> {
+        see: &mut dyn FnMut(Place, IndexTuple<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut before: Option<IndexTuple<'_>> = None;
         let shape = self.shape();
         for (block, seen) in pages {
+            let block = *block;
             verified.half_dead += u64::from(seen.is_half_dead());
-            for bytes in &seen.entries {
-                let entry = IndexTuple::read(bytes).map_err(|error| IndexError::Posting {
-                    page: self.name(*block),
-                    offset: 0,
-                    error,
-                })?;
-                if unique {
-                    let error = self.entry_error(*block, 0);
-                    let keep =
-                        before.map(|before| shape.columns_to_keep(before, entry)).transpose();
-                    let key = shape.search_key(entry, usize::MAX).map_err(&error)?;
-                    let is_same =
-                        keep.map_err(&error)?.is_some_and(|keep| keep > shape.key().len());
-                    let has_nulls = key.values.iter().any(Option::is_none);
-                    if !has_nulls && (is_same || entry.is_posting()) {
-                        return Err(self.structure(*block, "two entries have the same key"));
+            for (at, bytes) in seen.entries.iter().enumerate() {
+                let offset = seen.offset(at);
+                let entry = self.entry_at((block, offset), bytes)?;
+                let error = self.entry_error(block, offset);
+                if unique && !shape.has_null_key(entry).map_err(&error)? {
+                    let same = before.map(|before| shape.same_key(before, entry)).transpose();
+                    if same.map_err(&error)?.unwrap_or(false) || entry.is_posting() {
+                        let what = "its key is there twice";
+                        return Err(self.unsound(block, Some(offset), what, "each once").into());
                     }
                 }
                 verified.entries += 1;
                 verified.posting_lists += u64::from(entry.is_posting());
                 verified.tids.extend(entry.tids());
+                see(Place { block, offset }, entry)?;
                 before = Some(entry);
             }
         }

@@ -10,21 +10,20 @@
 //!
 //! Invariant: writers are kept out of the table until the transaction ends.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::ops::ControlFlow;
 
 use base::sync::Arc;
 use base::{Infomask2, Tid};
 
 use super::index::TableIndex;
 use super::page::{page_of, read_header};
-use crate::Error;
-use crate::btree::{Direction, Index, IndexTuple, Verified};
+use crate::btree::{Index, IndexError, IndexTuple, Place, Verified};
 use crate::catalog::{IndexEntry, TableEntry};
 use crate::lock::TableLockMode;
-use crate::session::Session;
+use crate::session::{Isolation, Session};
 use crate::transaction::Transaction;
+use crate::{Engine, Error};
 
 /// What was found in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +34,69 @@ pub struct CheckedIndex {
     pub pages: u64,
     /// Splits that wait for the next who inserts to finish them.
     pub unfinished_splits: u64,
+    /// Leaves that wait for the next vacuum to delete them.
+    pub half_dead: u64,
     /// Entries of leaves, a posting list being one.
     pub entries: u64,
     /// Rows that must have an entry.
     pub rows: u64,
     /// Entries, those of posting lists counted one by one, for what nobody sees any more.
     pub dead: u64,
+}
+
+/// One index of a data directory, checked.
+#[derive(Debug)]
+pub struct IndexCheck {
+    /// The index.
+    pub index: String,
+    /// Its table.
+    pub table: String,
+    /// What was found in order, or the first thing that is wrong.
+    pub outcome: Result<CheckedIndex, Error>,
+}
+
+impl Engine {
+    /// Checks the indexes that are named, and all of the tables that are named; every one if nothing is. In the order of
+    /// their tables' names, then as they were made. `see` is told of each, and ends it by `Break`.
+    ///
+    /// # Errors
+    /// [`Error::NoIndex`] where a name is neither a table's nor an index's; as [`Engine::session`]. What is wrong with an
+    /// index is told of it, and no error of the whole.
+    pub fn check_indexes(
+        &self,
+        names: &[String],
+        see: &mut dyn FnMut(IndexCheck) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let mut tables = self.table_names();
+        tables.sort_unstable();
+        let mut session = self.session()?;
+        let mut chosen = Vec::new();
+        let mut unknown: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        for table in tables {
+            let mut transaction = session.begin(Isolation::ReadCommitted)?;
+            let entry = Arc::clone(transaction.table(&table)?.entry());
+            let table_is_named = unknown.remove(&table[..]) || names.contains(&table);
+            for index in entry.indexes().iter() {
+                let name = index.definition.name.clone();
+                let is_named = unknown.remove(&name[..]) || names.contains(&name);
+                if names.is_empty() || table_is_named || is_named {
+                    chosen.push((name, table.clone()));
+                }
+            }
+        }
+        if let Some(name) = unknown.first() {
+            return Err(Error::NoIndex((*name).to_owned()));
+        }
+        for (index, table) in chosen {
+            let mut transaction = session.begin(Isolation::ReadCommitted)?;
+            let outcome = transaction.check_index(&index);
+            drop(transaction);
+            if see(IndexCheck { index, table, outcome }).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A row that must have an entry.
@@ -71,77 +127,79 @@ impl Session<'_> {
         table: &Arc<TableEntry>,
         index: &IndexEntry,
     ) -> Result<CheckedIndex, Error> {
-        let wrong = |tid: Tid, what: &'static str| Error::IndexMismatch {
-            index: index.definition.name.clone(),
-            tid,
-            what,
+        let wrong = |place: Option<Place>, tid: Tid, what: &'static str, expected: &'static str| {
+            let index = index.definition.name.clone();
+            Error::IndexMismatch { index, place, tid, what, expected }
         };
         let btree = Index::of(&self.shared.storage, &index.known);
-        let Verified { levels, pages, unfinished, entries, .. } = btree.verify(false)?;
         let shape = btree.shape();
         let mut wanted = BTreeMap::new();
         self.indexable_rows(table, |row| {
             let entry = shape.form(&index.pick(&row.values), row.root);
-            let entry = entry.map_err(crate::btree::IndexError::from)?;
+            let entry = entry.map_err(IndexError::from)?;
             let row = (row.root, Wanted { entry, is_alive: row.is_alive });
             match wanted.insert(row.0, row.1) {
-                Some(before) if before.is_alive => Err(wrong(row.0, "is that of two rows")),
+                Some(before) if before.is_alive => {
+                    Err(wrong(None, row.0, "is there in two versions", "one that is not ended"))
+                }
                 _ => Ok(()),
             }
         })?;
         let rows = wanted.len() as u64;
         let (mut seen, mut dead) = (BTreeSet::new(), 0);
         let mut before: Option<Vec<u8>> = None;
-        for found in btree.scan(Bound::Unbounded, Bound::Unbounded, Direction::Forward)? {
-            let found = found?;
-            if !seen.insert(found.tid) {
-                return Err(wrong(found.tid, "has two entries"));
-            }
-            let Some(row) = wanted.remove(&found.tid) else {
-                dead += 1;
-                if !self.is_root(table, found.tid)? {
-                    return Err(wrong(
-                        found.tid,
-                        "has an entry, and is no row's that could have one",
-                    ));
+        let verified = btree.verify_with(false, &mut |place, entry: IndexTuple<'_>| {
+            let of_entry = |error| IndexError::Key(error);
+            for tid in entry.tids() {
+                let wrong = |what, expected| wrong(Some(place), tid, what, expected);
+                if !seen.insert(tid) {
+                    return Err(wrong("has two entries", "one"));
                 }
-                continue;
-            };
-            let broken = |_| wrong(found.tid, "has an entry that cannot be read");
-            let (one, other) = (IndexTuple::read(&found.entry), IndexTuple::read(&row.entry));
-            let (one, other) = (one.map_err(broken)?, other.map_err(broken)?);
-            let is_same = one.null_bitmap() == other.null_bitmap()
-                && one.key_part()[one.data_start()..] == other.key_part()[other.data_start()..];
-            if !is_same {
-                return Err(wrong(found.tid, "has an entry with other values"));
-            }
-            if !index.definition.is_unique || !row.is_alive || one.has_nulls() {
-                continue;
-            }
-            if let Some(before) = before.replace(row.entry) {
-                let before = IndexTuple::read(&before).map_err(broken)?;
-                let key = shape.search_key(before, shape.key().len());
-                let key = crate::btree::SearchKey {
-                    tid: None,
-                    ..key.map_err(crate::btree::IndexError::from)?
+                let Some(row) = wanted.remove(&tid) else {
+                    dead += 1;
+                    if !self.is_root(table, tid)? {
+                        let what = "has an entry, and is none that could have one";
+                        return Err(wrong(what, "a row, or a line pointer that is dead"));
+                    }
+                    continue;
                 };
-                let order = shape.compare(&key, one).map_err(crate::btree::IndexError::from)?;
-                if order == Ordering::Equal {
-                    return Err(wrong(found.tid, "has the key of another row"));
+                let broken = |_| wrong("has an entry that cannot be read", "its values");
+                let other = IndexTuple::read(&row.entry).map_err(broken)?;
+                let is_same = entry.null_bitmap() == other.null_bitmap()
+                    && entry.key_part()[entry.data_start()..]
+                        == other.key_part()[other.data_start()..];
+                if !is_same {
+                    return Err(wrong("has an entry of other values", "its values"));
+                }
+                let is_unique = index.definition.is_unique && row.is_alive;
+                if !is_unique || shape.has_null_key(other).map_err(of_entry)? {
+                    continue;
+                }
+                let last = before.replace(row.entry);
+                let (Some(last), Some(now)) = (&last, &before) else { continue };
+                let (last, now) = (
+                    IndexTuple::read(last).map_err(broken)?,
+                    IndexTuple::read(now).map_err(broken)?,
+                );
+                if shape.same_key(last, now).map_err(of_entry)? {
+                    return Err(wrong("has the key of another row", "a key of its own"));
                 }
             }
+            Ok::<_, Error>(())
+        })?;
+        if let Some(tid) = wanted.keys().next() {
+            return Err(wrong(None, *tid, "has no entry", "one"));
         }
-        match wanted.keys().next() {
-            Some(tid) => Err(wrong(*tid, "has no entry")),
-            None => Ok(CheckedIndex {
-                levels,
-                pages,
-                unfinished_splits: unfinished,
-                entries,
-                rows,
-                dead,
-            }),
-        }
+        let Verified { levels, pages, unfinished, half_dead, entries, .. } = verified;
+        Ok(CheckedIndex {
+            levels,
+            pages,
+            unfinished_splits: unfinished,
+            half_dead,
+            entries,
+            rows,
+            dead,
+        })
     }
 
     /// Whether an index may lead to a line pointer: it is dead, or a chain hangs from it.

@@ -63,7 +63,8 @@ impl TableIndex {
     }
 }
 
-/// Rows found by an index, in its order. Between two of them the transaction may do something else.
+/// Rows found by an index, in its order. Between two of them the transaction may do something else; it is done with when the
+/// command ends in which it was begun.
 #[derive(Debug)]
 pub struct IndexScan<'e> {
     table: Arc<TableEntry>,
@@ -122,7 +123,8 @@ impl Table {
         index: &TableIndex,
         key: &[Value<'_>],
     ) -> Result<Vec<DirtyRow>, Error> {
-        transaction.check()?;
+        // With a snapshot, so that no page is used again that the search has a link to.
+        transaction.begin_statement()?;
         transaction.use_table(self.entry(), TableLockMode::AccessShare)?;
         let entry = index.entry();
         if entry.table != self.oid() || !transaction.knows(entry) {
@@ -133,7 +135,12 @@ impl Table {
         let index = Index::of(&session.shared.storage, &entry.known);
         let mut rows = Vec::new();
         for found in index.scan(bound, bound, Direction::Forward)? {
-            rows.extend(session.dirty_row(self.entry(), found?.tid)?);
+            // Vacuum may have given the place to another row since the entry was read.
+            if let Some(found) = session.dirty_row(self.entry(), found?)?
+                && index.has_key(&entry.pick(&found.row.values()?), key)?
+            {
+                rows.push(found);
+            }
         }
         Ok(rows)
     }
@@ -157,7 +164,7 @@ impl<'e> IndexScan<'e> {
             }
             let Some(found) = found else { return Ok(None) };
             transaction.session.check_cancelled()?;
-            let tid = found?.tid;
+            let tid = found?;
             if let Some(row) = transaction.get_row(&self.table, tid)? {
                 return Ok(Some(row));
             }

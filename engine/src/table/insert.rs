@@ -68,8 +68,8 @@ impl Transaction<'_, '_> {
         let formed = table.form(values, &mut tuple);
         let inserted = formed.and_then(|()| self.insert_tuple(table, &mut tuple));
         let inserted = inserted.and_then(|tid| {
-            self.insert_entries(table, &tuple, tid)?;
             self.session.changes.count(&table.changes, RowChange::Insert, 1);
+            self.insert_entries(table, &tuple, tid)?;
             Ok(tid)
         });
         self.session.tuple = tuple;

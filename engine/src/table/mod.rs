@@ -33,7 +33,7 @@ use crate::heap::{ColumnType, RowLock, TupleValues, Value};
 use crate::lock::{TableLockMode, WaitPolicy};
 use crate::planted::{self, Bug};
 use crate::transaction::Transaction;
-pub use check_index::CheckedIndex;
+pub use check_index::{CheckedIndex, IndexCheck};
 pub use dirty::DirtyRow;
 pub use index::{IndexScan, TableIndex};
 pub use lock::RowLocked;

@@ -52,7 +52,7 @@ pub(crate) fn page_stats(bytes: &PageBytes) -> Vec<String> {
         }
         free = node.page().free_space().to_string();
     }
-    let average = if live + dead > 0 { size / (live + dead) } else { 0 };
+    let average = size.checked_div(live + dead).unwrap_or(0);
     let mut fields = vec![kind(&opaque).to_owned()];
     fields.extend([live, dead, average, 8192].map(|number: usize| number.to_string()));
     fields.push(free);

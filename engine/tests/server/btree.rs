@@ -8,7 +8,7 @@ use engine::btree::page::{self, HIGH_KEY, METAPAGE};
 use engine::btree::{IndexTuple, KeyColumn, MetaPage, Node, NodeFlags, Opaque, Shape};
 use engine::heap::{ColumnType, TupleValues};
 
-use crate::evidence::{bytes, columns, number, page, received, rows, value};
+use crate::evidence::{columns, number, page, received, rows, values};
 use crate::pageinspect::{kind, metap, page_item, page_stats};
 use crate::pages;
 
@@ -133,11 +133,7 @@ fn rows_become_the_servers_entries() {
                 let entry = node.entry(offset).expect("an entry");
                 for tid in entry.tids() {
                     let received = received(&of_row[&tid][3..]);
-                    let all: Vec<_> = columns
-                        .iter()
-                        .zip(&received)
-                        .map(|(column, sent)| value(*column, sent.as_deref()))
-                        .collect();
+                    let all = values(columns, &received);
                     let values: Vec<_> = at.iter().map(|at| all[*at]).collect();
                     let ours = shape.form(&values, tid).expect("an entry");
                     let read = shape.values(IndexTuple::read(&ours).expect("an entry"));

@@ -2,7 +2,7 @@
 
 use engine::copy_text::push_row;
 
-use crate::evidence::{columns, content, received, rows, value};
+use crate::evidence::{columns, content, received, rows, values};
 
 #[test]
 fn rows_are_written_as_copy_writes_them() {
@@ -13,8 +13,7 @@ fn rows_are_written_as_copy_writes_them() {
     for (row, theirs) in rows.iter().zip(theirs.lines()) {
         let received = received(&row[3..]);
         let columns = columns(&row[0]);
-        let values =
-            columns.iter().zip(&received).map(|(column, sent)| value(*column, sent.as_deref()));
+        let values = values(columns, &received);
         text.clear();
         push_row(values, &mut text);
         assert_eq!(String::from_utf8_lossy(&text), format!("{theirs}\n"), "{row:?}");

@@ -59,8 +59,16 @@ pub(crate) fn columns(table: &str) -> &'static [ColumnType] {
     }
 }
 
+/// The values of a row that was sent.
+pub(crate) fn values<'r>(
+    columns: &[ColumnType],
+    received: &'r [Option<Vec<u8>>],
+) -> Vec<Value<'r>> {
+    columns.iter().zip(received).map(|(column, sent)| value(*column, sent.as_deref())).collect()
+}
+
 /// A value from what a binary client gets of it; `None` is null.
-pub(crate) fn value(column: ColumnType, sent: Option<&[u8]>) -> Value<'_> {
+fn value(column: ColumnType, sent: Option<&[u8]>) -> Value<'_> {
     let Some(sent) = sent else { return Value::Null };
     fn array<const N: usize>(sent: &[u8]) -> [u8; N] {
         sent.try_into().expect("as many bytes as the type has")

@@ -20,7 +20,7 @@ use fastrand::Rng;
 use wal::write::LogOptions;
 
 use crate::btree::{built, index_pages};
-use crate::evidence::{columns, number, place, received, rows, value};
+use crate::evidence::{columns, number, place, received, rows, values};
 
 const RELATION: RelFileLocator = RelFileLocator { tablespace: 1663, database: 5, relation: 16384 };
 
@@ -48,11 +48,7 @@ fn each_row(at: &[usize], mut see: impl FnMut(&[Value<'_>], Tid)) -> usize {
     Rng::with_seed(15).shuffle(&mut rows);
     for row in &rows {
         let received = received(&row[3..]);
-        let all: Vec<_> = columns
-            .iter()
-            .zip(&received)
-            .map(|(column, sent)| value(*column, sent.as_deref()))
-            .collect();
+        let all = values(columns, &received);
         let values: Vec<_> = at.iter().map(|at| all[*at]).collect();
         see(&values, Tid { block: number(&row[1]), offset: number(&row[2]) });
     }
@@ -62,8 +58,7 @@ fn each_row(at: &[usize], mut see: impl FnMut(&[Value<'_>], Tid)) -> usize {
 fn page(storage: &Storage, block: u32) -> Box<PageBytes> {
     let name = PageName { locator: RELATION, fork: ForkNumber::Main, block };
     let pinned = storage.pool.get(name).expect("a page");
-    let page = Box::new(*pinned.read());
-    page
+    Box::new(*pinned.read())
 }
 
 /// The file of an index of these rows, put in one by one.

@@ -2,9 +2,9 @@
 
 use base::tuple::TUPLE_HEADER_SIZE;
 use base::{HeapTupleHeader, Infomask, Page};
-use engine::heap::{TupleValues, Value, form_tuple};
+use engine::heap::{TupleValues, form_tuple};
 
-use crate::evidence::{columns, number, received, rows, sent, value};
+use crate::evidence::{columns, number, received, rows, sent, values};
 use crate::pages;
 
 #[test]
@@ -18,11 +18,7 @@ fn rows_become_the_servers_tuples_and_come_back() {
         let page = Page::assume_valid(&pages[&(row[0].clone(), number(&row[1]))]);
         let theirs = page.item(number(&row[2])).expect("the row's tuple");
         let received = received(&row[3..]);
-        let values: Vec<Value<'_>> = columns
-            .iter()
-            .zip(&received)
-            .map(|(column, sent)| value(*column, sent.as_deref()))
-            .collect();
+        let values = values(columns, &received);
         form_tuple(columns, &values, &mut tuple).expect("a row that fits");
         assert_eq!(tuple[TUPLE_HEADER_SIZE..], theirs[TUPLE_HEADER_SIZE..], "{row:?}");
         let header =

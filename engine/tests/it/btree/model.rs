@@ -28,7 +28,7 @@ pub(super) fn tids(
     direction: Direction,
 ) -> Vec<Tid> {
     let scan = index.scan(lower, upper, direction).expect("a range");
-    scan.map(|found| found.expect("a row").tid).collect()
+    scan.map(|found| found.expect("a row")).collect()
 }
 
 /// Random ranges, both ways, and equality, are what the model says.
@@ -77,7 +77,7 @@ pub(super) fn compare(index: &Index<'_>, rows: Rows, model: &Model, random: &mut
         let found = rows.values(keys[0], |values| {
             index.equal(&values[..1]).expect("a value").collect::<Vec<_>>()
         });
-        let found: Vec<Tid> = found.into_iter().map(|found| found.expect("a row").tid).collect();
+        let found: Vec<Tid> = found.into_iter().map(|found| found.expect("a row")).collect();
         assert_eq!(found, expected, "{rows:?} {keys:?}");
     }
 }

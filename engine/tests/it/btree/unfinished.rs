@@ -1,7 +1,5 @@
 //! The log cut behind each of its records: what is there is sound, and what was begun is finished by who inserts next.
 
-use std::collections::BTreeMap;
-
 use base::disk::Disk;
 use base::page::PageBytes;
 use base::sync::Arc;
@@ -15,9 +13,8 @@ use wal::image;
 use wal::read::RecordReader;
 use wal::source::{Log, Options};
 
+use super::model::Pages;
 use super::{RELATION, Rows, XID, created, opened, tid};
-
-pub(super) type Pages = BTreeMap<u32, Box<PageBytes>>;
 
 /// The pages of the index after each record of its log that leaves a page of these flags, and how many records there were.
 pub(super) fn cuts(disk: Arc<dyn Disk>, start: Lsn, flags: NodeFlags) -> (Vec<Pages>, u64) {
@@ -98,7 +95,7 @@ fn a_split_that_a_crash_cut_is_finished_by_the_next_who_inserts() {
             let cut = index.verify(false).unwrap_or_else(|error| panic!("{rows:?}: {error}"));
             assert_eq!(cut.unfinished, 1);
             let root = index.metapage().expect("a metapage").metadata.root;
-            // Once behind every key that there may be, so that every leaf is come by.
+            // Behind every third key, so that every leaf is come by.
             let mut inserter = storage.log.log().inserter();
             let mut writer = index.writer(&mut inserter, XID);
             let mut put_in = 0;

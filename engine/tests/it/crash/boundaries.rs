@@ -110,4 +110,5 @@ each_workload! {
     by_fsync
     by_open_datasync
     vacuums
+    indexes
 }

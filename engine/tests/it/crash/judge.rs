@@ -19,7 +19,7 @@ use engine::data_directory::LOCK_FILE;
 use fastrand::Rng;
 
 use super::oracle::{Oracle, State};
-use super::run::{Run, found, open};
+use super::run::{Run, check_indexes, found, open};
 use crate::{DATA, content};
 
 /// What a crash leaves. A lock file that was being written is removed, as its message asks for.
@@ -104,6 +104,7 @@ pub(super) fn judge(
     let state = found(&engine).map_err(|error| format!("read: {error}"))?;
     let commits = oracle.judge(&state)?;
     check_pages(&recovered)?;
+    check_indexes(&engine).map_err(|error| format!("checked: {error}"))?;
     let Demands::All(seed) = demands else { return Ok(state) };
     drop(engine);
 

@@ -13,6 +13,7 @@
 //! | `run` | an engine under a workload; a transaction of it |
 //! | `workloads`, `workloads/log` | what is done to it; to the log's files and by recoveries |
 //! | `vacuums` | one of them: tables vacuumed, logs of transactions cut off |
+//! | `indexes` | another: entries of indexes come and go, with splits and with pages that are deleted and used again |
 //! | `images` | data directories that workloads begin with |
 //! | `judge` | what is demanded of a disk that a crash left |
 //! | `boundaries` | a crash in each call that changes the disk |
@@ -32,6 +33,7 @@ mod exercises;
 mod exports;
 mod failing;
 mod images;
+mod indexes;
 mod judge;
 mod oracle;
 mod random;

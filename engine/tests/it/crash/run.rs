@@ -18,8 +18,8 @@ use engine::heap::{ColumnType, Value};
 use engine::recovery::RecoveryProgress;
 use engine::vacuum::VacuumOptions;
 use engine::{
-    Clock, Column, Durability, Engine, EngineOptions, Error, Isolation, RowLock, SavepointId,
-    Session, SnapshotMode, Table, Transaction, WaitPolicy,
+    Clock, Column, Durability, Engine, EngineOptions, Error, IndexCheck, IndexDefinition,
+    Isolation, RowLock, SavepointId, Session, SnapshotMode, Table, Transaction, WaitPolicy,
 };
 use snapshot::commit_ts::clock::TestClock;
 use wal::write::LogOptions;
@@ -235,8 +235,19 @@ impl Run {
     pub(super) fn check(&self) -> Result<(), Error> {
         let (found, expected) = (found(self.engine())?, self.oracle.borrow().state());
         assert!(found == expected, "{:?}", Oracle::new(expected).judge(&found));
-        Ok(())
+        check_indexes(self.engine())
     }
+}
+
+/// Whether all indexes are sound, and fit their tables.
+pub(super) fn check_indexes(engine: &Engine) -> Result<(), Error> {
+    let mut wrong = None;
+    let mut see = |check: IndexCheck| {
+        wrong = wrong.take().or(check.outcome.err());
+        ControlFlow::Continue(())
+    };
+    engine.check_indexes(&[], &mut see)?;
+    wrong.map_or(Ok(()), Err)
 }
 
 /// A transaction, and what it has changed so far.
@@ -296,6 +307,12 @@ impl Work<'_, '_> {
         self.transaction.create_table(table, &columns)?;
         self.changes.push(Change::Create(table.to_owned()));
         Ok(())
+    }
+
+    /// Makes an index on a table.
+    pub(super) fn index(&mut self, table: &str, index: &IndexDefinition) -> Result<(), Error> {
+        let handle = self.transaction.table(table)?;
+        self.transaction.create_index(&handle, index).map(drop)
     }
 
     /// Drops a table.

@@ -12,6 +12,7 @@ use engine::{Durability, EngineOptions, Error, Isolation, SnapshotMode};
 
 pub(super) use super::exports::exported;
 use super::images::{self, Image};
+pub(super) use super::indexes::indexes;
 use super::run::{Run, Work, options};
 pub(super) use super::vacuums::vacuums;
 pub(super) use log::{
@@ -75,6 +76,7 @@ pub(super) fn all() -> Vec<Workload> {
         by_fsync(),
         by_open_datasync(),
         vacuums(),
+        indexes(),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! The engine as its users see it: tables, rows, transactions, in every snapshot mode.
 
 mod bank;
+mod check_index;
 mod conflicts;
 mod dumped;
 mod exported;
