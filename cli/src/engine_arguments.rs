@@ -11,6 +11,8 @@ use wal::write::{ArchiveTo, ImageCompression, LogOptions, SyncMethod};
 use crate::values;
 
 const MEGABYTE: u64 = 1 << 20;
+/// Transactions that SQL can have prepared at the same time (max_prepared_transactions).
+const PREPARED_TRANSACTIONS: u32 = 10;
 
 /// Options named after PostgreSQL's parameters, with their defaults.
 #[derive(Debug, Args)]
@@ -119,6 +121,11 @@ impl EngineArguments {
             recovery_threads: values::processors(),
             ..EngineOptions::default()
         }
+    }
+
+    /// The same for SQL, which can prepare transactions.
+    pub(crate) fn options_of_sql(&self, sessions: u32) -> EngineOptions {
+        EngineOptions { prepared_transactions: PREPARED_TRANSACTIONS, ..self.options(sessions) }
     }
 
     /// The mode's name on the command line.

@@ -81,7 +81,7 @@ fn run_spec(
     let directory = place.path().join("data");
     let birth = Birth::now().map_err(Failure::new)?;
     init(&RealDisk, &directory, &InitOptions::default(), &birth).map_err(Failure::new)?;
-    let engine = open::engine(&directory, arguments.engine.options(SESSIONS))?;
+    let engine = open::engine(&directory, arguments.engine.options_of_sql(SESSIONS))?;
     let database = Database::new(&engine);
     let database = match arguments.level {
         None => database,

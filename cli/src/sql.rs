@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         (None, None) => Box::new(stdin().lock()),
     };
-    let engine = open::engine(&directory, arguments.engine.options(1))?;
+    let engine = open::engine(&directory, arguments.engine.options_of_sql(1))?;
     let options = PsqlOptions {
         echo_all: arguments.echo_all,
         verbose: arguments.verbosity == Verbosity::Verbose,

@@ -1,7 +1,7 @@
 //! Snapshots that a transaction hands to others, and one that it is handed.
 //!
-//! Invariants: what a transaction has exported is held back until it ends, since it holds back its first snapshot for as
-//! long, in either isolation. An importer shows the same bound before the exporter can show less
+//! Invariants: what a transaction has exported is held back until it ends: from its first export on it shows nothing newer, in
+//! either isolation. An importer shows the same bound before the exporter can show less
 //! ([`crate::xact::exports`]). Source: `ExportSnapshot`, `ImportSnapshot`, `SetTransactionSnapshot`.
 
 use base::FullXid;

@@ -192,9 +192,22 @@ impl<'e> Backend<'_, 'e> {
                             self.needs_block(&format!("{tag} AND CHAIN"));
                             continue;
                         }
-                        let message = "there is no transaction in progress".to_owned();
-                        self.notice("WARNING", "25P01", message);
+                        self.no_transaction();
                         self.done(tag);
+                    }
+                    Statement::Prepare(_) if self.is_alone => {
+                        self.no_transaction();
+                        self.done("ROLLBACK");
+                    }
+                    Statement::Finish { gid, commits } if self.is_alone => {
+                        let (finished, tag) = match commits {
+                            true => (session.commit_prepared(&gid), "COMMIT PREPARED"),
+                            false => (session.rollback_prepared(&gid), "ROLLBACK PREPARED"),
+                        };
+                        match finished {
+                            Ok(()) => self.done(tag),
+                            Err(error) => self.fail(error.into()),
+                        }
                     }
                     Statement::Savepoint(_) => self.needs_block("SAVEPOINT"),
                     Statement::RollbackTo(_) => self.needs_block("ROLLBACK TO SAVEPOINT"),
@@ -220,6 +233,11 @@ impl<'e> Backend<'_, 'e> {
                 },
             }
         }
+    }
+
+    fn no_transaction(&mut self) {
+        let message = "there is no transaction in progress".to_owned();
+        self.notice("WARNING", "25P01", message);
     }
 
     fn needs_block(&mut self, what: &str) {

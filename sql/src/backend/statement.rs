@@ -16,7 +16,10 @@ impl<'e> Backend<'_, 'e> {
         if block.has_failed
             && !matches!(
                 statement,
-                Statement::Commit { .. } | Statement::Rollback { .. } | Statement::RollbackTo(_)
+                Statement::Commit { .. }
+                    | Statement::Prepare(_)
+                    | Statement::Rollback { .. }
+                    | Statement::RollbackTo(_)
             )
         {
             return Err(aborted());
@@ -38,6 +41,15 @@ impl<'e> Backend<'_, 'e> {
                     self.notice("WARNING", "25P01", message);
                 }
                 self.set_modes(block, modes)?;
+                self.done("SET");
+            }
+            Statement::SetSnapshot(id) => {
+                if !block.is_explicit {
+                    let message =
+                        "SET TRANSACTION can only be used in transaction blocks".to_owned();
+                    self.notice("WARNING", "25P01", message);
+                }
+                block.running()?.import_snapshot(&id)?;
                 self.done("SET");
             }
             Statement::SetCharacteristics(modes) => {
@@ -66,14 +78,23 @@ impl<'e> Backend<'_, 'e> {
                 self.done(if committed { "COMMIT" } else { "ROLLBACK" });
                 return Ok(true);
             }
+            Statement::Prepare(gid) => {
+                if !block.is_explicit {
+                    self.no_transaction();
+                }
+                let prepared = self.prepare_checked(block, &gid)?;
+                self.done(if prepared { "PREPARE TRANSACTION" } else { "ROLLBACK" });
+                return Ok(true);
+            }
+            Statement::Finish { commits, .. } => {
+                let what = if commits { "COMMIT PREPARED" } else { "ROLLBACK PREPARED" };
+                let message = format!("{what} cannot run inside a transaction block");
+                return Err(SqlError::new("25001", message));
+            }
             Statement::Rollback { chain } => {
                 self.chained(chain);
                 if !block.is_explicit {
-                    self.notice(
-                        "WARNING",
-                        "25P01",
-                        "there is no transaction in progress".to_owned(),
-                    );
+                    self.no_transaction();
                 }
                 self.end(block, false);
                 self.done("ROLLBACK");

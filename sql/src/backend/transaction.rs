@@ -151,6 +151,17 @@ impl<'e> Backend<'_, 'e> {
 
     /// Commits, or rolls back what has failed; whether it was committed.
     pub(super) fn end_checked(&mut self, block: &mut Block<'_, 'e>) -> Result<bool> {
+        self.end_with(block, None)
+    }
+
+    /// Prepares, or rolls back what has failed; whether it was prepared.
+    pub(super) fn prepare_checked(&mut self, block: &mut Block<'_, 'e>, gid: &str) -> Result<bool> {
+        self.end_with(block, Some(gid))
+    }
+
+    /// Ends the transaction, when what was put off is checked: prepares it by an identifier, or commits it. Or rolls back
+    /// what has failed.
+    fn end_with(&mut self, block: &mut Block<'_, 'e>, gid: Option<&str>) -> Result<bool> {
         if block.has_failed {
             self.end(block, false);
             return Ok(false);
@@ -162,12 +173,15 @@ impl<'e> Backend<'_, 'e> {
             }
             None => Ok(()),
         };
-        let committed = checked.and_then(|()| match block.transaction.take() {
-            Some(transaction) => transaction.commit().map_err(SqlError::from),
+        let ended = checked.and_then(|()| match block.transaction.take() {
+            Some(transaction) => match gid {
+                Some(gid) => transaction.prepare(gid).map_err(SqlError::from),
+                None => transaction.commit().map_err(SqlError::from),
+            },
             None => Ok(()),
         });
-        self.end(block, committed.is_ok());
-        committed.map(|()| true)
+        self.end(block, ended.is_ok());
+        ended.map(|()| true)
     }
 
     /// Has the next statement begin a transaction like this one.

@@ -19,6 +19,10 @@ pub(super) static FUNCTIONS: &[Function] = &[
     session("txid_current_snapshot", &[], SNAPSHOT, |exec, _| {
         Ok(Datum::Text(exec.transaction.pg_snapshot()?.to_string()))
     }),
+    session("pg_export_snapshot", &[], Type::Text, |exec, _| {
+        let is_read_only = exec.state.settings.read_only;
+        Ok(Datum::Text(exec.transaction.export_snapshot(is_read_only)?.to_string()))
+    }),
     pure("pg_snapshot_xmin", &[SNAPSHOT], Type::Xid8, |args| Ok(id(read(&args[0])?.xmin()))),
     pure("pg_snapshot_xmax", &[SNAPSHOT], Type::Xid8, |args| Ok(id(read(&args[0])?.xmax()))),
     pure("txid_snapshot_xmin", &[SNAPSHOT], BIG, |args| Ok(id(read(&args[0])?.xmin()))),

@@ -35,6 +35,8 @@ pub(crate) enum Statement {
     /// With the word that it begins with.
     Begin(&'static str, TransactionModes),
     SetTransaction(TransactionModes),
+    /// `SET TRANSACTION SNAPSHOT`
+    SetSnapshot(String),
     /// `SET SESSION CHARACTERISTICS AS TRANSACTION`
     SetCharacteristics(TransactionModes),
     /// `AND CHAIN` begins the next transaction like this one.
@@ -43,6 +45,13 @@ pub(crate) enum Statement {
     },
     Rollback {
         chain: bool,
+    },
+    /// `PREPARE TRANSACTION`, by an identifier.
+    Prepare(String),
+    /// `COMMIT PREPARED` or `ROLLBACK PREPARED`.
+    Finish {
+        gid: String,
+        commits: bool,
     },
     Savepoint(String),
     RollbackTo(String),
@@ -155,14 +164,14 @@ fn statement(tokens: &[TokenWithSpan]) -> Result<Statement> {
             Statement::Begin("START TRANSACTION", words.modes()?)
         }
         "COMMIT" if words.skip("PREPARED") => {
-            return Err(SqlError::not_supported("COMMIT PREPARED"));
+            Statement::Finish { gid: words.string()?, commits: true }
         }
         "COMMIT" | "END" => {
             words.skip_any(&["WORK", "TRANSACTION"]);
             Statement::Commit { chain: words.chain()? }
         }
         "ROLLBACK" if words.skip("PREPARED") => {
-            return Err(SqlError::not_supported("ROLLBACK PREPARED"));
+            Statement::Finish { gid: words.string()?, commits: false }
         }
         "ROLLBACK" | "ABORT" => {
             words.skip_any(&["WORK", "TRANSACTION"]);
@@ -178,9 +187,7 @@ fn statement(tokens: &[TokenWithSpan]) -> Result<Statement> {
             words.skip("SAVEPOINT");
             Statement::Release(words.name()?)
         }
-        "PREPARE" if words.skip("TRANSACTION") => {
-            return Err(SqlError::not_supported("PREPARE TRANSACTION"));
-        }
+        "PREPARE" if words.skip("TRANSACTION") => Statement::Prepare(words.string()?),
         "SET" => words.set()?,
         "RESET" => Statement::Reset(words.name()?.to_lowercase()),
         "SHOW" => words.show()?,
@@ -215,6 +222,9 @@ mod tests {
             "ABORT",
             "rollback to f",
             "COMMIT PREPARED 's1'",
+            "ROLLBACK PREPARED s1",
+            "PREPARE TRANSACTION 's1'",
+            "SET TRANSACTION SNAPSHOT '00000003-0000001B-1'",
             "SET LOCAL deadlock_timeout = '10ms'",
             "LOCK TABLE a1, b IN SHARE ROW EXCLUSIVE MODE NOWAIT",
             "VACUUM FREEZE t",

@@ -7,7 +7,7 @@ use sqlparser::tokenizer::Token;
 
 use super::words::Words;
 use super::{Statement, near};
-use crate::error::{Result, SqlError};
+use crate::error::Result;
 use crate::vacuum::Vacuum;
 
 impl Words<'_> {
@@ -19,8 +19,8 @@ impl Words<'_> {
             return Ok(Statement::SetCharacteristics(self.modes()?));
         }
         if self.skip("TRANSACTION") {
-            if self.peek() == "SNAPSHOT" {
-                return Err(SqlError::not_supported("SET TRANSACTION SNAPSHOT"));
+            if self.skip("SNAPSHOT") {
+                return Ok(Statement::SetSnapshot(self.string()?));
             }
             return Ok(Statement::SetTransaction(self.modes()?));
         }

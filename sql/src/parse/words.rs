@@ -109,6 +109,17 @@ impl<'a> Words<'a> {
         near(self.tokens.get(self.at - 1))
     }
 
+    /// A string.
+    pub(crate) fn string(&mut self) -> Result<String> {
+        use Token::{DollarQuotedString, EscapedStringLiteral, SingleQuotedString};
+        match self.tokens.get(self.at).map(|token| &token.token) {
+            Some(SingleQuotedString(_) | EscapedStringLiteral(_) | DollarQuotedString(_)) => {
+                self.text_or_name()
+            }
+            _ => Err(self.here()),
+        }
+    }
+
     /// A string, or a name.
     pub(crate) fn text_or_name(&mut self) -> Result<String> {
         let text = match self.tokens.get(self.at).map(|token| &token.token) {

@@ -17,6 +17,8 @@ fn engine(mode: SnapshotMode) -> (tempfile::TempDir, Engine) {
     let birth = Birth::now().expect("a birth");
     init(&RealDisk, &data, &InitOptions::default(), &birth).expect("a data directory");
     let log = LogOptions { sync_method: SyncMethod::None, ..LogOptions::default() };
-    let engine = Engine::open(&data, EngineOptions { mode, log, ..EngineOptions::default() });
+    let prepared_transactions = 10;
+    let options = EngineOptions { mode, log, prepared_transactions, ..EngineOptions::default() };
+    let engine = Engine::open(&data, options);
     (place, engine.expect("an engine"))
 }
