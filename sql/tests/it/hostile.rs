@@ -5,6 +5,7 @@
 //! `PGSTRATA_HOSTILE` says how many. Others are made to be deep, long, or of strange characters.
 
 use engine::SnapshotMode;
+use fastrand::Rng;
 use sql::{Client, Database, Response, serve};
 
 /// Queries run one after the other, each answered before the next is asked.
@@ -48,25 +49,11 @@ fn ask(queries: Vec<String>) {
     assert!(asker.internal.is_empty(), "{:#?}", asker.internal);
 }
 
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, count: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) as usize % count.max(1)
-    }
-}
-
-/// The statements of all scripts.
+/// The statements of all scripts that stand on one line.
 fn statements() -> Vec<String> {
     let mut all = Vec::new();
     for script in super::scripts::scripts() {
         let text = std::fs::read_to_string(script).expect("a script");
-        // Nobody waits for a long sleep, or for what is asked of nobody.
         all.extend(text.lines().filter(|line| line.ends_with(';')).map(str::to_owned));
     }
     all
@@ -112,17 +99,20 @@ const STRANGE: [&str; 24] = [
     "LIMIT",
 ];
 
-fn changed(statement: &str, other: &str, random: &mut Random) -> String {
+fn changed(statement: &str, other: &str, random: &mut Rng) -> String {
     let (mut words, others) = (words(statement), words(other));
-    for _ in 0..=random.below(3) {
-        let at = random.below(words.len());
-        match random.below(6) {
+    for _ in 0..=random.usize(..3) {
+        let at = random.usize(..words.len().max(1));
+        match random.usize(..6) {
             0 if !words.is_empty() => drop(words.remove(at)),
             1 if !words.is_empty() => words.insert(at, words[at].clone()),
-            2 => words.insert(at.min(words.len()), STRANGE[random.below(STRANGE.len())].to_owned()),
-            3 if !words.is_empty() => words[at] = others[random.below(others.len())].clone(),
+            2 => {
+                words
+                    .insert(at.min(words.len()), STRANGE[random.usize(..STRANGE.len())].to_owned());
+            }
+            3 if !words.is_empty() => words[at] = others[random.usize(..others.len())].clone(),
             4 if !words.is_empty() => {
-                let with = random.below(words.len());
+                let with = random.usize(..words.len());
                 words.swap(at, with);
             }
             _ => words.truncate(at.max(1)),
@@ -138,7 +128,7 @@ fn option(name: &str, default: u64) -> u64 {
 
 #[test]
 fn changed_statements_give_errors_and_nothing_worse() {
-    let mut random = Random(option("PGSTRATA_HOSTILE_SEED", 15));
+    let mut random = Rng::with_seed(option("PGSTRATA_HOSTILE_SEED", 15));
     let all = statements();
     let mut queries = vec![
         "SET statement_timeout = '2s'".to_owned(),
@@ -146,7 +136,7 @@ fn changed_statements_give_errors_and_nothing_worse() {
         "INSERT INTO t SELECT g, g, 'x', g FROM generate_series(1, 5) AS g".to_owned(),
     ];
     for number in 0..option("PGSTRATA_HOSTILE", 4000) {
-        let [one, other] = [(); 2].map(|()| &all[random.below(all.len())]);
+        let [one, other] = [(); 2].map(|()| &all[random.usize(..all.len())]);
         let query = changed(one, other, &mut random);
         // A block that was left open would make all that follows fail alike.
         if number % 20 == 0 {

@@ -1,9 +1,11 @@
-//! The tests of the crate `sql` from outside: scripts with what PostgreSQL prints for them, sessions beside each other, and
-//! text that nobody would write.
+//! The tests of the crate `sql` from outside: scripts, settings and the Hermitage cases with what PostgreSQL prints for
+//! them, sessions beside each other, and text that nobody would write.
 
 mod concurrent;
+mod hermitage;
 mod hostile;
 mod scripts;
+mod settings;
 
 use base::disk::RealDisk;
 use engine::data_directory::{Birth, InitOptions, init};

@@ -1,17 +1,11 @@
 //! What becomes of settings when transactions and savepoints end. What is expected is what PostgreSQL 15's psql shows.
 
-use base::disk::RealDisk;
-use engine::data_directory::{Birth, InitOptions, init};
-use engine::{Engine, EngineOptions};
+use engine::SnapshotMode;
 use sql::{Database, Response, Script, serve};
 
 /// What each SHOW gives, and the notices, in order.
 fn shown(queries: &[&str]) -> Vec<String> {
-    let place = tempfile::tempdir().expect("a directory");
-    let data = place.path().join("data");
-    let birth = Birth::now().expect("a birth");
-    init(&RealDisk, &data, &InitOptions::default(), &birth).expect("a data directory");
-    let engine = Engine::open(&data, EngineOptions::default()).expect("an engine");
+    let (_place, engine) = super::engine(SnapshotMode::Classic);
     let mut script = Script::new(queries.iter().copied());
     serve(&Database::new(&engine), &mut script).expect("a session");
     let text = |response: &Response| match response {

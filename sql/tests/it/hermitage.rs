@@ -5,9 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use base::disk::RealDisk;
-use engine::data_directory::{Birth, InitOptions, init};
-use engine::{Engine, EngineOptions, SnapshotMode};
+use engine::SnapshotMode;
 use sql::Database;
 use sql::isolation::{Spec, run};
 
@@ -23,12 +21,7 @@ fn printed(level: &str, mode: SnapshotMode) -> String {
         .filter_map(|name| name.strip_suffix(".spec").map(str::to_owned))
         .collect();
     names.sort();
-    let place = tempfile::tempdir().expect("a directory");
-    let data = place.path().join("data");
-    let birth = Birth::now().expect("a birth");
-    init(&RealDisk, &data, &InitOptions::default(), &birth).expect("a data directory");
-    let engine =
-        Engine::open(&data, EngineOptions { mode, ..EngineOptions::default() }).expect("an engine");
+    let (_place, engine) = super::engine(mode);
     let database = Database::new(&engine);
     let mut out = Vec::new();
     for name in names {
@@ -53,10 +46,10 @@ fn holds(level: &str, expected: &str) {
 
 #[test]
 fn read_committed_is_postgresqls() {
-    holds("READ COMMITTED", include_str!("hermitage/read-committed.out"));
+    holds("READ COMMITTED", include_str!("../hermitage/read-committed.out"));
 }
 
 #[test]
 fn repeatable_read_is_postgresqls() {
-    holds("REPEATABLE READ", include_str!("hermitage/repeatable-read.out"));
+    holds("REPEATABLE READ", include_str!("../hermitage/repeatable-read.out"));
 }
