@@ -143,6 +143,7 @@ pub(super) const EQUAL: &[&str] = &[
     "partition-key-update-2",
     "partition-key-update-3",
     "predicate-lock-hot-tuple",
+    "prepared-transactions",
     "project-manager",
     "propagate-lock-delete",
     "read-only-anomaly",
@@ -172,7 +173,7 @@ pub(super) const EQUAL: &[&str] = &[
 ];
 
 /// Of these, the ones that take long: they are run by `cargo xtask isolation`, and not by `cargo xtask test`.
-pub(super) const LONG: &[&str] = &["multiple-row-versions"];
+pub(super) const LONG: &[&str] = &["multiple-row-versions", "prepared-transactions"];
 
 #[cfg(test)]
 mod tests {
