@@ -135,13 +135,13 @@ impl Analyzer<'_, '_, '_> {
                 substring_from: Some(from),
                 substring_for,
                 special: _,
-                shorthand: _,
+                shorthand,
             } => {
                 let mut args = vec![self.expr(expr)?, self.expr(from)?];
                 if let Some(length) = substring_for {
                     args.push(self.expr(length)?);
                 }
-                self.call("substring", args)
+                self.call(if *shorthand { "substr" } else { "substring" }, args)
             }
             Ast::Position { expr, r#in } => {
                 let (part, whole) = (self.expr(expr)?, self.expr(r#in)?);

@@ -67,3 +67,5 @@ SELECT DATE '2020-01-01' - 1::bigint;
 SELECT 1::bigint + DATE '2020-01-01';
 SELECT 1 AS a GROUP BY -0;
 SELECT 1 AS a ORDER BY -(-0);
+SELECT substr(1, 2);
+SELECT substring(1, 2);
