@@ -6,6 +6,9 @@
 
 use anyhow::{Result, ensure};
 
+/// How a spec asks for it, in capitals or in small letters.
+const SERIALIZABLE: &str = "ISOLATION LEVEL SERIALIZABLE";
+
 /// What becomes of the levels of isolation that a spec asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
@@ -33,8 +36,9 @@ impl Level {
             Level::RepeatableRead => "REPEATABLE READ",
             Level::ReadCommitted => "READ COMMITTED",
         };
-        let level = "ISOLATION LEVEL ";
-        with_teardowns(&text.replace(&format!("{level}SERIALIZABLE"), &format!("{level}{name}")))
+        let replaced = text.replace(SERIALIZABLE, &format!("ISOLATION LEVEL {name}"));
+        let in_small = format!("isolation level {}", name.to_lowercase());
+        with_teardowns(&replaced.replace(&SERIALIZABLE.to_lowercase(), &in_small))
     }
 }
 
@@ -61,7 +65,7 @@ fn with_teardowns(text: &str) -> String {
 
 /// The levels that a spec of PostgreSQL's is run at.
 pub(super) fn levels(text: &str) -> &'static [Level] {
-    if text.contains("ISOLATION LEVEL SERIALIZABLE") {
+    if text.to_ascii_uppercase().contains(SERIALIZABLE) {
         &[Level::RepeatableRead, Level::ReadCommitted]
     } else {
         &[Level::AsItIs]
@@ -142,6 +146,7 @@ pub(super) const EQUAL: &[&str] = &[
     "partial-index",
     "partition-key-update-2",
     "partition-key-update-3",
+    "predicate-hash",
     "predicate-lock-hot-tuple",
     "prepared-transactions",
     "project-manager",
@@ -188,6 +193,14 @@ mod tests {
                         teardown { ROLLBACK; }\nsession s2\nstep c { d }\nteardown { e }\npermutation a c\n";
         assert_eq!(applied, expected);
         assert_eq!(Level::AsItIs.applied(text), text);
+        assert_eq!(levels(text), [Level::RepeatableRead, Level::ReadCommitted]);
+
+        let small = "session s1\nsetup { begin isolation level serializable; }\n";
+        let applied =
+            "session s1\nsetup { begin isolation level read committed; }\nteardown { ROLLBACK; }\n";
+        assert_eq!(Level::ReadCommitted.applied(small), applied);
+        assert_eq!(levels(small), levels(text));
+        assert_eq!(levels("session s1\nsetup { BEGIN; }\n"), [Level::AsItIs]);
     }
 
     #[test]
