@@ -8,11 +8,12 @@ use std::rc::Rc;
 use engine::{TableLockMode, Transaction, WaitPolicy};
 use sqlparser::ast::{self, AlterTableOperation, ObjectType, Statement};
 
+use crate::analyze::Analyzer;
 use crate::backend::{Answer, Backend};
 use crate::error::{Result, SqlError};
 use crate::exec::cursor::stored_row;
 use crate::table::{Parts, TableDef, Unique, ident, object_name};
-use crate::types::{Datum, Modifier, StoredRow, Type};
+use crate::types::{Modifier, StoredRow, Type};
 
 impl<'e> Backend<'_, 'e> {
     /// What makes, changes or drops tables; `None` if the statement is no such one.
@@ -189,7 +190,7 @@ impl<'e> Backend<'_, 'e> {
                 (parent.columns.clone(), parent.uniques.clone())
             };
             let names_of = |unique: &Unique| -> Vec<String> {
-                unique.columns.iter().map(|column| parent_columns[*column].name.clone()).collect()
+                unique.columns().map(|column| parent_columns[column].name.clone()).collect()
             };
             if key.parent_columns.is_empty() {
                 let primary = uniques.iter().find(|unique| unique.is_primary).ok_or_else(|| {
@@ -209,7 +210,8 @@ impl<'e> Backend<'_, 'e> {
             }
             let is_meant = |unique: &Unique| {
                 let names = names_of(unique);
-                names.len() == key.parent_columns.len()
+                unique.is_of_columns()
+                    && names.len() == key.parent_columns.len()
                     && names.iter().all(|name| key.parent_columns.contains(name))
             };
             if !uniques.iter().any(is_meant) {
@@ -373,10 +375,9 @@ impl<'e> Backend<'_, 'e> {
             false => self.database.table(transaction, &table)?,
         };
         let mut parts = old.parts();
-        let columns = parts.index_columns(&create.columns).map_err(|error| match error.code {
-            "42703" => SqlError { message: error.message.replace(" named in key", ""), ..error },
-            _ => error,
-        })?;
+        let key = parts.index_elements(&create.columns)?;
+        let included = parts.included_columns(&create.include)?;
+        Analyzer::new(transaction, self.database).key(&old, &key)?;
         if !create.unique {
             // It would change no result.
             return Ok(());
@@ -385,11 +386,8 @@ impl<'e> Backend<'_, 'e> {
             return Err(SqlError::not_supported("a unique index with WHERE"));
         }
         let name = create.name.as_ref().map(object_name).transpose()?;
-        let name = name.unwrap_or_else(|| {
-            let names = columns.iter().map(|column| parts.columns[*column].name.as_str());
-            format!("{table}_{}_idx", names.collect::<Vec<_>>().join("_"))
-        });
-        parts.add_unique(&table, Some(name), columns, false)?;
+        let name = name.unwrap_or_else(|| parts.index_name(&table, &key, &included));
+        parts.add_unique(&table, Some(name), key, false)?;
         parts.check_divided(&table)?;
         for child in self.database.children(transaction, &table)? {
             if old.kinship.divided.is_some() {
@@ -448,39 +446,6 @@ impl<'e> Backend<'_, 'e> {
             def.table.insert(transaction, &stored.values()?)?;
         }
         transaction.end_command();
-        Ok(())
-    }
-
-    /// Whether no two rows have the same unique key.
-    pub(crate) fn check_unique(def: &TableDef, rows: &[Vec<Datum>]) -> Result<()> {
-        for unique in &def.uniques {
-            let mut keys: Vec<Vec<&Datum>> = rows
-                .iter()
-                .map(|row| unique.columns.iter().map(|column| &row[*column]).collect())
-                .filter(|key: &Vec<&Datum>| !key.iter().any(|value| value.is_null()))
-                .collect();
-            let order = |one: &Vec<&Datum>, other: &Vec<&Datum>| {
-                let pairs = one.iter().zip(other).zip(&unique.columns);
-                let mut orders = pairs
-                    .into_iter()
-                    .map(|((one, other), column)| one.sort_order(other, def.columns[*column].of));
-                orders.find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
-            };
-            keys.sort_by(order);
-            if let Some(pair) = keys.windows(2).find(|pair| order(&pair[0], &pair[1]).is_eq()) {
-                let names: Vec<&str> = unique
-                    .columns
-                    .iter()
-                    .map(|column| def.columns[*column].name.as_str())
-                    .collect();
-                let values: Vec<Datum> = pair[0].iter().map(|value| (*value).clone()).collect();
-                let key = crate::constraint::key_text(&names, &values);
-                let message = format!("could not create unique index \"{}\"", unique.name);
-                return Err(
-                    SqlError::new("23505", message).detail(format!("Key {key} is duplicated."))
-                );
-            }
-        }
         Ok(())
     }
 }

@@ -166,7 +166,10 @@ impl<'e> Backend<'_, 'e> {
         let mut parts = Parts { columns: def.columns.clone(), ..Parts::default() };
         parts.checks.clone_from(&def.checks);
         for unique in &def.uniques {
-            parts.add_unique(name, None, unique.columns.clone(), unique.is_primary)?;
+            // What has expressions is an index, and no constraint.
+            let is_index = !unique.is_of_columns();
+            let index_name = is_index.then(|| parts.index_name(name, &unique.key, &[]));
+            parts.add_unique(name, index_name, unique.key.clone(), unique.is_primary)?;
         }
         parts.kinship.partition_of = Some(PartitionOf { parent: parent.to_owned(), bound });
         Ok(parts)
@@ -364,7 +367,8 @@ impl Parts {
             return Err(SqlError::new("42P17", message).detail(detail));
         }
         for unique in &self.uniques {
-            let Some(lacking) = key.columns.iter().find(|at| !unique.columns.contains(at)) else {
+            let lacks = |at: &&usize| !unique.columns().any(|column| column == **at);
+            let Some(lacking) = key.columns.iter().find(lacks) else {
                 continue;
             };
             let kind = if unique.is_primary { "PRIMARY KEY" } else { "UNIQUE" };

@@ -50,6 +50,7 @@ mod expr;
 mod family;
 mod fold;
 mod function;
+mod index;
 mod inherit;
 pub mod isolation;
 mod numeric;

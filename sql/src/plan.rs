@@ -223,8 +223,8 @@ impl ChangeKind {
 
 #[derive(Debug)]
 pub(crate) struct OnConflict {
-    /// The unique constraint that may be violated; any if there is none.
-    pub(crate) arbiter: Option<usize>,
+    /// The table's unique keys of which one may be violated, by number; any if none is named.
+    pub(crate) arbiters: Option<Vec<usize>>,
     /// What is done to the row that is there, `EXCLUDED` behind it; nothing without.
     pub(crate) update: Option<ConflictUpdate>,
 }

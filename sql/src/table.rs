@@ -11,6 +11,7 @@ use engine::{Definition, Table};
 use sqlparser::ast::{self, ColumnOption, ReferentialAction, TableConstraint};
 
 use crate::error::{Result, SqlError};
+use crate::index::KeyElement;
 use crate::parse::{ONLY, Statement, statements, tokens};
 use crate::partition::{Bound, PartitionKey, PartitionOf};
 pub(crate) use crate::type_name::{data_type, serial_type};
@@ -54,8 +55,20 @@ pub(crate) struct ColumnDef {
 #[derive(Debug, Clone)]
 pub(crate) struct Unique {
     pub(crate) name: String,
-    pub(crate) columns: Vec<usize>,
+    pub(crate) key: Vec<KeyElement>,
     pub(crate) is_primary: bool,
+}
+
+impl Unique {
+    /// The columns of its key, expressions aside.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = usize> + '_ {
+        self.key.iter().filter_map(KeyElement::column)
+    }
+
+    /// Whether a foreign key may refer to it.
+    pub(crate) fn is_of_columns(&self) -> bool {
+        self.columns().count() == self.key.len()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -247,8 +260,12 @@ impl Parts {
             ColumnOption::Null => {}
             ColumnOption::NotNull => self.columns[at].not_null = true,
             ColumnOption::Default(default) => self.columns[at].default = Some(default.clone()),
-            ColumnOption::PrimaryKey(_) => self.add_unique(table, name, vec![at], true)?,
-            ColumnOption::Unique(_) => self.add_unique(table, name, vec![at], false)?,
+            ColumnOption::PrimaryKey(_) => {
+                self.add_unique(table, name, vec![KeyElement::Column(at)], true)?;
+            }
+            ColumnOption::Unique(_) => {
+                self.add_unique(table, name, vec![KeyElement::Column(at)], false)?;
+            }
             ColumnOption::Check(check) => self.add_check(
                 name.unwrap_or_else(|| format!("{table}_{column}_check")),
                 (*check.expr).clone(),
@@ -269,12 +286,12 @@ impl Parts {
     pub(crate) fn constraint(&mut self, table: &str, constraint: &TableConstraint) -> Result<()> {
         match constraint {
             TableConstraint::PrimaryKey(key) => {
-                let columns = self.index_columns(&key.columns)?;
-                self.add_unique(table, key.name.as_ref().map(ident), columns, true)
+                let elements = self.key_elements(&key.columns)?;
+                self.add_unique(table, key.name.as_ref().map(ident), elements, true)
             }
             TableConstraint::Unique(key) => {
-                let columns = self.index_columns(&key.columns)?;
-                self.add_unique(table, key.name.as_ref().map(ident), columns, false)
+                let elements = self.key_elements(&key.columns)?;
+                self.add_unique(table, key.name.as_ref().map(ident), elements, false)
             }
             TableConstraint::Check(check) => {
                 let name = check.name.as_ref().map(ident);
@@ -317,27 +334,28 @@ impl Parts {
         let place = |name: &ast::Ident| {
             let name = ident(name);
             let found = self.columns.iter().position(|column| column.name == name);
-            found.ok_or_else(|| {
-                let message = format!("column \"{name}\" named in key does not exist");
-                SqlError::new("42703", message)
-            })
+            found.ok_or_else(|| not_in_key(&name))
         };
         names.iter().map(place).collect()
     }
 
-    pub(crate) fn index_columns(&self, columns: &[ast::IndexColumn]) -> Result<Vec<usize>> {
-        let name = |column: &ast::IndexColumn| match &column.column.expr {
-            ast::Expr::Identifier(name) => Ok(name.clone()),
-            other => Err(SqlError::not_supported(format!("an index of {other}"))),
+    /// The elements of a key as constraints have them.
+    fn key_elements(&self, written: &[ast::IndexColumn]) -> Result<Vec<KeyElement>> {
+        let element = |written: &ast::IndexColumn| match &written.column.expr {
+            ast::Expr::Identifier(name) => {
+                let found = KeyElement::named(name, &self.column_names())?;
+                found.ok_or_else(|| not_in_key(&ident(name)))
+            }
+            _ => Err(SqlError::syntax("a constraint's key is made of columns alone")),
         };
-        self.named_columns(&columns.iter().map(name).collect::<Result<Vec<_>>>()?)
+        written.iter().map(element).collect()
     }
 
     pub(crate) fn add_unique(
         &mut self,
         table: &str,
         name: Option<String>,
-        columns: Vec<usize>,
+        key: Vec<KeyElement>,
         is_primary: bool,
     ) -> Result<()> {
         if is_primary && self.uniques.iter().any(|unique| unique.is_primary) {
@@ -345,17 +363,19 @@ impl Parts {
             return Err(SqlError::new("42P16", message));
         }
         if is_primary {
-            columns.iter().for_each(|column| self.columns[*column].not_null = true);
+            let columns = key.iter().filter_map(KeyElement::column);
+            columns.for_each(|column| self.columns[column].not_null = true);
         }
         let name = name.unwrap_or_else(|| {
             if is_primary {
                 return format!("{table}_pkey");
             }
+            let columns = key.iter().filter_map(KeyElement::column);
             let names: Vec<&str> =
-                columns.iter().map(|column| self.columns[*column].name.as_str()).collect();
+                columns.map(|column| self.columns[column].name.as_str()).collect();
             format!("{table}_{}_key", names.join("_"))
         });
-        self.uniques.push(Unique { name, columns, is_primary });
+        self.uniques.push(Unique { name, key, is_primary });
         Ok(())
     }
 
@@ -418,8 +438,8 @@ impl Parts {
 
     /// What the engine keeps of it.
     pub(crate) fn definition(&self, table: &str) -> Definition {
-        let mut key_columns: Vec<usize> =
-            self.uniques.iter().flat_map(|unique| unique.columns.iter().copied()).collect();
+        let referable = self.uniques.iter().filter(|unique| unique.is_of_columns());
+        let mut key_columns: Vec<usize> = referable.flat_map(Unique::columns).collect();
         key_columns.sort_unstable();
         key_columns.dedup();
         Definition { key_columns, text: self.text(table) }
@@ -454,8 +474,10 @@ impl Parts {
         }
         for unique in &self.uniques {
             let kind = if unique.is_primary { "PRIMARY KEY" } else { "UNIQUE" };
-            let (name, columns) = (quoted(&unique.name), names(&unique.columns));
-            lines.push(format!("CONSTRAINT {name} {kind} ({columns})"));
+            let columns = self.column_names();
+            let key: Vec<String> = unique.key.iter().map(|key| key.text(&columns)).collect();
+            let name = quoted(&unique.name);
+            lines.push(format!("CONSTRAINT {name} {kind} ({})", key.join(", ")));
         }
         for check in &self.checks {
             lines.push(format!("CONSTRAINT {} CHECK ({})", quoted(&check.name), check.condition));
@@ -496,6 +518,10 @@ impl Parts {
         }
         text
     }
+}
+
+fn not_in_key(name: &str) -> SqlError {
+    SqlError::new("42703", format!("column \"{name}\" named in key does not exist"))
 }
 
 /// What the text of a table that inherits has before its parents.

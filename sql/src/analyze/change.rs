@@ -218,43 +218,24 @@ impl Analyzer<'_, '_, '_> {
         table: &Rc<TableDef>,
         written: &ast::OnConflict,
     ) -> Result<OnConflict> {
-        let arbiter = match &written.conflict_target {
+        let arbiters = match &written.conflict_target {
             None => None,
-            Some(ConflictTarget::Columns(names)) => {
-                let mut wanted = Vec::new();
-                for name in names {
-                    let name = ident(name);
-                    wanted.push(table.column(&name).ok_or_else(|| {
-                        SqlError::new("42703", format!("column \"{name}\" does not exist"))
-                    })?);
-                }
-                let is_meant = |columns: &[usize]| {
-                    columns.iter().all(|column| wanted.contains(column))
-                        && wanted.iter().all(|column| columns.contains(column))
-                };
-                let found = table.uniques.iter().position(|unique| is_meant(&unique.columns));
-                Some(found.ok_or_else(|| {
-                    SqlError::new(
-                        "42P10",
-                        "there is no unique or exclusion constraint matching the ON CONFLICT specification",
-                    )
-                })?)
-            }
+            Some(ConflictTarget::Columns(names)) => Some(self.inferred(table, names)?),
             Some(ConflictTarget::OnConstraint(name)) => {
                 let name = object_name(name)?;
                 let found = table.uniques.iter().position(|unique| unique.name == name);
-                Some(found.ok_or_else(|| {
+                Some(vec![found.ok_or_else(|| {
                     let message = format!(
                         "constraint \"{name}\" for table \"{}\" does not exist",
                         table.name()
                     );
                     SqlError::new("42704", message)
-                })?)
+                })?])
             }
         };
         let update = match &written.action {
             OnConflictAction::DoNothing => None,
-            OnConflictAction::DoUpdate(_) if arbiter.is_none() => {
+            OnConflictAction::DoUpdate(_) if arbiters.is_none() => {
                 return Err(SqlError::syntax(
                     "ON CONFLICT DO UPDATE requires inference specification or constraint name",
                 )
@@ -278,7 +259,7 @@ impl Analyzer<'_, '_, '_> {
                 Some(ConflictUpdate { sets, condition })
             }
         };
-        Ok(OnConflict { arbiter, update })
+        Ok(OnConflict { arbiters, update })
     }
 
     fn sets(&mut self, table: &Rc<TableDef>, assignments: &[ast::Assignment]) -> Result<Sets> {

@@ -16,6 +16,7 @@ mod expr;
 mod from;
 mod from_function;
 mod grouping;
+mod key;
 mod limit;
 mod literal;
 mod locking;
@@ -26,6 +27,8 @@ mod row;
 mod select;
 mod sublink;
 mod targets;
+
+pub(crate) use targets::figure_name;
 
 use std::rc::Rc;
 
@@ -200,7 +203,18 @@ impl<'x, 's, 'e> Analyzer<'x, 's, 'e> {
         })
     }
 
-    /// An expression over one table's row, such as a check or a default.
+    /// An expression over one table's row, such as a check or a key of an index.
+    fn over_row(
+        mut self,
+        def: Option<&Rc<TableDef>>,
+        expr: &ast::Expr,
+        clause: &'static str,
+    ) -> Result<(Typed, Vec<Subplan>)> {
+        let typed = self.of_row(def, expr, clause)?;
+        Ok((typed, self.subplans))
+    }
+
+    /// The same of a type.
     pub(crate) fn over_table(
         mut self,
         def: Option<&Rc<TableDef>>,
@@ -208,14 +222,7 @@ impl<'x, 's, 'e> Analyzer<'x, 's, 'e> {
         wanted: Option<Type>,
         clause: &'static str,
     ) -> Result<(Expr, Vec<Subplan>)> {
-        let mut level = Level { no_aggregates: Some(clause), ..Level::default() };
-        if let Some(def) = def {
-            let family = Rc::new(Family::alone(Rc::clone(def)));
-            level.add_family(&family, def.name().to_owned());
-            level.entries.iter_mut().for_each(|entry| entry.kind = EntryKind::New);
-        }
-        self.levels.push(level);
-        let typed = self.expr(expr)?;
+        let typed = self.of_row(def, expr, clause)?;
         let typed = match wanted {
             Some(Type::Bool) if clause == "check constraints" => {
                 Typed::new(self.condition(typed, "CHECK")?, Type::Bool)
@@ -224,6 +231,22 @@ impl<'x, 's, 'e> Analyzer<'x, 's, 'e> {
             None => typed,
         };
         Ok((typed.expr, self.subplans))
+    }
+
+    fn of_row(
+        &mut self,
+        def: Option<&Rc<TableDef>>,
+        expr: &ast::Expr,
+        clause: &'static str,
+    ) -> Result<Typed> {
+        let mut level = Level { no_aggregates: Some(clause), ..Level::default() };
+        if let Some(def) = def {
+            let family = Rc::new(Family::alone(Rc::clone(def)));
+            level.add_family(&family, def.name().to_owned());
+            level.entries.iter_mut().for_each(|entry| entry.kind = EntryKind::New);
+        }
+        self.levels.push(level);
+        self.expr(expr)
     }
 
     /// A table by its name.

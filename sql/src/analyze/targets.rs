@@ -138,7 +138,7 @@ fn star(entry: &Entry, with_hidden: bool) -> Vec<Item> {
 }
 
 /// The name of a column that has none (`FigureColname`).
-fn figure_name(written: &Ast) -> Option<String> {
+pub(crate) fn figure_name(written: &Ast) -> Option<String> {
     figure(written).map(|(name, _)| name)
 }
 

@@ -158,7 +158,7 @@ impl<'e> Backend<'_, 'e> {
         for row in rows.iter_mut() {
             rules.apply(def, row, &mut exec)?;
         }
-        Backend::check_unique(def, rows)?;
+        rules.check_unique(def, rows, &mut exec)?;
         let checks: Vec<Check> = rows.iter().flat_map(|row| Check::of_insert(def, row)).collect();
         self.run_checks(transaction, checks, false)
     }

@@ -48,7 +48,8 @@ impl Check {
             Check::Parent { key, .. } => is_changed(&table.foreign_keys[*key].columns),
             Check::Children { .. } => true,
         });
-        if table.uniques.iter().any(|unique| is_changed(&unique.columns)) {
+        let mut keys = table.uniques.iter().filter(|unique| unique.is_of_columns());
+        if keys.any(|unique| is_changed(&unique.columns().collect::<Vec<_>>())) {
             let (old, new) = (old.to_vec(), Some(new.to_vec()));
             checks.push(Check::Children { parent: Rc::clone(table), old, new });
         }

@@ -14,6 +14,7 @@ use crate::analyze::Analyzer;
 use crate::error::{Result, SqlError};
 use crate::exec::Exec;
 use crate::expr::{Expr, Rows};
+use crate::index::KeyExpr;
 use crate::table::TableDef;
 use crate::types::{Datum, Type};
 
@@ -22,6 +23,8 @@ use crate::types::{Datum, Type};
 pub(crate) struct Rules {
     generated: Vec<(usize, Expr)>,
     checks: Vec<(String, Expr)>,
+    /// The unique keys, in the order of the table's.
+    pub(crate) uniques: Vec<Vec<KeyExpr>>,
 }
 
 impl Rules {
@@ -53,6 +56,10 @@ impl Rules {
             )?;
             refuse_subqueries(subplans.len(), "check constraint")?;
             rules.checks.push((check.name.clone(), expr));
+        }
+        for unique in &table.uniques {
+            let mut analyzer = Analyzer::new(exec.transaction, exec.database);
+            rules.uniques.push(analyzer.key(table, &unique.key)?);
         }
         Ok(rules)
     }

@@ -3,12 +3,16 @@
 //! Invariant: rows are looked at as they are at this instant; where another transaction that still runs decides whether a
 //! row counts, that one is waited for, with no gate held. Source: `_bt_check_unique`.
 
+use std::cmp::Ordering;
+
 use base::Xid;
 
-use super::key_text;
+use super::{Rules, key_text};
 use crate::error::{Result, SqlError};
 use crate::exec::Exec;
-use crate::table::TableDef;
+use crate::exec::cursor::stored_row;
+use crate::index::{KeyExpr, key_values};
+use crate::table::{TableDef, Unique};
 use crate::types::Datum;
 
 /// A row with the same key.
@@ -19,6 +23,8 @@ pub(crate) struct Conflict {
     pub(crate) row: engine::Row,
     /// Who decides whether it counts.
     pub(crate) decides: Option<Xid>,
+    /// The key that both have.
+    key: Vec<Datum>,
 }
 
 /// A row with the same key as a new one.
@@ -27,34 +33,34 @@ struct Found {
     decides: Option<Xid>,
 }
 
+/// Where a key stands to another, nulls being alike.
+fn order(key: &[KeyExpr], one: &[Datum], other: &[Datum]) -> Ordering {
+    let pairs = one.iter().zip(other).zip(key);
+    let mut orders = pairs.map(|((one, other), element)| one.sort_order(other, element.of));
+    orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+}
+
 /// A row with a key of `new`, but for those keys that `old` had.
 pub(crate) fn conflict(
-    table: &TableDef,
+    (table, rules): (&TableDef, &Rules),
     new: &[Datum],
     old: Option<&[Datum]>,
     exec: &mut Exec<'_, '_, '_, '_>,
 ) -> Result<Option<Conflict>> {
-    let is_same = |one: &Datum, other: &Datum, column: usize| {
-        one.compare(other, table.columns[column].of).is_some_and(std::cmp::Ordering::is_eq)
-    };
-    for (number, unique) in table.uniques.iter().enumerate() {
-        let columns = &unique.columns;
-        let is_kept = old.is_some_and(|old| {
-            columns.iter().all(|column| is_same(&old[*column], &new[*column], *column))
-        });
-        if is_kept || columns.iter().any(|column| new[*column].is_null()) {
+    for (number, unique) in rules.uniques.iter().enumerate() {
+        let key = key_values(unique, new, exec)?;
+        if key.iter().any(Datum::is_null) {
+            continue;
+        }
+        if let Some(old) = old
+            && order(unique, &key_values(unique, old, exec)?, &key).is_eq()
+        {
             continue;
         }
         let mut found = Vec::new();
         for dirty in table.table.scan_dirty(exec.transaction)? {
-            let values = dirty.row.values()?;
-            let mut is_equal = true;
-            for column in columns {
-                let value = Datum::of_column(&values[*column], table.columns[*column].of)?;
-                is_equal &= is_same(&value, &new[*column], *column);
-            }
-            drop(values);
-            if is_equal {
+            let values = key_values(unique, &stored_row(table, &dirty.row)?, exec)?;
+            if order(unique, &values, &key).is_eq() {
                 let decides = dirty.inserting.or(dirty.ending);
                 found.push(Found { row: dirty.row, decides });
             }
@@ -63,28 +69,65 @@ pub(crate) fn conflict(
         let at = found.iter().position(|dirty| dirty.decides.is_none());
         let at = at.or(if found.is_empty() { None } else { Some(0) });
         if let Some(at) = at {
-            let dirty = found.swap_remove(at);
-            return Ok(Some(Conflict { unique: number, row: dirty.row, decides: dirty.decides }));
+            let Found { row, decides } = found.swap_remove(at);
+            return Ok(Some(Conflict { unique: number, row, decides, key }));
         }
     }
     Ok(None)
 }
 
 /// Whether a row with other values has a unique key that it did not have.
-pub(crate) fn has_new_key(table: &TableDef, old: &[Datum], new: &[Datum]) -> bool {
-    let is_changed = |column: &usize| {
-        let of = table.columns[*column].of;
-        old[*column].sort_order(&new[*column], of).is_ne()
-    };
-    table.uniques.iter().any(|unique| unique.columns.iter().any(is_changed))
+pub(crate) fn has_new_key(
+    rules: &Rules,
+    old: &[Datum],
+    new: &[Datum],
+    exec: &mut Exec<'_, '_, '_, '_>,
+) -> Result<bool> {
+    for unique in &rules.uniques {
+        let [old, new] = [key_values(unique, old, exec)?, key_values(unique, new, exec)?];
+        if order(unique, &old, &new).is_ne() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-pub(crate) fn violation(table: &TableDef, row: &[Datum], unique: usize) -> SqlError {
-    let unique = &table.uniques[unique];
-    let names: Vec<&str> =
-        unique.columns.iter().map(|column| table.columns[*column].name.as_str()).collect();
-    let values: Vec<Datum> = unique.columns.iter().map(|column| row[*column].clone()).collect();
+/// `(a, lower(b))=(1, x)`
+fn shown(table: &TableDef, unique: &Unique, key: &[Datum]) -> String {
+    let columns: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+    let names: Vec<String> = unique.key.iter().map(|element| element.shown(&columns)).collect();
+    key_text(&names.iter().map(String::as_str).collect::<Vec<_>>(), key)
+}
+
+pub(crate) fn violation(table: &TableDef, conflict: &Conflict) -> SqlError {
+    let unique = &table.uniques[conflict.unique];
     let message = format!("duplicate key value violates unique constraint \"{}\"", unique.name);
     SqlError::new("23505", message)
-        .detail(format!("Key {} already exists.", key_text(&names, &values)))
+        .detail(format!("Key {} already exists.", shown(table, unique, &conflict.key)))
+}
+
+impl Rules {
+    /// Whether no two rows have the same unique key.
+    pub(crate) fn check_unique(
+        &self,
+        def: &TableDef,
+        rows: &[Vec<Datum>],
+        exec: &mut Exec<'_, '_, '_, '_>,
+    ) -> Result<()> {
+        for (unique, elements) in def.uniques.iter().zip(&self.uniques) {
+            let keys = rows.iter().map(|row| key_values(elements, row, exec));
+            let mut keys = keys.collect::<Result<Vec<_>>>()?;
+            keys.retain(|key| !key.iter().any(Datum::is_null));
+            keys.sort_by(|one, other| order(elements, one, other));
+            let is_same = |pair: &&[Vec<Datum>]| order(elements, &pair[0], &pair[1]).is_eq();
+            if let Some(pair) = keys.windows(2).find(is_same) {
+                let key = shown(def, unique, &pair[0]);
+                let message = format!("could not create unique index \"{}\"", unique.name);
+                return Err(
+                    SqlError::new("23505", message).detail(format!("Key {key} is duplicated."))
+                );
+            }
+        }
+        Ok(())
+    }
 }

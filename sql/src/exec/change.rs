@@ -18,8 +18,8 @@ use super::cursor::{Cursor, evaluated};
 use super::recheck::{is_wanted, replace};
 use super::target::Targets;
 use super::{Exec, Row};
-use crate::constraint::Check;
 use crate::constraint::unique::{self, Conflict};
+use crate::constraint::{Check, Rules};
 use crate::error::{Result, SqlError};
 use crate::expr::Rows;
 use crate::plan::{Change, ChangeKind, OnConflict};
@@ -103,7 +103,7 @@ impl Making<'_> {
             let looked = {
                 let gate = exec.database.gate(table.table.oid());
                 let _held = gate.lock().unwrap_or_else(base::sync::PoisonError::into_inner);
-                match unique::conflict(&table, row, None, exec)? {
+                match unique::conflict((&table, self.targets.rules(at)), row, None, exec)? {
                     None => {
                         let stored = StoredRow::new(row, &types);
                         Ok(table.table.insert(exec.transaction, &stored.values()?)?)
@@ -116,10 +116,12 @@ impl Making<'_> {
                 Err(Conflict { decides: Some(xid), .. }) => exec.transaction.wait_for_end(xid)?,
                 Err(conflict) => {
                     let is_arbiter = |on: &&OnConflict| {
-                        on.arbiter.is_none_or(|arbiter| arbiter == conflict.unique)
+                        on.arbiters
+                            .as_ref()
+                            .is_none_or(|arbiters| arbiters.contains(&conflict.unique))
                     };
                     match on_conflict.filter(is_arbiter) {
-                        None => return Err(unique::violation(&table, row, conflict.unique)),
+                        None => return Err(unique::violation(&table, &conflict)),
                         Some(on_conflict)
                             if self.resolve(at, row, on_conflict, &conflict, exec, outer)? =>
                         {
@@ -188,7 +190,7 @@ impl Making<'_> {
             return Err(SqlError::new("0A000", "invalid ON UPDATE specification").detail(detail));
         }
         self.targets.check(at, &new, exec)?;
-        match put(&table, &old, &new, conflict.row.tid(), exec)? {
+        match put((&table, self.targets.rules(at)), &old, &new, conflict.row.tid(), exec)? {
             VersionChange::Changed(tid) => {
                 self.made.push((table.table.oid(), tid));
                 let new = self.targets.member(at).shown(new, tid);
@@ -220,7 +222,7 @@ impl Making<'_> {
             let stays = self.targets.stays(at, &new)?;
             let changed = if stays {
                 self.targets.check(at, &new, exec)?;
-                put(&member.def, &old, &new, tid, exec)?
+                put((&member.def, self.targets.rules(at)), &old, &new, tid, exec)?
             } else {
                 member.def.table.move_version(exec.transaction, tid)?
             };
@@ -288,7 +290,7 @@ impl Making<'_> {
 
 /// Gives a version new values, if nobody else has its unique keys.
 fn put(
-    table: &Rc<TableDef>,
+    (table, rules): (&Rc<TableDef>, &Rules),
     old: &[Datum],
     new: &[Datum],
     tid: Tid,
@@ -297,7 +299,7 @@ fn put(
     let types = table.types();
     let stored = StoredRow::new(new, &types);
     let values = stored.values()?;
-    let changed = if unique::has_new_key(table, old, new) {
+    let changed = if unique::has_new_key(rules, old, new, exec)? {
         // Nobody else changes the row while it is found out whether the key is free.
         match table.table.lock_row(exec.transaction, tid, RowLock::Update, WaitPolicy::Wait)? {
             RowLocked::Locked(_) => {}
@@ -308,7 +310,7 @@ fn put(
             let conflict = {
                 let gate = exec.database.gate(table.table.oid());
                 let _held = gate.lock().unwrap_or_else(base::sync::PoisonError::into_inner);
-                match unique::conflict(table, new, Some(old), exec)? {
+                match unique::conflict((table, rules), new, Some(old), exec)? {
                     None => {
                         break table.table.update_version(exec.transaction, tid, &values)?;
                     }
@@ -317,7 +319,7 @@ fn put(
             };
             match conflict.decides {
                 Some(xid) => exec.transaction.wait_for_end(xid)?,
-                None => return Err(unique::violation(table, new, conflict.unique)),
+                None => return Err(unique::violation(table, &conflict)),
             }
         }
     } else {

@@ -86,6 +86,11 @@ impl Targets {
         Err(SqlError::new("23514", message).detail(failing_row(row)))
     }
 
+    /// What a member asks of its rows.
+    pub(super) fn rules(&self, at: usize) -> &Rules {
+        &self.rules[at]
+    }
+
     /// Fills generated columns.
     pub(super) fn generate(
         &self,

@@ -2,7 +2,7 @@
 //!
 //! What changes no rows (transactions, settings, locks of tables) is read here word by word ([`words`], [`transaction`],
 //! [`utility`]); the rest is the sqlparser crate's, in its dialect of PostgreSQL ([`query`]). Where that crate knows less of
-//! `SELECT` than PostgreSQL does, tokens are rewritten before it sees them ([`locks`]).
+//! a statement than PostgreSQL does, tokens are rewritten before it sees them ([`locks`], [`only`], [`target`]).
 //!
 //! Invariant: a text is cut at its semicolons before anything of it is run, as a server does with a simple query.
 
@@ -10,6 +10,7 @@ mod depth;
 mod locks;
 mod only;
 mod query;
+mod target;
 mod transaction;
 mod utility;
 mod words;
@@ -25,6 +26,7 @@ use crate::vacuum::Vacuum;
 pub(crate) use locks::STRENGTHS;
 pub(crate) use only::ONLY;
 pub(crate) use query::sql;
+pub(crate) use target::{COMPUTED, expression};
 pub use transaction::IsolationLevel;
 pub(crate) use transaction::TransactionModes;
 pub(crate) use words::Words;

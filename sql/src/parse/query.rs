@@ -5,12 +5,13 @@
 
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::keywords::Keyword;
-use sqlparser::parser::Parser;
+use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::depth::{NESTED, too_deep};
 use super::locks::rewrite_locks;
 use super::only::rewrite_only;
+use super::target::rewrite_targets;
 use super::{AT_END, Statement, near};
 use crate::error::{Result, SqlError};
 
@@ -24,7 +25,7 @@ pub(crate) fn sql(tokens: &[TokenWithSpan]) -> Result<Statement> {
         return Err(SqlError::not_supported(word));
     }
     let dialect = PostgreSqlDialect {};
-    let mut tokens = rewrite_only(rewrite_locks(tokens)?);
+    let mut tokens = rewrite_targets(rewrite_only(rewrite_locks(tokens)?));
     if let Some(Token::Word(word)) = tokens.first().map(|token| &token.token)
         && word.keyword == Keyword::TABLE
     {
@@ -34,10 +35,7 @@ pub(crate) fn sql(tokens: &[TokenWithSpan]) -> Result<Statement> {
     }
     let mut parser =
         Parser::new(&dialect).with_recursion_limit(NESTED).with_tokens_with_locations(tokens);
-    let parsed = parser.parse_statement().map_err(|error| match error {
-        sqlparser::parser::ParserError::RecursionLimitExceeded => too_deep(),
-        error => of_parser(&error.to_string(), &first),
-    })?;
+    let parsed = parser.parse_statement().map_err(|error| of_parser(error, &first))?;
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
         return Err(near(Some(&rest)));
@@ -46,7 +44,11 @@ pub(crate) fn sql(tokens: &[TokenWithSpan]) -> Result<Statement> {
 }
 
 /// `sql parser error: Expected: ..., found: WORD at Line: 1, Column: 5` in PostgreSQL's words.
-fn of_parser(message: &str, first: &str) -> SqlError {
+pub(super) fn of_parser(error: ParserError, first: &str) -> SqlError {
+    if error == ParserError::RecursionLimitExceeded {
+        return too_deep();
+    }
+    let message = error.to_string();
     let found = message.split_once("found: ").map(|(_, found)| found);
     match found.map(|found| found.split(" at Line").next().unwrap_or(found)) {
         Some("EOF") => SqlError::syntax(AT_END),

@@ -131,6 +131,7 @@ pub(super) const EQUAL: &[&str] = &[
     "insert-conflict-do-nothing",
     "insert-conflict-do-nothing-2",
     "insert-conflict-do-update",
+    "insert-conflict-do-update-2",
     "insert-conflict-do-update-3",
     "lock-committed-keyupdate",
     "lock-committed-update",

@@ -1,0 +1,54 @@
+-- Keys of expressions.
+CREATE TABLE t (key text NOT NULL, payload text, n int, d date, e numeric(6,2));
+CREATE UNIQUE INDEX ON t (lower(key)) INCLUDE (payload);
+INSERT INTO t VALUES ('Foo', 'a', 1), ('Bar', 'b', 2);
+CREATE UNIQUE INDEX ON t ((n / 5), abs(n / 5));
+INSERT INTO t VALUES ('FOO', 'c', 3);
+INSERT INTO t VALUES ('FOO', 'c', 3) ON CONFLICT DO NOTHING;
+INSERT INTO t VALUES ('FOO', 'c', 3) ON CONFLICT (lower(key)) DO NOTHING;
+INSERT INTO t VALUES ('FOO', 'c', 3) ON CONFLICT (LOWER( "key" )) DO UPDATE SET key = excluded.key, payload = t.payload || '+' || excluded.payload RETURNING *;
+INSERT INTO t VALUES ('FOO', 'c', 3) ON CONFLICT ((lower(key))) DO UPDATE SET n = 9 RETURNING *;
+INSERT INTO t VALUES ('FOO', 'c', 3) ON CONFLICT (key) DO NOTHING;
+INSERT INTO t VALUES ('FOO', 'c', 3) ON CONFLICT (upper(key)) DO NOTHING;
+INSERT INTO t VALUES ('FOO', 'c', 3) ON CONFLICT (lower(key), n) DO NOTHING;
+INSERT INTO t VALUES ('FOO', 'c', 3) ON CONFLICT (lower(nosuch)) DO NOTHING;
+UPDATE t SET key = 'bAr' WHERE n = 9;
+UPDATE t SET key = 'BAR' WHERE n = 2 RETURNING key;
+-- Several elements, columns among them.
+CREATE UNIQUE INDEX two ON t (n, (n % 3), lower(payload || key) DESC NULLS LAST);
+INSERT INTO t VALUES ('x', 'y', 5), ('X1', 'y', 5);
+INSERT INTO t VALUES ('z', 'B+', 2) ON CONFLICT (n, (n % 3), lower(payload || key)) DO NOTHING RETURNING *;
+INSERT INTO t VALUES ('y1', 'x', 5), ('Y2', 'x', 5), ('1', 'xy', 5);
+INSERT INTO t VALUES ('q1', NULL, 5), ('q2', NULL, 5);
+CREATE UNIQUE INDEX ON t ((n * 0), (n / 0));
+CREATE UNIQUE INDEX ON t (abs(n), (n + 1), abs(n), (n - 1), key, key, lower(key));
+SELECT key, payload, n FROM t ORDER BY key;
+-- What cannot be had.
+CREATE INDEX ON t (lower(nosuch));
+CREATE INDEX ON t (nosuch);
+CREATE INDEX ON t (n) INCLUDE (nosuch);
+CREATE INDEX ON t ((1 + (SELECT 1)));
+CREATE INDEX ON t ((sum(n)));
+CREATE INDEX ON t ((n || now()::text));
+CREATE INDEX ON t ((now()));
+CREATE INDEX ON t ((d::text));
+CREATE INDEX ON t ((key::date));
+CREATE INDEX ON t ((d + n));
+CREATE INDEX ON t (concat(key, payload));
+CREATE INDEX ON t ((key || payload), (e * 2), (e::int), (n::text));
+CREATE INDEX ON t (nosuchfunction(key));
+CREATE INDEX ON nosuch (key);
+CREATE TABLE u (a int, UNIQUE (a, nosuch));
+CREATE TABLE r (a text REFERENCES t (key));
+-- Partitions have it, too.
+CREATE TABLE p (a int, b text) PARTITION BY RANGE (a);
+CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);
+CREATE UNIQUE INDEX ON p (lower(b));
+CREATE UNIQUE INDEX ON p (a, lower(b));
+CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (20);
+INSERT INTO p VALUES (1, 'A'), (11, 'A');
+INSERT INTO p VALUES (1, 'a');
+INSERT INTO p VALUES (11, 'a');
+INSERT INTO p VALUES (11, 'a') ON CONFLICT (lower(b), a) DO UPDATE SET b = 'again' RETURNING *;
+INSERT INTO p VALUES (1, 'a'), (2, 'a'), (12, 'a') ON CONFLICT (a, lower(b)) DO NOTHING RETURNING *;
+SELECT * FROM p ORDER BY a, b;
