@@ -88,6 +88,8 @@ pub mod dump;
 #[cfg(not(any(loom, shuttle)))]
 mod error;
 #[cfg(not(any(loom, shuttle)))]
+mod free_space_map;
+#[cfg(not(any(loom, shuttle)))]
 pub mod heap;
 #[cfg(not(any(loom, shuttle)))]
 mod lock;

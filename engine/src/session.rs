@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use base::sync::Arc;
 use base::sync::atomic::AtomicBool;
 use base::sync::atomic::Ordering::Relaxed;
-use base::{BlockNumber, FullXid, Oid, Xid};
+use base::{FullXid, Oid, Xid};
 use procarray::Backend;
 use wal::write::Inserter;
 
@@ -22,8 +22,8 @@ use crate::catalog::changes::OwnChanges;
 use crate::data_directory::DEFAULT_DATABASE;
 use crate::db::Shared;
 use crate::heap::Change;
-use crate::heap::placement::Placement;
 use crate::lock::{HeldLocks, Interrupts, LockTag, TableLockMode};
+use crate::table::room::Target;
 use crate::transaction::Transaction;
 pub use crate::xact::end::Durability;
 use crate::xact::mode::{ModeHorizon, ModeSnapshot};
@@ -75,22 +75,6 @@ pub(crate) struct Timeouts {
     pub(crate) lock: Option<Duration>,
     pub(crate) statement: Option<Duration>,
     pub(crate) deadlock: Duration,
-}
-
-/// A page that a session puts rows into.
-#[derive(Debug)]
-pub(crate) struct Target {
-    pub(crate) block: BlockNumber,
-    /// Bytes of room that it had last.
-    pub(crate) room: usize,
-    pub(crate) placement: Arc<Placement>,
-}
-
-/// Others may put rows there now.
-impl Drop for Target {
-    fn drop(&mut self) {
-        self.placement.note(self.block, self.room);
-    }
 }
 
 /// Cancels what a session does, from another thread.

@@ -19,7 +19,8 @@ use super::redo::RM_BTREE;
 use super::space::Space;
 use super::tuple::TupleError;
 use crate::buffer::{PageName, PinnedWrite, RelationFiles};
-use crate::storage::{LogHandle, Storage};
+use crate::free_space_map::{FreeSpaceMap, Guard};
+use crate::storage::{HintImage, LogHandle, Storage};
 
 /// `RM_XLOG_ID` and `XLOG_FPI`
 const IMAGE: (u8, u8) = (0, 0xB0);
@@ -286,10 +287,16 @@ impl<'s> Index<'s> {
 pub(super) type Part<'a, 's> = (u8, bool, &'a mut HeldPage<'s>);
 
 impl<'s> Writer<'_, 's> {
+    /// The index's free space map, and how this writer guards its changes.
+    pub(super) fn free_space(&mut self) -> (FreeSpaceMap<'s>, Guard<'_>) {
+        let map = FreeSpaceMap::of(self.index.storage, self.index.of.locator);
+        (map, Guard::Image(self.inserter, self.xid))
+    }
+
     /// Logs the image of a page that has changed in hints alone, where that is needed.
     pub(super) fn log_hint(&mut self, page: &mut HeldPage<'s>) -> Result<(), IndexError> {
-        let name = page.name();
-        let logged = self.index.storage.log_hint(self.inserter, self.xid, name, page)?;
+        let image = HintImage { xid: self.xid, name: page.name(), is_standard: true };
+        let logged = self.index.storage.log_hint(self.inserter, image, page)?;
         if let Some(end) = logged {
             page.set_lsn(end);
         }

@@ -1,20 +1,21 @@
 //! Pages that were taken out of the tree, until they are used again.
 //!
 //! ```text
-//! deleted ─► kept as it is while somebody may have a link to it ─► free ─► REUSE_PAGE, and made anew by a split
+//! deleted ─► kept as it is while somebody may have a link to it ─► in the free space map ─► REUSE_PAGE, and made anew by a split
 //! ```
 //!
 //! A deleted page has the transaction id that was the next one then (`safexid`). Who reads or writes an index has a snapshot
 //! or an id; once everybody who had one at that time is gone, nobody has a link to the page any more.
 //!
-//! Source: `_bt_getbuf`, `BTPageIsRecyclable`, `_bt_pendingfsm_finalize` of PostgreSQL 15. Invariants: which pages wait and
-//! which are free is a hint; a page is looked at again, under its lock, before it is used. The lock of the hint is held from
-//! asking for a page until that is locked, so that vacuum, which reads the length of the file under it, finds no page that
-//! somebody has just been given and has not locked yet. Nobody waits for a page in use with that lock held.
+//! Source: `_bt_getbuf`, `BTPageIsRecyclable`, `_bt_pendingfsm_finalize` of PostgreSQL 15. Invariants: which pages are free is a
+//! hint; a page is looked at again, under its lock, before it is used. Every page that was deleted since the engine was opened
+//! and that somebody may have a link to is among those that wait; of those deleted before, nobody has one. The lock of
+//! these is held from asking for a page until that is locked, so that vacuum, which reads the length of the file under it,
+//! finds no page that somebody has just been given and has not locked yet. Nobody waits for a page in use with that lock
+//! held.
 
 use std::collections::BTreeMap;
 
-use base::page::PageBytes;
 use base::sync::{MutexGuard, PoisonError};
 use base::{BlockNumber, ForkNumber, FullXid, RawPage, TimestampTz};
 use wal::rmgr::btree::{Btree, ReusePage};
@@ -26,8 +27,6 @@ use crate::buffer::PageStore;
 use crate::checkpoint::running_xacts_are_logged;
 
 const REUSE_PAGE: u8 = 0xD0;
-/// What stands for a deletion of a page that was never used: it may be used at once.
-const NEVER_USED: FullXid = FullXid(0);
 
 /// When a page was deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +59,6 @@ pub trait Readers {
 /// What is known of deleted pages.
 #[derive(Debug, Default)]
 pub(super) struct Space {
-    /// Those that may be used again, with the id that they have in them.
-    free: BTreeMap<BlockNumber, FullXid>,
     /// Those that may not be used yet.
     waiting: BTreeMap<BlockNumber, Deletion>,
 }
@@ -99,59 +96,90 @@ impl<'s> Index<'s> {
         self.space().waiting.insert(block, deletion);
     }
 
-    /// Notes a page that is found not to be in use: a deleted one, or `None` of one that was never made.
-    pub(super) fn note_unused(
-        &self,
-        block: BlockNumber,
-        safe_xid: Option<FullXid>,
-        readers: &dyn Readers,
-    ) -> Unused {
+    /// Whether a page of the tree that was deleted may not be used yet.
+    fn waits(&self, block: BlockNumber, safe_xid: FullXid, readers: &dyn Readers) -> bool {
         let mut space = self.space();
-        let Some(safe_xid) = safe_xid else {
-            space.free.insert(block, NEVER_USED);
-            return Unused::Free;
-        };
         let known = space.waiting.get(&block).filter(|deletion| deletion.safe_xid == safe_xid);
         let deletion = known.copied().unwrap_or(Deletion::earlier(safe_xid));
-        if !readers.are_gone(deletion) {
+        let waits = !readers.are_gone(deletion);
+        if waits {
             space.waiting.insert(block, deletion);
-            return Unused::Waits;
+        } else {
+            space.waiting.remove(&block);
         }
-        space.waiting.remove(&block);
-        space.free.insert(block, safe_xid);
-        Unused::Free
+        waits
     }
 
-    /// Frees those of the waiting pages that nobody can have a link to any more; how many.
-    pub(super) fn free_waiting(&self, readers: &dyn Readers) -> BlockNumber {
+    /// Those of the waiting pages that nobody can have a link to any more: they wait no longer.
+    fn no_longer_waiting(&self, readers: &dyn Readers) -> Vec<BlockNumber> {
         let mut space = self.space();
-        let Space { free, waiting } = &mut *space;
-        let before = waiting.len();
-        waiting.retain(|block, deletion| {
+        let mut free = Vec::new();
+        space.waiting.retain(|block, deletion| {
             let waits = !readers.are_gone(*deletion);
             if !waits {
-                free.insert(*block, deletion.safe_xid);
+                free.push(*block);
             }
             waits
         });
-        (before - waiting.len()) as BlockNumber
+        free
     }
 }
 
 impl<'s> Writer<'_, 's> {
+    /// Notes a page that is found not to be in use: a deleted one, or `None` of one that was never made.
+    pub(super) fn note_unused(
+        &mut self,
+        block: BlockNumber,
+        safe_xid: Option<FullXid>,
+        readers: &dyn Readers,
+    ) -> Result<Unused, IndexError> {
+        if safe_xid.is_some_and(|safe_xid| self.index.waits(block, safe_xid, readers)) {
+            return Ok(Unused::Waits);
+        }
+        let (map, mut guard) = self.free_space();
+        map.note_free_page(block, &mut guard)?;
+        Ok(Unused::Free)
+    }
+
+    /// Frees those of the waiting pages that nobody can have a link to any more; how many.
+    pub(super) fn free_waiting(
+        &mut self,
+        readers: &dyn Readers,
+    ) -> Result<BlockNumber, IndexError> {
+        let free = self.index.no_longer_waiting(readers);
+        let (map, mut guard) = self.free_space();
+        for block in &free {
+            map.note_free_page(*block, &mut guard)?;
+        }
+        Ok(free.len() as BlockNumber)
+    }
+
+    /// Has all pages be found that were noted as free.
+    pub(super) fn tell_of_free_pages(&mut self) -> Result<(), IndexError> {
+        let (map, mut guard) = self.free_space();
+        map.bring_up_to_date(0..BlockNumber::MAX, &mut guard, &mut || Ok(()))
+    }
+
     /// A page for the tree, locked, whatever is on it: a free one, or a new one at the relation's end.
     pub(super) fn new_page(&mut self) -> Result<(BlockNumber, HeldPage<'s>), IndexError> {
         let index = self.index;
-        let mut space = index.space();
-        while let Some((block, safe_xid)) = space.free.pop_first() {
+        let space = index.space();
+        loop {
+            let (map, mut guard) = self.free_space();
+            let Some(block) = map.take_free_page(&mut guard)? else { break };
             let pinned = index.storage.pool.get(index.name(block))?;
             // Somebody has it: it was used again before it was noted. This may be who asks.
             let Some(page) = pinned.try_into_write() else { continue };
-            if !is_unused(&page, safe_xid) {
+            if RawPage::new(&page).header().upper == 0 {
+                return Ok((block, page));
+            }
+            // In use since, or deleted again.
+            let Ok(safe_xid) = page::safe_xid(&page) else { continue };
+            if space.waiting.contains_key(&block) {
                 continue;
             }
             drop(space);
-            if safe_xid != NEVER_USED && running_xacts_are_logged(index.storage) {
+            if running_xacts_are_logged(index.storage) {
                 let reuse = ReusePage {
                     locator: index.of.locator(),
                     block,
@@ -164,13 +192,5 @@ impl<'s> Writer<'_, 's> {
         }
         // With the hint's lock held.
         index.added_page()
-    }
-}
-
-/// Whether a page is the one that was noted.
-fn is_unused(bytes: &PageBytes, safe_xid: FullXid) -> bool {
-    match RawPage::new(bytes).header().upper {
-        0 => safe_xid == NEVER_USED,
-        _ => page::safe_xid(bytes) == Ok(safe_xid),
     }
 }

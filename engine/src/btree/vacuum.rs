@@ -181,7 +181,10 @@ impl Writer<'_, '_> {
             }
         }
         pass.readers.look();
-        pass.vacuumed.free += index.free_waiting(pass.readers);
+        pass.vacuumed.free += self.free_waiting(pass.readers)?;
+        if pass.vacuumed.free > 0 {
+            self.tell_of_free_pages()?;
+        }
         Ok(())
     }
 
@@ -198,7 +201,7 @@ impl Writer<'_, '_> {
         if RawPage::new(&page).header().upper == 0 {
             drop(page);
             if !is_behind {
-                index.note_unused(block, None, pass.readers);
+                self.note_unused(block, None, pass.readers)?;
                 pass.vacuumed.deleted += 1;
                 pass.vacuumed.free += 1;
             }
@@ -213,7 +216,7 @@ impl Writer<'_, '_> {
             let safe_xid = page::safe_xid(&page).map_err(index.node_error(block))?;
             drop(page);
             pass.vacuumed.deleted += 1;
-            if index.note_unused(block, Some(safe_xid), pass.readers) == Unused::Free {
+            if self.note_unused(block, Some(safe_xid), pass.readers)? == Unused::Free {
                 pass.vacuumed.free += 1;
             }
             return Ok(Then::default());

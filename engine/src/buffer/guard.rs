@@ -179,6 +179,11 @@ impl PageWrite<'_> {
         &mut self.content
     }
 
+    /// The bytes, for a change that may be lost: the page does not become dirty by it.
+    pub(crate) fn bytes_for_hint(&mut self) -> &mut PageBytes {
+        &mut self.content
+    }
+
     /// The page, to be changed, once header and line pointers are seen to fit.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ use crate::catalog::changes::Changes;
 use crate::catalog::frozen::FrozenCell;
 use crate::data_directory::DEFAULT_DATABASE;
 use crate::heap::ColumnType;
-use crate::heap::placement::Placement;
+use crate::table::room::Extension;
 pub(crate) use index::IndexEntry;
 pub use index::{IndexColumn, IndexDefinition};
 
@@ -89,7 +89,8 @@ pub(crate) struct TableEntry {
     /// What its maker wrote down of it.
     pub(crate) definition: Option<Arc<Definition>>,
     pub(crate) types: Arc<[ColumnType]>,
-    pub(crate) placement: Arc<Placement>,
+    /// Who makes it longer.
+    pub(crate) extension: Extension,
     indexes: Mutex<Arc<[Arc<IndexEntry>]>>,
     /// How old what its rows name may be.
     pub(crate) frozen: FrozenCell,
@@ -112,7 +113,7 @@ impl TableEntry {
             types: columns.iter().map(|column| column.column_type).collect(),
             columns,
             definition: None,
-            placement: Arc::default(),
+            extension: Extension::default(),
             indexes: Mutex::new(Arc::new([])),
             frozen: FrozenCell::new(oid),
             changes: Arc::default(),

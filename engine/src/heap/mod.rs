@@ -3,7 +3,7 @@
 //! [`value`] and [`tuple`](mod@tuple) turn rows into tuples and back. [`insert`], [`update`], [`delete`], [`lock`],
 //! [`prune`] and [`vacuum`] change one page, and each says what goes into the log: a [`Change`], the payload of the record that
 //! PostgreSQL writes for the same. [`redo`] makes the change again from the record. [`mask`] hides what
-//! redo need not restore. [`placement`] keeps how much room pages have.
+//! redo need not restore.
 //!
 //! Invariants: nothing here knows a file, a buffer, a lock or a transaction's fate: pages and answers come in,
 //! changed pages and payloads go out. The caller holds the page alone, logs the change, and stamps the page
@@ -16,7 +16,6 @@ pub mod insert;
 pub mod lock;
 pub mod mask;
 pub mod numeric;
-pub mod placement;
 pub mod prune;
 pub mod redo;
 pub mod tuple;

@@ -77,7 +77,7 @@ impl Crew {
         self.work.notify_all();
     }
 
-    /// Sees the round to its end, working along. Gives what was done, and the round, empty, to be filled again.
+    /// Sees the round to its end, working along; then the free space maps are told of its pages. Gives what was done, and the round, empty, to be filled again.
     ///
     /// # Errors
     /// The first one in the log.
@@ -97,8 +97,11 @@ impl Crew {
         }
         let mut round = Arc::into_inner(std::mem::take(&mut state.round)).unwrap_or_default();
         state.next = 0;
+        let mut tally = std::mem::take(&mut state.tally);
+        drop(state);
+        hand.note_rooms(storage, &round, &mut tally)?;
         round.clear();
-        Ok((std::mem::take(&mut state.tally), round))
+        Ok((tally, round))
     }
 
     /// A helper's life.

@@ -14,7 +14,7 @@
 //! | `xact` | commits and aborts: their status, their time, the relations whose files go |
 //! | `smgr` | relation files made and cut |
 //! | `clog`, `commit_ts`, `multixact` | pages of these logs made and cut off, sets of lockers |
-//! | `heap` | heap and heap2, by [`crate::heap::redo`]; the visibility map's bits |
+//! | `heap` | heap and heap2, by [`crate::heap::redo`]; the visibility map's bits, and what the free space map says |
 //! | `btree` | btrees, by [`crate::btree::redo`] |
 //!
 //! Where page changes and the rest meet, the pages come first: before a relation's files are cut or removed, before a

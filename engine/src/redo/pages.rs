@@ -9,7 +9,7 @@ use std::io;
 
 use base::page::PageBytes;
 use base::sync::Arc;
-use base::{ForkNumber, Lsn, PageMut, RawPage};
+use base::{BlockNumber, ForkNumber, Lsn, Page, PageMut, RawPage, RelFileLocator};
 use wal::image;
 use wal::record::{BlockRef, Decoder, Record};
 
@@ -19,6 +19,7 @@ use super::{Redo, RedoCause, RedoError, visibility_map};
 use crate::Error;
 use crate::btree::redo as btree_page;
 use crate::buffer::{BufferError, PageName, PinnedWrite, RelationFiles};
+use crate::free_space_map::{FreeSpaceMap, Guard};
 use crate::heap::redo as heap_page;
 use crate::slru::FlushLog;
 use crate::storage::{LogHandle, Storage};
@@ -62,6 +63,16 @@ pub(super) struct Tally {
     pub(super) missing: MissingPages,
     /// The highest LSN that was found on a page.
     pub(super) highest_page_lsn: Lsn,
+    /// How much room the round's pages of tables have at its end.
+    pub(super) rooms: Vec<Room>,
+}
+
+/// How much room a page of a table has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    pub(super) locator: RelFileLocator,
+    pub(super) block: BlockNumber,
+    pub(super) room: usize,
 }
 
 impl Tally {
@@ -83,6 +94,7 @@ impl Tally {
         self.missing_pages += other.missing_pages;
         self.missing.add(other.missing);
         self.highest_page_lsn = self.highest_page_lsn.max(other.highest_page_lsn);
+        self.rooms.extend(other.rooms);
     }
 }
 
@@ -230,12 +242,46 @@ impl PageRedo {
     ) -> Result<(), (Lsn, RedoError)> {
         let (name, changes) = (round.name(page), round.changes(page));
         let mut page = OnePage::new(storage, name);
+        let mut is_of_table = false;
         for (raw, change) in changes {
             // It was decoded before it came into the round.
             let record =
                 self.decoder.decode(raw, raw.start).expect("a record that has been decoded");
             let made = make(&mut page, name, tally, &record, change, &mut self.scratch);
             made.map_err(|cause| (raw.start, RedoError::new(&record, cause)))?;
+            is_of_table |= matches!(change, PageChange::Heap(_));
+        }
+        if let Some(held) = page.held.as_ref().filter(|_| is_of_table)
+            && RawPage::new(held).header().upper != 0
+        {
+            let room = Page::assume_valid(held).heap_free_space();
+            tally.rooms.push(Room { locator: name.locator, block: name.block, room });
+        }
+        Ok(())
+    }
+}
+
+impl PageRedo {
+    /// Has the free space maps say how much room a round's pages have, whose changes are all made. In the order of pages, so that
+    /// what comes out does not depend on threads.
+    ///
+    /// # Errors
+    /// As the disk says, with the round's last record.
+    pub(super) fn note_rooms(
+        &mut self,
+        storage: &Storage,
+        round: &Round,
+        tally: &mut Tally,
+    ) -> Result<(), RedoError> {
+        tally.rooms.sort_unstable_by_key(|room| (room.locator, room.block));
+        for Room { locator, block, room } in tally.rooms.drain(..) {
+            let map = FreeSpaceMap::of(storage, locator);
+            if let Err(error) = map.note(block, room, &mut Guard::Nothing) {
+                let raw = round.last().expect("a page is of a record");
+                let record = self.decoder.decode(raw, raw.start);
+                let record = record.expect("a record that has been decoded");
+                return Err(RedoError::new(&record, Error::from(error).into()));
+            }
         }
         Ok(())
     }

@@ -140,11 +140,19 @@ impl Round {
         std::iter::from_fn(move || {
             let link = self.changes.get(next as usize)?;
             next = link.next;
-            let Kept { version, start, end, at, length } = self.records[link.record as usize];
-            let bytes = &self.bytes[at..at + length as usize];
-            let header = RecordHeader::read(bytes.first_chunk().expect("a record has a header"));
-            Some((RawRecord { version, start, end, header, bytes }, link.change))
+            Some((self.raw(&self.records[link.record as usize]), link.change))
         })
+    }
+
+    /// The last record, which is to be decoded again.
+    pub(super) fn last(&self) -> Option<RawRecord<'_>> {
+        self.records.last().map(|record| self.raw(record))
+    }
+
+    fn raw(&self, &Kept { version, start, end, at, length }: &Kept) -> RawRecord<'_> {
+        let bytes = &self.bytes[at..at + length as usize];
+        let header = RecordHeader::read(bytes.first_chunk().expect("a record has a header"));
+        RawRecord { version, start, end, header, bytes }
     }
 
     /// Forgets everything but the memory.

@@ -8,6 +8,7 @@ use wal::rmgr::smgr::{Create, Smgr, Truncate};
 
 use super::{Redo, RedoCause, visibility_map};
 use crate::Error;
+use crate::free_space_map::{FreeSpaceMap, Guard};
 
 /// `SMGR_TRUNCATE_HEAP`, `_VM`, `_FSM`.
 const HEAP: i32 = 1;
@@ -47,8 +48,13 @@ pub(super) fn redo(
                 }
             }
             if flags & FREE_SPACE_MAP != 0 {
-                // The map is a hint. What it says of pages that are gone must not be believed: it is made anew.
-                cut(redo, locator, ForkNumber::FreeSpaceMap, 0)?;
+                let map = FreeSpaceMap::of(redo.storage, locator);
+                let pages = map.prepare_cut(blocks, &mut Guard::Nothing).map_err(Error::from)?;
+                if let Some(pages) = pages {
+                    cut(redo, locator, ForkNumber::FreeSpaceMap, pages)?;
+                }
+                let rest = blocks..BlockNumber::MAX;
+                map.bring_up_to_date::<Error>(rest, &mut Guard::Nothing, &mut || Ok(()))?;
             }
             Ok(())
         }

@@ -14,6 +14,17 @@ const XLOG: u8 = 0;
 /// `XLOG_FPI_FOR_HINT`
 const IMAGE_FOR_HINT: u8 = 0xA0;
 
+/// Of which page an image is to be logged, and for whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HintImage {
+    /// The transaction's, if it has one.
+    pub(crate) xid: Xid,
+    /// The page.
+    pub(crate) name: PageName,
+    /// Whether there is nothing between the header's `lower` and `upper`.
+    pub(crate) is_standard: bool,
+}
+
 impl Storage {
     /// Whether a record that changes a page of this LSN would take its image.
     pub(crate) fn needs_image(&self, lsn: Lsn) -> bool {
@@ -28,17 +39,17 @@ impl Storage {
     pub(crate) fn log_hint(
         &self,
         inserter: &mut Inserter,
-        xid: Xid,
-        name: PageName,
+        image: HintImage,
         page: &PageBytes,
     ) -> Result<Option<Lsn>, LogError> {
         let lsn = RawPage::new(page).header().lsn;
         if !self.needs_image(lsn) || !self.has_checksums() {
             return Ok(None);
         }
+        let HintImage { xid, name, is_standard } = image;
         let block = NewBlock {
             image: ImageChoice::IfOlder,
-            is_standard: true,
+            is_standard,
             page: Some(page),
             ..NewBlock::new(0, name.locator, name.fork, name.block)
         };

@@ -1,26 +1,19 @@
 //! Putting rows in.
 //!
-//! Invariants: a row is in the heap before indexes lead to it; a page gets a row only if it has room for it under the lock; where it has none, that is noted, and the next
-//! candidate is tried. A page that is added to the table goes to who added it.
+//! Invariant: a row is in the heap before indexes lead to it.
 
-use base::sync::Arc;
-use base::{BlockNumber, ForkNumber, PAGE_SIZE, Page, Tid, max_align};
-use wal::write::Inserter;
+use base::{BlockNumber, ForkNumber, Tid};
 
 use super::page::{clear_map, heap_error, log_change, page_to_fill};
 use crate::Error;
-use crate::buffer::{PageName, PageStore, PageWrite};
+use crate::buffer::{PageName, PageStore};
 use crate::catalog::TableEntry;
 use crate::catalog::changes::RowChange;
 use crate::db::Shared;
 use crate::heap::insert::{self, Insertion};
 use crate::heap::{Value, form_tuple};
-use crate::session::{Session, Target};
 use crate::transaction::Transaction;
 use crate::visibility_map::MapPage;
-
-/// Pages that are looked at before one is added.
-const CANDIDATES: usize = 8;
 
 impl TableEntry {
     /// Whether a row can be stored, but for its size.
@@ -144,72 +137,5 @@ impl Transaction<'_, '_> {
             self.insert_entries(table, tuple, *tid)?;
         }
         Ok(tids)
-    }
-}
-
-impl<'e> Session<'e> {
-    /// Has `fill` put something of this length into a page with room for it.
-    fn with_room<T>(
-        &mut self,
-        table: &TableEntry,
-        length: usize,
-        fill: impl FnOnce(&'e Shared, &mut Inserter, PageName, &mut PageWrite<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let shared = self.shared;
-        let needed = max_align(length as u64) as usize;
-        let mut candidates = 0;
-        loop {
-            let (block, pinned) = match self.candidate(table, needed, candidates)? {
-                Some(block) => (block, shared.storage.pool.get(table.page_name(block))?),
-                None => {
-                    let pinned = shared.storage.pool.extend(table.locator, ForkNumber::Main)?;
-                    (pinned.name().block, pinned)
-                }
-            };
-            candidates += 1;
-            let name = pinned.name();
-            let mut guard = pinned.write();
-            let room = page_to_fill(name, &mut guard)?.as_page().heap_free_space();
-            self.set_target(table, block, room);
-            if room < needed {
-                self.targets.remove(&table.oid);
-                continue;
-            }
-            let filled = fill(shared, &mut self.inserter, name, &mut guard);
-            self.set_target(table, block, Page::assume_valid(&guard).heap_free_space());
-            return filled;
-        }
-    }
-
-    /// Has further rows go to this page, which has so much room.
-    pub(super) fn set_target(&mut self, table: &TableEntry, block: BlockNumber, room: usize) {
-        match self.targets.get_mut(&table.oid) {
-            Some(target) if target.block == block => target.room = room,
-            _ => {
-                let placement = Arc::clone(&table.placement);
-                self.targets.insert(table.oid, Target { block, room, placement });
-            }
-        }
-    }
-
-    /// A page that may have so much room; `None` to add one.
-    pub(super) fn candidate(
-        &self,
-        table: &TableEntry,
-        needed: usize,
-        tried: usize,
-    ) -> Result<Option<BlockNumber>, Error> {
-        if tried >= CANDIDATES {
-            return Ok(None);
-        }
-        if let Some(target) = self.targets.get(&table.oid) {
-            return Ok(Some(target.block));
-        }
-        if let Some(block) = table.placement.take(needed.min(PAGE_SIZE)) {
-            return Ok(Some(block));
-        }
-        // Of a table that nothing is known of yet, the last page.
-        let last = table.blocks(self.shared)?.checked_sub(1);
-        Ok(last.filter(|block| tried == 0 && table.placement.is_unknown(*block)))
     }
 }

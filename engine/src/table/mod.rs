@@ -21,6 +21,7 @@ mod insert;
 mod lock;
 mod modify;
 pub(crate) mod page;
+pub(crate) mod room;
 mod row_xmax;
 mod scan;
 

@@ -22,7 +22,7 @@
 
 use base::page::PageBytes;
 use base::sync::Arc;
-use base::{ForkNumber, HeapTupleHeader, Infomask, Infomask2, Page, Tid, Xid, max_align};
+use base::{HeapTupleHeader, Infomask, Infomask2, Tid, Xid, max_align};
 use snapshot::satisfies::{MvccSnapshot, Outcome, UpdateVerdict, satisfies_update};
 use snapshot::{CommandIdPair, MultiXactMember, TransactionStatus, TupleStamp};
 
@@ -31,9 +31,10 @@ use super::lock::{Newest, Queued, Version, VersionLocked, has_same_xmax};
 use super::page::{
     PinnedPage, clear_map, heap_error, log_change, page_to_fill, read_header, try_prune,
 };
+use super::room::{self, room_on};
 use super::row_xmax::{holders, is_only_locked, set_conflict, updater};
 use crate::Error;
-use crate::buffer::{PageName, PageWrite};
+use crate::buffer::PageName;
 use crate::catalog::TableEntry;
 use crate::catalog::changes::RowChange;
 use crate::heap::update::{Updating, update, update_to_other_page};
@@ -408,7 +409,7 @@ impl Transaction<'_, '_> {
             Tried::NoRoom => {}
             tried => return Ok(tried),
         }
-        try_prune(session, table, pinned)?;
+        try_prune(session, pinned)?;
         match session.update_on_page(pinned, &how, seen, tuple)? {
             Tried::NoRoom => session.update_elsewhere(table, pinned, &how, seen, tuple),
             tried => Ok(tried),
@@ -488,21 +489,19 @@ impl Session<'_> {
     ) -> Result<Tried, Error> {
         let (shared, old_name) = (self.shared, old.name());
         let needed = max_align(tuple.len() as u64) as usize;
-        let mut tried = 0;
+        let mut tried = None;
         loop {
-            let pool = &shared.storage.pool;
-            let new = match self.candidate(table, needed, tried)? {
-                Some(block) if block == old_name.block => {
-                    self.set_target(table, block, 0);
-                    self.targets.remove(&table.oid);
-                    tried += 1;
-                    continue;
-                }
-                Some(block) => pool.get(table.page_name(block))?,
-                None => pool.extend(table.locator, ForkNumber::Main)?,
-            };
-            tried += 1;
+            let new = self.page_to_try(table, needed, tried)?;
             let new_name = new.name();
+            if new_name.block == old_name.block {
+                let room = room_on(old_name, &mut old.write())?;
+                if room >= needed {
+                    // Made since it was looked for there.
+                    return Ok(Tried::Stale);
+                }
+                tried = Some(room::Tried { block: old_name.block, room });
+                continue;
+            }
             // In the order of their numbers: two updates across the same pages do not wait for each other.
             let (mut old_guard, mut new_guard);
             if old_name.block < new_name.block {
@@ -513,15 +512,14 @@ impl Session<'_> {
                 old_guard = old.write();
             }
             if !is_as_seen(old_name, &old_guard, how.old, seen)? {
-                table.placement.note(new_name.block, room(new_name, &mut new_guard)?);
                 return Ok(Tried::Stale);
             }
-            let has = room(new_name, &mut new_guard)?;
-            self.set_target(table, new_name.block, has);
-            if has < needed {
-                self.targets.remove(&table.oid);
+            let room = room_on(new_name, &mut new_guard)?;
+            if room < needed {
+                tried = Some(room::Tried { block: new_name.block, room });
                 continue;
             }
+            self.set_target(table, new_name.block);
             let old_map = MapPage::to_clear(shared, old_name, &old_guard)?;
             let new_map = MapPage::to_clear(shared, new_name, &new_guard)?;
             let change: &mut Change = &mut self.change;
@@ -535,14 +533,9 @@ impl Session<'_> {
             clear_map(new_map.as_ref(), new_name);
             let pages = &mut [(new_name, &mut new_guard), (old_name, &mut old_guard)];
             log_change(shared, &mut self.inserter, how.xid, change, pages)?;
-            self.set_target(table, block, Page::assume_valid(&new_guard).heap_free_space());
             return Ok(Tried::Changed { new: Tid { block, offset }, is_hot: false });
         }
     }
-}
-
-fn room(name: PageName, guard: &mut PageWrite<'_>) -> Result<usize, Error> {
-    Ok(page_to_fill(name, guard)?.as_page().heap_free_space())
 }
 
 /// Hints come and go without the version becoming another.

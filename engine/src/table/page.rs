@@ -19,7 +19,7 @@ use crate::db::Shared;
 use crate::heap::prune::{Fate, Fates, Pruned, prune};
 use crate::heap::{Change, HeapError};
 use crate::session::Session;
-use crate::storage::{LogHandle, Storage};
+use crate::storage::{HintImage, LogHandle, Storage};
 use crate::visibility_map::{self, MapPage};
 use crate::xact::mode::ModeHorizon;
 use crate::xact::status::SessionStatus;
@@ -194,8 +194,9 @@ pub(crate) fn log_hint(
     guard: &mut PageWrite<'_>,
 ) -> Result<(), Error> {
     let xid = session.own_xid().unwrap_or(Xid::INVALID);
+    let image = HintImage { xid, name, is_standard: true };
     let storage = &session.shared.storage;
-    if let Some(end) = storage.log_hint(&mut session.inserter, xid, name, guard)? {
+    if let Some(end) = storage.log_hint(&mut session.inserter, image, guard)? {
         PageMut::assume_valid(guard.bytes_mut()).set_lsn(end);
     }
     Ok(())
@@ -236,21 +237,14 @@ pub(crate) fn is_worth_pruning(session: &mut Session<'_>, page: &Page<'_>) -> bo
     is_short && session.horizon().is_removable(header.prune_xid)
 }
 
-/// Prunes the page, unless somebody else has it pinned. Notes how much room it then has.
+/// Prunes the page, unless somebody else has it pinned. How much room it then has is for vacuum to note.
 ///
 /// # Errors
 /// Where a transaction's fate cannot be read, or the log is stopped.
-pub(crate) fn try_prune(
-    session: &mut Session<'_>,
-    table: &crate::catalog::TableEntry,
-    pinned: &PinnedPage<'_>,
-) -> Result<(), Error> {
-    let name = pinned.name();
+pub(crate) fn try_prune(session: &mut Session<'_>, pinned: &PinnedPage<'_>) -> Result<(), Error> {
     let horizon = session.horizon();
     let Some(mut guard) = pinned.try_cleanup() else { return Ok(()) };
-    prune_locked(session, name, &mut guard, horizon)?;
-    let page = Page::assume_valid(&guard);
-    table.placement.note(name.block, page.heap_free_space());
+    prune_locked(session, pinned.name(), &mut guard, horizon)?;
     Ok(())
 }
 

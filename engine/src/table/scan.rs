@@ -65,7 +65,7 @@ impl<'s, 'e> Transaction<'s, 'e> {
             return Ok(None);
         }
         let pinned = session.shared.storage.pool.get(table.page_name(tid.block))?;
-        prune_if_worth(session, table, &pinned)?;
+        prune_if_worth(session, &pinned)?;
         let (found, hints) = session.visible(table, &pinned, tid)?;
         set_hints(session, &pinned, &hints)?;
         Ok(found)
@@ -80,11 +80,7 @@ struct Looked {
     hints: Vec<NewHint>,
 }
 
-fn prune_if_worth(
-    session: &mut Session<'_>,
-    table: &TableEntry,
-    pinned: &PinnedPage<'_>,
-) -> Result<(), Error> {
+fn prune_if_worth(session: &mut Session<'_>, pinned: &PinnedPage<'_>) -> Result<(), Error> {
     let is_worth = {
         let guard = pinned.read();
         match page_of(pinned.name(), &guard)? {
@@ -92,7 +88,7 @@ fn prune_if_worth(
             None => false,
         }
     };
-    if is_worth { try_prune(session, table, pinned) } else { Ok(()) }
+    if is_worth { try_prune(session, pinned) } else { Ok(()) }
 }
 
 impl Session<'_> {
@@ -182,7 +178,7 @@ impl PageScan {
         session.check_cancelled()?;
         let name = self.table.page_name(block);
         let pinned = session.shared.storage.pool.get_in_ring(name, &mut self.ring)?;
-        prune_if_worth(session, &self.table, &pinned)?;
+        prune_if_worth(session, &pinned)?;
         let looked = session.look(&self.table, &pinned)?;
         set_hints(session, &pinned, &looked.hints)?;
         Ok(looked.rows)

@@ -210,7 +210,7 @@ pub(crate) fn relations_ended(made: &[Relation], dropped: &[Relation], has_commi
 pub(crate) fn remove_files(shared: &Shared, relation: RelFileLocator) {
     let pool = &shared.storage.pool;
     // The main fork last: as long as it is there, so is the relation.
-    for fork in [ForkNumber::VisibilityMap, ForkNumber::Main] {
+    for fork in [ForkNumber::VisibilityMap, ForkNumber::FreeSpaceMap, ForkNumber::Main] {
         // A writer that is about to write one of its pages lets it go soon.
         while pool.forget(relation, fork, 0).is_err() {
             base::sync::thread::yield_now();

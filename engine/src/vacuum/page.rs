@@ -14,6 +14,7 @@ use super::table::Vacuum;
 use crate::Error;
 use crate::buffer::{PageName, PageWrite};
 use crate::catalog::frozen::Frozen;
+use crate::free_space_map::NEW_PAGE;
 use crate::heap::vacuum;
 use crate::table::page::{
     NewHint, PinnedPage, heap_error, log_change, log_hint, log_page, page_of, prune_locked,
@@ -61,13 +62,16 @@ impl Vacuum<'_, '_> {
         };
         let name = pinned.name();
         if RawPage::new(&guard).header().upper == 0 {
-            return Ok(());
+            drop(guard);
+            return self.note_new_page(block);
         }
         let state = self.prune_and_freeze(name, &mut guard)?;
         self.mark(&map, name, &mut guard, &state)?;
-        if state.dead.is_empty() {
-            let page = Page::assume_valid(&guard);
-            self.table.placement.note(block, page.heap_free_space());
+        let room = Page::assume_valid(&guard).heap_free_space();
+        drop(guard);
+        // Of a page with dead line pointers it is noted when they have been freed.
+        if state.dead.is_empty() || self.is_emergency {
+            self.session.note_room(self.table, block, room)?;
         }
         self.dead.extend(state.dead.iter().map(|offset| Tid { block, offset: *offset }));
         Ok(())
@@ -220,7 +224,10 @@ impl Vacuum<'_, '_> {
     fn scan_busy_page(&mut self, pinned: &PinnedPage<'_>) -> Result<bool, Error> {
         let name = pinned.name();
         let guard = pinned.read();
-        let Some(page) = page_of(name, &guard)? else { return Ok(true) };
+        let Some(page) = page_of(name, &guard)? else {
+            drop(guard);
+            return self.note_new_page(name.block).map(|()| true);
+        };
         let judged = self.judge(name, &page)?;
         let (mut left, mut would_freeze): (Frozen, bool) = (self.left, false);
         let status = self.session.status();
@@ -236,7 +243,21 @@ impl Vacuum<'_, '_> {
         self.report.missed += judged.missed;
         let tid = |offset: &OffsetNumber| Tid { block: name.block, offset: *offset };
         self.dead.extend(judged.dead.iter().map(tid));
+        let room = page.heap_free_space();
+        drop(guard);
+        if judged.dead.is_empty() || self.is_emergency {
+            self.session.note_room(self.table, name.block, room)?;
+        }
         Ok(true)
+    }
+
+    /// A page that was added and that nothing was put on, by whoever added it or by a crash: others may have it.
+    fn note_new_page(&mut self, block: BlockNumber) -> Result<(), Error> {
+        let (map, mut guard) = self.session.free_space(self.table);
+        if map.noted(block)? == 0 {
+            map.note(block, NEW_PAGE, &mut guard)?;
+        }
+        Ok(())
     }
 
     /// Frees dead line pointers of a page that no index knows any more.
@@ -263,7 +284,9 @@ impl Vacuum<'_, '_> {
             newest_xmin: judged.newest_xmin,
             dead: judged.dead,
         };
-        self.table.placement.note(block, page.heap_free_space());
-        self.mark(&map, name, &mut guard, &state)
+        let room = page.heap_free_space();
+        self.mark(&map, name, &mut guard, &state)?;
+        drop(guard);
+        self.session.note_room(self.table, block, room)
     }
 }

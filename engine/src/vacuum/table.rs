@@ -11,7 +11,7 @@
 use std::ops::ControlFlow;
 
 use base::sync::Arc;
-use base::{BlockNumber, Tid};
+use base::{BlockNumber, Tid, Xid};
 
 use super::cutoffs::Cutoffs;
 use super::indexes::Passes;
@@ -22,6 +22,7 @@ use crate::Error;
 use crate::buffer::Ring;
 use crate::catalog::TableEntry;
 use crate::catalog::frozen::{self, Frozen};
+use crate::free_space_map::{FreeSpaceMap, Guard};
 use crate::session::Session;
 use crate::transaction::Transaction;
 use crate::visibility_map::{ALL_FROZEN, ALL_VISIBLE, MapPage};
@@ -52,7 +53,9 @@ pub(super) struct Vacuum<'v, 'e> {
     /// Whether pages were left out that may have unfrozen rows.
     skips_unfrozen: bool,
     /// Whether nothing but freezing counts.
-    is_emergency: bool,
+    pub(super) is_emergency: bool,
+    /// The first page that the upper levels of the free space map were not told of.
+    untold: BlockNumber,
     /// Pages whose dead line pointers were freed.
     vacuumed: u64,
     /// What was done to indexes.
@@ -101,6 +104,7 @@ pub(super) fn vacuum(
             map: None,
             skips_unfrozen: false,
             is_emergency: false,
+            untold: 0,
             vacuumed: 0,
             passes: Passes::new(),
             progress,
@@ -130,11 +134,13 @@ impl<'e> Vacuum<'_, 'e> {
             self.tell(VacuumPhase::Scanning, block)?;
             if self.options.dead_at_once.max(MOST_ON_PAGE) - self.dead.len() < MOST_ON_PAGE {
                 self.second_pass(block)?;
+                self.tell_of_room(block)?;
             }
             self.report.scanned += 1;
             self.scan_page(block)?;
         }
         self.second_pass(pages)?;
+        self.tell_of_room(pages)?;
         if !self.is_emergency {
             self.report.indexes = indexes::clean_up(self.session, self.table, &self.passes)?;
         }
@@ -184,6 +190,18 @@ impl<'e> Vacuum<'_, 'e> {
         let made = Arc::new(MapPage::made(self.session.shared, self.table.locator, block)?);
         self.map = Some(Arc::clone(&made));
         Ok(made)
+    }
+
+    /// Has the room be found that was noted of pages up to this one.
+    fn tell_of_room(&mut self, end: BlockNumber) -> Result<(), Error> {
+        let blocks = self.untold..end;
+        self.untold = end;
+        let session = &mut *self.session;
+        let map = FreeSpaceMap::of(&session.shared.storage, self.table.locator);
+        let xid = session.own_xid().unwrap_or(Xid::INVALID);
+        let (inserter, interrupts, _) = session.log_interrupts_and_place();
+        let mut guard = Guard::Image(inserter, xid);
+        map.bring_up_to_date(blocks, &mut guard, &mut || interrupts.check())
     }
 
     fn look_for_emergency(&mut self) {

@@ -2,6 +2,7 @@
 
 mod auto;
 mod cut_off;
+mod free_space;
 mod indexes;
 mod rows;
 mod server;
