@@ -1,11 +1,13 @@
 //! `strata check`: whether recorded transactions saw of each other what their level promises.
 
+use std::fmt::Display;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use history::{Level, Observed, Options, Reader, Report};
+use history::edn::EdnError;
+use history::{Header, Level, Observed, Options, Reader, Report, Transaction};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -22,7 +24,8 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Format::Text, hide_possible_values = true)]
     format: Format,
 
-    /// Hold them against this level, instead of the one that they ran at.
+    /// Hold them against this level, instead of the one that they ran at, which an EDN history of another program does not
+    /// say.
     #[arg(long, value_enum)]
     level: Option<LevelName>,
 
@@ -30,7 +33,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value = "1", value_parser = examples)]
     examples: usize,
 
-    /// Histories, as `strata run list-append --history` records them.
+    /// Histories, as `strata run list-append --history` records them, or in Jepsen's form (EDN).
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -79,7 +82,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let mut wrong = None;
     for (place, path) in arguments.files.iter().enumerate() {
-        let report = history::check(read(path)?, &options);
+        let report = history::check(read(path, options.level)?, &options);
         let text = match arguments.format {
             Format::Text if arguments.files.len() > 1 => {
                 let between = if place > 0 { "\n" } else { "" };
@@ -105,16 +108,35 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     })
 }
 
-fn read(path: &Path) -> Result<Observed, Failure> {
-    let of_file = |error: &dyn std::fmt::Display| {
-        Failure::new(format_args!("\"{}\": {error}", path.display()))
-    };
+fn read(path: &Path, level: Option<Level>) -> Result<Observed, Failure> {
+    let of_file =
+        |error: &dyn Display| Failure::new(format_args!("\"{}\": {error}", path.display()));
     let file = File::open(path).map_err(|error| {
         Failure::new(format_args!("could not open history \"{}\": {error}", path.display()))
     })?;
-    let reader = Reader::new(BufReader::new(file)).map_err(|error| of_file(&error))?;
-    let mut observed = Observed::new(reader.header().clone());
-    for (number, transaction) in reader.enumerate() {
+    let mut file = BufReader::new(file);
+    let first = file.fill_buf().map_err(|error| of_file(&error))?.first().copied();
+    // What EDN begins with, and the other form never does.
+    let is_edn = first.is_some_and(|byte| b"[{;#,(".contains(&byte) || byte.is_ascii_whitespace());
+    if is_edn {
+        let read = history::edn::read(file, level);
+        let (header, transactions) = read.map_err(|error| of_file(&error))?;
+        return take_in(header, transactions.into_iter().map(Ok::<_, EdnError>), path);
+    }
+    let reader = Reader::new(file).map_err(|error| of_file(&error))?;
+    let header = reader.header().clone();
+    take_in(header, reader, path)
+}
+
+fn take_in<E: Display>(
+    header: Header,
+    transactions: impl Iterator<Item = Result<Transaction, E>>,
+    path: &Path,
+) -> Result<Observed, Failure> {
+    let of_file =
+        |error: &dyn Display| Failure::new(format_args!("\"{}\": {error}", path.display()));
+    let mut observed = Observed::new(header);
+    for (number, transaction) in transactions.enumerate() {
         let transaction = transaction.map_err(|error| of_file(&error))?;
         observed.add(&transaction).map_err(|error| of_file(&error))?;
         if number % LOOK == 0 && signals::interrupted() {

@@ -8,13 +8,15 @@ use std::fmt;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// What stands behind `strata` on a right command line.
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 12] = [
     "waldump",
     "verify",
     "controldata",
     "init",
     "run",
     "check",
+    "check-index",
+    "vacuum",
     "recover",
     "dump",
     "sql",

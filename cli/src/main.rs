@@ -23,6 +23,7 @@ mod recovery_target;
 mod run;
 mod signals;
 mod sql;
+mod vacuum;
 mod values;
 mod verify;
 mod waldump;
@@ -64,6 +65,7 @@ enum Command {
     Run(run::Arguments),
     Check(check::Arguments),
     CheckIndex(check_index::Arguments),
+    Vacuum(vacuum::Arguments),
     Recover(recover::Arguments),
     Dump(dump::Arguments),
     Sql(sql::Arguments),
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::CheckIndex(arguments) => check_index::run(&arguments),
+        Command::Vacuum(arguments) => vacuum::run(&arguments),
         Command::Recover(arguments) => recover::run(&arguments),
         Command::Dump(arguments) => dump::run(&arguments),
         Command::Sql(arguments) => sql::run(&arguments),

@@ -26,7 +26,7 @@ pub(crate) struct RecordArguments {
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
 
-    /// Its form: bincode, or edn, Jepsen's form, which Elle reads [default: bincode].
+    /// Its form: bincode, or edn, Jepsen's form, which Elle reads, too [default: bincode].
     #[arg(long, value_enum, value_name = "FORM", requires = "history")]
     history_format: Option<HistoryFormat>,
 
@@ -115,7 +115,7 @@ pub(crate) fn run(
             let transactions: Result<Vec<_>, _> =
                 Reader::new(&bytes[..]).map_err(Failure::new)?.collect();
             let transactions = transactions.map_err(Failure::new)?;
-            let written = history::edn::write(&transactions, plan.sessions, &mut out);
+            let written = history::edn::write(&header, &transactions, &mut out);
             written.and_then(|()| out.flush()).map_err(|error| unwritten(path, &error))?;
             recorded
         }

@@ -14,8 +14,11 @@ use base::disk::RealDisk;
 use base::{Lsn, PAGE_SIZE};
 use clap::{Args, ValueEnum};
 use engine::data_directory::{Birth, InitOptions, init};
-use engine::workload::{self, Fill, Kind, Latencies, Load, Outcome, Plan, Watch};
-use engine::{Durability, Engine, Isolation};
+use engine::workload::{
+    self, Fill, Kind, Latencies, Load, Outcome, Plan, PreparedMix, TwoPhaseCounts, TwoPhaseStep,
+    Watch,
+};
+use engine::{Durability, Engine, EngineOptions, Isolation};
 use history::Workload;
 use wal::Version;
 use wal::read::{Position, RecordReader};
@@ -83,14 +86,29 @@ pub(crate) struct Arguments {
     long_readers: u32,
 
     /// How long a long reader holds a snapshot, in seconds.
-    #[arg(long, value_name = "S", default_value = "1", value_parser = seconds, requires = "long_readers")]
+    #[arg(long, value_name = "S", default_value = "1", value_parser = |text: &str| seconds(text, "--hold"), requires = "long_readers")]
     hold: f64,
+
+    /// End N of a hundred transactions by PREPARE TRANSACTION and then COMMIT PREPARED or ROLLBACK PREPARED, most of them
+    /// from another session.
+    #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(u32).range(0..=100))]
+    prepared: u32,
+
+    /// How long a transaction stays prepared at most before another session ends it, in seconds.
+    #[arg(long, value_name = "S", default_value = "0", value_parser = |text: &str| seconds(text, "--prepared-pause"), requires = "prepared")]
+    prepared_pause: f64,
+
+    /// Leave those prepared that are so when the time is over; the next run ends them.
+    #[arg(long, requires = "prepared")]
+    leave_prepared: bool,
 
     /// Kill the process when the time is over, in the middle of its transactions, as kill -9 does.
     #[arg(long)]
     crash: bool,
 
-    /// Print a line "SESSION NUMBER" for each commit as soon as it is acknowledged, and no report.
+    /// Print a line "SESSION NUMBER" for each commit as soon as it is acknowledged, and no report; with --prepared also lines
+    /// "STEP IDENTIFIER" for what happens to prepared transactions, before (preparing, committing, rolling-back) and after
+    /// it has (found, prepared, committed, rolled-back).
     #[arg(long)]
     acknowledge: bool,
 
@@ -101,6 +119,9 @@ pub(crate) struct Arguments {
     pub(crate) engine: EngineArguments,
 }
 
+/// Transactions of each session that can be prepared at the same time.
+const PREPARED_PER_SESSION: u32 = 2;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LoadName {
     Bank,
@@ -109,10 +130,10 @@ enum LoadName {
     Register,
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+fn seconds(text: &str, option: &str) -> Result<f64, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.0..=86400.0).contains(seconds));
     seconds.ok_or_else(|| {
-        format!("invalid value \"{text}\" for option --hold: it must be in range 0..86400")
+        format!("invalid value \"{text}\" for option {option}: it must be in range 0..86400")
     })
 }
 
@@ -154,6 +175,7 @@ impl Arguments {
                     (self.hot_rows.is_some(), "--hot-rows"),
                     (self.subtransactions > 0, "--subtransactions"),
                     (self.long_readers > 0, "--long-readers"),
+                    (self.prepared > 0, "--prepared"),
                     (self.restore_point.is_some(), "--restore-point"),
                 ];
                 let given = others.iter().find(|(is_given, _)| *is_given);
@@ -188,7 +210,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::new(what));
     }
     let sessions = arguments.sessions + arguments.long_readers + 10;
-    let options = arguments.engine.options(sessions);
+    let prepared_transactions = match arguments.prepared {
+        0 => 0,
+        _ => arguments.sessions * PREPARED_PER_SESSION,
+    };
+    let options = EngineOptions { prepared_transactions, ..arguments.engine.options(sessions) };
     let engine = open::engine(&directory, options)?;
     let kind = match kind {
         Work::Load(kind) => kind,
@@ -204,6 +230,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         "the invariant holds: {} rows, {} transactions so far",
         before.rows, before.transactions
     ));
+    if !before.prepared.is_empty() {
+        let count = before.prepared.len();
+        note(format_args!("{count} transactions are prepared, and hold their locks"));
+    }
     let output = Output::open()?;
     let watch = Watching::new(
         output,
@@ -222,9 +252,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             subtransactions: arguments.subtransactions,
             long_readers: arguments.long_readers,
             hold: Duration::from_secs_f64(arguments.hold),
+            prepared: PreparedMix {
+                percent: arguments.prepared,
+                pause: Duration::from_secs_f64(arguments.prepared_pause),
+                at_once: prepared_transactions,
+                leaves: arguments.leave_prepared,
+            },
         };
         let log_begin = engine.log_end();
-        let ran = workload::run(&engine, &load, &plan, &before.last, &watch);
+        let ran = workload::run(&engine, &load, &plan, &before, &watch);
         let outcome = ran.map_err(Failure::new)?;
         let after = load.check(&engine).map_err(Failure::new)?;
         if !arguments.acknowledge {
@@ -232,11 +268,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             watch.print(&fill(&load.fill(&engine).map_err(Failure::new)?))?;
             watch.print(&log_by_type(&directory, log_begin, engine.log_end()))?;
         }
-        let expected = before.transactions + outcome.commits;
+        let two_phase = &outcome.two_phase;
+        let expected = before.transactions + outcome.commits + two_phase.committed;
         if after.transactions != expected {
             return Err(Failure::new(format_args!(
                 "the invariant is broken: {} transactions are there, and {expected} committed",
                 after.transactions
+            )));
+        }
+        if after.prepared.len() as u64 != two_phase.left {
+            return Err(Failure::new(format_args!(
+                "the invariant is broken: {} transactions are prepared, and {} were left so",
+                after.prepared.len(),
+                two_phase.left
             )));
         }
         note(format_args!(
@@ -276,6 +320,13 @@ impl Watching {
         }
     }
 
+    fn acknowledge(&self, line: &str) {
+        if self.acknowledges && self.print(line).is_err() {
+            // Nobody reads what would be acknowledged.
+            std::process::exit(1);
+        }
+    }
+
     pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
         let mut output = self.output.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         output.write_bytes(text.as_bytes())
@@ -284,10 +335,20 @@ impl Watching {
 
 impl Watch for Watching {
     fn committed(&self, session: u32, number: i64) {
-        if self.acknowledges && self.print(&format!("{session} {number}\n")).is_err() {
-            // Nobody reads what would be acknowledged.
-            std::process::exit(1);
-        }
+        self.acknowledge(&format!("{session} {number}\n"));
+    }
+
+    fn two_phase(&self, step: TwoPhaseStep, gid: &str) {
+        let step = match step {
+            TwoPhaseStep::Found => "found",
+            TwoPhaseStep::Preparing => "preparing",
+            TwoPhaseStep::Prepared => "prepared",
+            TwoPhaseStep::Committing => "committing",
+            TwoPhaseStep::Committed => "committed",
+            TwoPhaseStep::RollingBack => "rolling-back",
+            TwoPhaseStep::RolledBack => "rolled-back",
+        };
+        self.acknowledge(&format!("{step} {gid}\n"));
     }
 
     fn progress(&self, commits: u64, elapsed: Duration) -> ControlFlow<()> {
@@ -345,6 +406,15 @@ fn report(engine: &Engine, outcome: &Outcome) -> String {
         log.writes,
         log.syncs,
     );
+    let two_phase = &outcome.two_phase;
+    if *two_phase != TwoPhaseCounts::default() {
+        let TwoPhaseCounts { found, prepared, committed, rolled_back, by_others, left } = two_phase;
+        let _ = writeln!(
+            text,
+            "prepared            {prepared}, and {found} before: {committed} committed, {rolled_back} rolled back, \
+             {by_others} of them by another session, {left} left"
+        );
+    }
     if outcome.snapshots > 0 {
         let _ =
             writeln!(text, "long readers        {} snapshots, all sums right", outcome.snapshots);

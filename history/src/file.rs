@@ -50,13 +50,10 @@ pub enum HistoryError {
         error: io::Error,
     },
     /// Something else.
-    #[error("this is no recorded history (it does not begin with \"PGSTHIST\")")]
-    NotAHistory,
-    /// One that [`edn`](crate::edn) wrote.
     #[error(
-        "this is a history in Jepsen's form, which Elle reads (record it in bincode to have it checked here)"
+        "this is no recorded history (it does not begin with \"PGSTHIST\", nor as EDN does with '[', '{{' or ';')"
     )]
-    Edn,
+    NotAHistory,
     /// One that a newer program wrote.
     #[error(
         "the history is of version {found}, and this program reads version {VERSION} (take the program that wrote it)"
@@ -201,9 +198,6 @@ impl<R: Read> Reader<R> {
         let mut position = 0;
         let mut head = [0; 20];
         let filled = fill(&mut from, &mut position, &mut head);
-        if head[0] == b'[' {
-            return Err(HistoryError::Edn);
-        }
         filled.map_err(|error| match error {
             HistoryError::Damaged { .. } => HistoryError::NotAHistory,
             other => other,

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! sessions ──Transaction──► Block ──► Writer ──► file ──► Reader ──► Observed ──► Dependencies ──► order of instants ──► Report
-//!                                       └─────► edn (Jepsen's form, for Elle)
+//!                                       └─────► edn (Jepsen's form, for Elle) ─┘
 //! ```
 //!
 //! | file | says |
 //! |---|---|
 //! | [`model`] | a transaction: operations, what they gave, when it began and ended, what became of it |
 //! | [`file`](mod@file) | the form on disk: bincode in blocks with checksums, written and read in order |
-//! | [`edn`] | the same in Jepsen's form |
+//! | [`edn`] | the same in Jepsen's form, written and read |
 //! | [`observed`] | a history taken in transaction by transaction; versions of keys, and what is wrong with a read by itself |
 //! | [`dependency`] | who wrote what another read or overwrote, who read what another overwrote |
 //! | [`instants`] | what must have been before what, at each level of isolation |

@@ -22,7 +22,7 @@ use engine::checkpoint::{CheckpointOptions, Checkpoints};
 use engine::data_directory::{Birth, DataDirectory, InitOptions, SystemProcesses, init};
 use engine::recovery::{RecoveryOptions, RecoveryProgress, recover, start};
 use engine::storage::{Storage, StorageOptions};
-use engine::workload::{self, Kind, Load, Plan, Watch};
+use engine::workload::{self, Kind, Load, Plan, PreparedMix, Watch};
 use engine::{Durability, Engine, EngineOptions, Isolation};
 use wal::write::{LogOptions, SyncMethod};
 
@@ -93,6 +93,7 @@ fn load(directory: &Path, scale: usize, bytes: u64, sessions: u32) -> Done {
         subtransactions: 0,
         long_readers: 0,
         hold: Duration::ZERO,
+        prepared: PreparedMix::default(),
     };
     let watch = UntilLogged { engine: &engine, end: redo + bytes };
     let outcome = workload::run(&engine, &load, &plan, &Default::default(), &watch).expect("runs");

@@ -133,18 +133,37 @@ fn a_history_in_jepsens_form() {
     let options = ["--history", path, "--history-format", "edn"];
     assert!(record(place.path(), "list-append", &options).status.success());
     let edn = std::fs::read_to_string(&history).expect("the history");
-    assert!(edn.starts_with("[{:index 0, :type :invoke, :f :txn, :value [["));
+    let (comment, maps) = edn.split_once('\n').expect("two lines");
+    assert_eq!(
+        comment,
+        "; pgstrata history {:workload :list-append, :level :read-committed, :snapshots \"classic\", :seed 1, :sessions 4, :step 5}"
+    );
+    assert!(maps.starts_with("[{:index 0, :type :invoke, :f :txn, :value [["));
     assert!(edn.ends_with("}]\n"));
     let invocations = edn.matches(":type :invoke").count();
     let completions =
         [":ok", ":fail", ":info"].map(|kind| edn.matches(&format!(":type {kind},")).count());
     assert_eq!(invocations, completions.iter().sum::<usize>());
     assert!(invocations >= 600);
-    // It is for Elle to check.
     let checked = check(&[path]);
-    assert_eq!(checked.status.code(), Some(1));
-    let told = "this is a history in Jepsen's form, which Elle reads (record it in bincode to have it checked here)";
-    assert_eq!(text(&checked.stderr), format!("strata: error: \"{path}\": {told}\n"));
+    let report = text(&checked.stdout);
+    assert!(checked.status.success(), "{report}");
+    let header = "history             list-append at read committed, classic snapshots, seed 1, 4 sessions\n";
+    assert!(report.starts_with(header), "{report}");
+    // Another program's, which does not say at which level it ran.
+    std::fs::write(&history, maps).expect("written");
+    let told = "the history does not say which level it ran at (name the one to hold it against)";
+    let unsaid = check(&[path]);
+    assert_eq!(unsaid.status.code(), Some(1));
+    assert_eq!(text(&unsaid.stderr), format!("strata: error: \"{path}\": {told}\n"));
+    assert!(check(&["--level", "read-committed", path]).status.success());
+    std::fs::write(&history, &edn[..edn.len() - 30]).expect("cut off");
+    let cut = text(&check(&[path]).stderr);
+    let line = edn.lines().count();
+    assert!(
+        cut.contains(&format!("\"{path}\": the history is wrong at line {line}, column ")),
+        "{cut}"
+    );
 }
 
 #[test]
@@ -192,7 +211,8 @@ fn what_cannot_be_checked_says_why() {
     assert_eq!(
         text(&other.stderr),
         format!(
-            "strata: error: \"{path}\": this is no recorded history (it does not begin with \"PGSTHIST\")\n"
+            "strata: error: \"{path}\": this is no recorded history (it does not begin with \"PGSTHIST\", \
+             nor as EDN does with '[', '{{' or ';')\n"
         )
     );
     let missing = check(&["no/such/file"]);

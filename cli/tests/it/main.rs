@@ -19,6 +19,7 @@ mod restore;
 mod sources;
 mod sql;
 mod statistics;
+mod vacuum;
 mod verify;
 mod window;
 

@@ -1,9 +1,7 @@
-//! The tables of a load, one transaction of it, and what must hold of them.
+//! The tables of a load, and one transaction of it.
 //!
-//! Invariants: a row's balance is what it began with and what the history says; each session's numbers in the history are
-//! 1, 2, 3 and so on; the sum stays (bank), or all three are equal (TPC-B).
-
-use std::collections::BTreeMap;
+//! Invariants: a row's balance is what it began with and what the history says; the sum stays (bank), or all three are equal
+//! (TPC-B).
 
 use fastrand::Rng;
 
@@ -17,6 +15,8 @@ const FIRST_BALANCE: i64 = 1000;
 /// One transaction in so many is rolled back on purpose.
 const ROLLED_BACK: u32 = 50;
 const HISTORY: &str = "history";
+/// What the identifiers of prepared transactions begin with.
+const GID: &str = "strata-";
 /// Rows that are put in by one call.
 const BATCH: usize = 1000;
 
@@ -38,7 +38,7 @@ impl Kind {
         }
     }
 
-    const fn first_balance(self) -> i64 {
+    pub(super) const fn first_balance(self) -> i64 {
         match self {
             Kind::Bank => FIRST_BALANCE,
             Kind::Tpcb => 0,
@@ -57,28 +57,70 @@ pub enum LoadError {
         "the data directory holds the tables of another load (name another directory, or remove it)"
     )]
     OtherLoad,
+    /// A transaction is prepared that no load has prepared.
+    #[error(
+        "transaction \"{0}\" is prepared, and not by a load (commit it or roll it back, as SQL does with COMMIT PREPARED)"
+    )]
+    OtherPrepared(String),
     /// What must hold does not.
     #[error("the invariant is broken: {0}")]
     Broken(String),
 }
 
+/// Whose transaction a row of the history is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Author {
+    pub(super) session: u32,
+    pub(super) number: i64,
+    /// Prepared ones are counted by themselves.
+    pub(super) is_prepared: bool,
+}
+
+impl Author {
+    /// The session as the history has it: that of prepared ones is negative.
+    fn column(self) -> i32 {
+        let session = self.session as i32;
+        if self.is_prepared { -1 - session } else { session }
+    }
+
+    fn of_columns(session: i32, number: i64) -> Author {
+        let is_prepared = session < 0;
+        let session = if is_prepared { -1 - session } else { session };
+        Author { session: session as u32, number, is_prepared }
+    }
+
+    /// The identifier that it is prepared by.
+    pub(super) fn gid(self) -> String {
+        format!("{GID}{}-{}", self.session, self.number)
+    }
+
+    pub(super) fn of_gid(gid: &str) -> Option<Author> {
+        let (session, number) = gid.strip_prefix(GID)?.split_once('-')?;
+        let (session, number) = (session.parse().ok()?, number.parse().ok()?);
+        let author = Author { session, number, is_prepared: true };
+        (author.gid() == gid).then_some(author)
+    }
+}
+
+/// How a transaction ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    Committed,
+    /// On purpose.
+    RolledBack,
+    /// It is prepared.
+    Prepared(Moves),
+}
+
+/// Where rows went to: table, row, place.
+pub(super) type Moves = Vec<(usize, usize, Moved)>;
+
 /// A load whose tables are there.
 #[derive(Debug)]
 pub struct Load {
-    kind: Kind,
-    tables: Vec<(Table, Places)>,
-    history: Table,
-}
-
-/// What was found, and holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checked {
-    /// Rows with a balance.
-    pub rows: usize,
-    /// Transactions that count.
-    pub transactions: u64,
-    /// The last of each session.
-    pub last: BTreeMap<u32, i64>,
+    pub(super) kind: Kind,
+    pub(super) tables: Vec<(Table, Places)>,
+    pub(super) history: Table,
 }
 
 /// What one snapshot has of a load.
@@ -103,11 +145,10 @@ pub struct Fill {
 }
 
 /// A row of the history.
-struct Entry {
-    session: u32,
-    number: i64,
+pub(super) struct Entry {
+    pub(super) author: Author,
     /// Rows of each table that were changed, and by how much.
-    changes: Vec<(usize, usize, i64)>,
+    pub(super) changes: Vec<(usize, usize, i64)>,
 }
 
 fn balances() -> [Column; 2] {
@@ -186,19 +227,18 @@ impl Load {
         Ok(Load { kind, tables, history })
     }
 
-    /// One transaction of a session, with this number in the history; whether it committed. If not, it was rolled back
-    /// on purpose.
+    /// One transaction of a session, with its number in the history; how it ended.
     ///
     /// # Errors
     /// [`Error::Deadlock`] and [`Error::Serialization`], after which it can be tried again; and those that end a
     /// session.
-    pub fn transaction(
+    pub(super) fn transaction(
         &self,
         session: &mut Session<'_>,
         plan: &Plan,
-        (who, number): (u32, i64),
+        author: Author,
         random: &mut Rng,
-    ) -> Result<bool, Error> {
+    ) -> Result<Ended, Error> {
         let amount = random.i64(1..100);
         // How many rows of a table are chosen from.
         let rows = |table: usize| {
@@ -214,7 +254,7 @@ impl Load {
             }
             Kind::Tpcb => ([(0, pick(random, 0)), (1, pick(random, 1))], Some(pick(random, 2))),
         };
-        let entry = entry(self.kind, (who, number), chosen.map(|(_, row)| row), third, amount);
+        let entry = entry(self.kind, author, chosen.map(|(_, row)| row), third, amount);
         let mut changes = entry.changes;
         // In one order, so that no two wait for each other.
         changes.sort_unstable();
@@ -231,8 +271,8 @@ impl Load {
         self.history.insert(
             &mut transaction,
             &[
-                Value::Int4(who as i32),
-                Value::Int8(number),
+                Value::Int4(author.column()),
+                Value::Int8(author.number),
                 number_of(Some(chosen[0].1)),
                 number_of(Some(chosen[1].1)),
                 number_of(third),
@@ -241,13 +281,22 @@ impl Load {
         )?;
         if random.u32(..ROLLED_BACK) == 0 {
             transaction.rollback()?;
-            return Ok(false);
+            return Ok(Ended::RolledBack);
+        }
+        if author.is_prepared {
+            transaction.prepare(&author.gid())?;
+            return Ok(Ended::Prepared(moved));
         }
         transaction.commit_with(plan.durability)?;
-        for (table, row, to) in moved {
-            self.tables[table].1.note(row, to);
+        self.note(&moved);
+        Ok(Ended::Committed)
+    }
+
+    /// Notes where the rows of a transaction went to that has committed.
+    pub(super) fn note(&self, moves: &Moves) {
+        for (table, row, to) in moves {
+            self.tables[*table].1.note(*row, *to);
         }
-        Ok(true)
     }
 
     /// Changes the rows in subtransactions, before they are changed to stay so: every second one is rolled back with what
@@ -257,7 +306,7 @@ impl Load {
         transaction: &mut Transaction<'_, '_>,
         changes: &[(usize, usize, i64)],
         subtransactions: u32,
-        moved: &mut Vec<(usize, usize, Moved)>,
+        moved: &mut Moves,
     ) -> Result<(), Error> {
         for (turn, &(table, row, change)) in (0..subtransactions).zip(changes.iter().cycle()) {
             let (handle, places) = &self.tables[table];
@@ -328,83 +377,7 @@ impl Load {
         Ok(fills)
     }
 
-    /// Holds the tables against the history, as one snapshot sees them.
-    ///
-    /// # Errors
-    /// [`LoadError::Broken`] with what does not hold.
-    pub fn check(&self, engine: &Engine) -> Result<Checked, LoadError> {
-        let mut session = engine.session()?;
-        let mut transaction = session.begin(Isolation::RepeatableRead)?;
-        let first = self.kind.first_balance();
-        let mut expected: Vec<Vec<i64>> =
-            self.tables.iter().map(|(_, places)| vec![first; places.len()]).collect();
-        let mut numbers: BTreeMap<u32, Vec<i64>> = BTreeMap::new();
-        let mut transactions = 0;
-        for row in self.history.scan(&mut transaction)? {
-            let row = row?;
-            let entry = self.read_entry(&row.values()?)?;
-            numbers.entry(entry.session).or_default().push(entry.number);
-            for (table, row, change) in entry.changes {
-                let balance = expected.get_mut(table).and_then(|rows| rows.get_mut(row));
-                let balance = balance.ok_or_else(|| {
-                    LoadError::Broken(format!("the history names row {row} of table {table}"))
-                })?;
-                *balance += change;
-            }
-            transactions += 1;
-        }
-        let mut last = BTreeMap::new();
-        for (session, mut numbers) in numbers {
-            numbers.sort_unstable();
-            let gap = (1..).zip(&numbers).find(|(expected, found)| expected != *found);
-            if let Some((expected, found)) = gap {
-                return Err(LoadError::Broken(format!(
-                    "of session {session} the history has number {found} where {expected} was expected"
-                )));
-            }
-            last.insert(session, numbers.len() as i64);
-        }
-        let mut rows = 0;
-        for ((table, _), expected) in self.tables.iter().zip(&expected) {
-            let mut seen = 0;
-            for row in table.scan(&mut transaction)? {
-                let row = row?;
-                self.check_row(table, &row.values()?, expected)?;
-                seen += 1;
-            }
-            if seen != expected.len() {
-                let name = table.name();
-                return Err(LoadError::Broken(format!(
-                    "table \"{name}\" has {seen} rows, not {}",
-                    expected.len()
-                )));
-            }
-            rows += seen;
-        }
-        transaction.rollback()?;
-        Ok(Checked { rows, transactions, last })
-    }
-
-    fn check_row(
-        &self,
-        table: &Table,
-        values: &[Value<'_>],
-        expected: &[i64],
-    ) -> Result<(), LoadError> {
-        let name = table.name();
-        let [Value::Int4(id), Value::Int8(balance)] = values[..] else {
-            return Err(LoadError::Broken(format!("table \"{name}\" has a row {values:?}")));
-        };
-        match expected.get(id as usize) {
-            Some(expected) if *expected == balance => Ok(()),
-            Some(expected) => Err(LoadError::Broken(format!(
-                "row {id} of table \"{name}\" holds {balance}, and {expected} by the history"
-            ))),
-            None => Err(LoadError::Broken(format!("table \"{name}\" has a row {id}"))),
-        }
-    }
-
-    fn read_entry(&self, values: &[Value<'_>]) -> Result<Entry, LoadError> {
+    pub(super) fn read_entry(&self, values: &[Value<'_>]) -> Result<Entry, LoadError> {
         let [
             Value::Int4(session),
             Value::Int8(number),
@@ -418,14 +391,14 @@ impl Load {
         };
         let third = usize::try_from(third).ok();
         let chosen = [first as usize, second as usize];
-        Ok(entry(self.kind, (session as u32, number), chosen, third, amount))
+        Ok(entry(self.kind, Author::of_columns(session, number), chosen, third, amount))
     }
 }
 
 /// What a transaction changes.
 fn entry(
     kind: Kind,
-    (session, number): (u32, i64),
+    author: Author,
     [first, second]: [usize; 2],
     third: Option<usize>,
     amount: i64,
@@ -436,7 +409,7 @@ fn entry(
             vec![(0, first, amount), (1, second, amount), (2, third.unwrap_or(0), amount)]
         }
     };
-    Entry { session, number, changes }
+    Entry { author, changes }
 }
 
 /// Whether a transaction that ended so is to be tried again.

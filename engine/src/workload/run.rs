@@ -7,18 +7,21 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use base::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use base::sync::{Mutex, PoisonError, thread};
+use base::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use base::sync::{Mutex, MutexGuard, PoisonError, thread};
 use fastrand::Rng;
 
-use super::joined;
+use super::check::Checked;
 use super::latency::Latencies;
-use super::load::{Load, LoadError, is_to_be_tried_again};
-use super::readers;
-use crate::{Durability, Engine, Error, Isolation};
+use super::load::{Author, Ended, Load, LoadError, is_to_be_tried_again};
+use super::prepared::{Decider, Prepared, PreparedMix, TwoPhaseCounts, TwoPhaseStep, Undecided};
+use super::{joined, readers};
+use crate::{Cancel, Durability, Engine, Error, Isolation, Session};
 
 /// How often whoever watches is asked whether to go on.
 pub(super) const LOOK: Duration = Duration::from_millis(100);
+/// How often sessions are cancelled again that wait for what nobody ends any more.
+const CANCEL_AGAIN: Duration = Duration::from_millis(5);
 
 /// How a load is run.
 #[derive(Debug, Clone)]
@@ -41,12 +44,17 @@ pub struct Plan {
     pub long_readers: u32,
     /// How long each of them holds its snapshot.
     pub hold: Duration,
+    /// Transactions that end in two phases.
+    pub prepared: PreparedMix,
 }
 
 /// Whoever watches.
 pub trait Watch: Sync {
     /// This commit of this session counts: it is durable, unless commits are asynchronous.
     fn committed(&self, session: u32, number: i64);
+
+    /// This happens to a prepared transaction, or has happened: what has is told before anything else happens to it.
+    fn two_phase(&self, _step: TwoPhaseStep, _gid: &str) {}
 
     /// So many commits after so long; `Break` ends the run.
     fn progress(&self, commits: u64, elapsed: Duration) -> ControlFlow<()>;
@@ -55,12 +63,14 @@ pub trait Watch: Sync {
 /// What a run came to.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Transactions that committed.
+    /// Transactions that committed, in one phase.
     pub commits: u64,
     /// That were rolled back on purpose.
     pub rolled_back: u64,
     /// That were tried again, since another was in their way, by SQLSTATE.
     pub tried_again: BTreeMap<&'static str, u64>,
+    /// Those that ended in two phases.
+    pub two_phase: TwoPhaseCounts,
     /// Snapshots by which long readers have read everything.
     pub snapshots: u64,
     /// How long it ran.
@@ -69,7 +79,23 @@ pub struct Outcome {
     pub latencies: Latencies,
 }
 
-/// Runs a load; `last` are the numbers that the history holds already ([`Checked::last`](super::Checked::last)).
+/// What all sessions share.
+struct Shared<'a> {
+    engine: &'a Engine,
+    load: &'a Load,
+    plan: &'a Plan,
+    before: &'a Checked,
+    watch: &'a dyn Watch,
+    undecided: Undecided,
+    ends: AtomicBool,
+    /// Sessions that have not ended.
+    working: AtomicU32,
+    commits: AtomicU64,
+    cancels: Mutex<Vec<Cancel<'a>>>,
+    failure: Mutex<Option<LoadError>>,
+}
+
+/// Runs a load; `before` is what [`Load::check`] found of it.
 ///
 /// # Errors
 /// The first error that ended a session, or what a long reader saw broken; the others have ended, too.
@@ -77,61 +103,68 @@ pub fn run(
     engine: &Engine,
     load: &Load,
     plan: &Plan,
-    last: &BTreeMap<u32, i64>,
+    before: &Checked,
     watch: &dyn Watch,
 ) -> Result<Outcome, LoadError> {
-    let ends = AtomicBool::new(false);
-    let commits = AtomicU64::new(0);
-    let failure: Mutex<Option<LoadError>> = Mutex::new(None);
-    let fail = |error: LoadError| {
-        ends.store(true, Ordering::Relaxed);
-        failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    let found = &before.prepared;
+    found.iter().for_each(|gid| watch.two_phase(TwoPhaseStep::Found, gid));
+    let shared = Shared {
+        engine,
+        load,
+        plan,
+        before,
+        watch,
+        undecided: Undecided::new(&plan.prepared, found),
+        ends: AtomicBool::new(false),
+        working: AtomicU32::new(plan.sessions),
+        commits: AtomicU64::new(0),
+        cancels: Mutex::default(),
+        failure: Mutex::default(),
     };
     let snapshots = AtomicU64::new(0);
     let began = Instant::now();
     let parts: Vec<Part> = thread::scope(|scope| {
-        let sessions: Vec<_> = (0..plan.sessions)
-            .map(|who| {
-                let (ends, commits, fail) = (&ends, &commits, &fail);
-                scope.spawn(move || {
-                    let mut part = Part::default();
-                    let first = last.get(&who).copied().unwrap_or(0);
-                    let tell = |number| {
-                        commits.fetch_add(1, Ordering::Relaxed);
-                        watch.committed(who, number);
-                    };
-                    if let Err(error) = part.work(engine, load, plan, (who, first), ends, &tell) {
-                        fail(error.into());
-                    }
-                    part
-                })
-            })
-            .collect();
+        let shared = &shared;
+        let mut sessions: Vec<_> =
+            (0..plan.sessions).map(|who| scope.spawn(move || Part::work(shared, who))).collect();
+        if plan.prepared.percent > 0 || !found.is_empty() {
+            sessions.push(scope.spawn(|| Part::resolve(shared)));
+        }
         for _ in 0..plan.long_readers {
             scope.spawn(|| {
-                if let Err(error) = readers::read(engine, load, plan.hold, &ends, &snapshots) {
-                    fail(error);
+                let (hold, ends) = (plan.hold, &shared.ends);
+                if let Err(error) = readers::read(engine, load, hold, ends, &snapshots) {
+                    shared.fail(error);
                 }
             });
         }
-        while !ends.load(Ordering::Relaxed) && began.elapsed() < plan.time {
+        while !shared.ends.load(Ordering::Relaxed) && began.elapsed() < plan.time {
             thread::sleep(LOOK.min(plan.time.saturating_sub(began.elapsed())));
-            let done = commits.load(Ordering::Relaxed);
+            let done = shared.commits.load(Ordering::Relaxed);
             if watch.progress(done, began.elapsed()).is_break() {
                 break;
             }
         }
-        ends.store(true, Ordering::Relaxed);
+        shared.ends.store(true, Ordering::Relaxed);
+        while shared.working.load(Ordering::Relaxed) > 0 {
+            if plan.prepared.leaves || shared.has_failed() {
+                // One that was about to begin a transaction would not notice.
+                lock(&shared.cancels).iter().for_each(Cancel::cancel);
+            }
+            thread::sleep(CANCEL_AGAIN);
+        }
         sessions.into_iter().map(joined).collect()
     });
     let time = began.elapsed();
-    if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    if let Some(error) = lock(&shared.failure).take() {
         return Err(error);
     }
+    let left = shared.undecided.count();
     let mut outcome = Outcome {
         commits: 0,
         rolled_back: 0,
         tried_again: BTreeMap::new(),
+        two_phase: TwoPhaseCounts { found: found.len() as u64, left, ..TwoPhaseCounts::default() },
         snapshots: snapshots.into_inner(),
         time,
         latencies: Latencies::default(),
@@ -139,6 +172,7 @@ pub fn run(
     for part in parts {
         outcome.commits += part.latencies.count();
         outcome.rolled_back += part.rolled_back;
+        outcome.two_phase.add(&part.two_phase);
         for (state, count) in part.tried_again {
             *outcome.tried_again.entry(state).or_default() += count;
         }
@@ -147,35 +181,109 @@ pub fn run(
     Ok(outcome)
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared<'_> {
+    fn fail(&self, error: LoadError) {
+        self.ends.store(true, Ordering::Relaxed);
+        lock(&self.failure).get_or_insert(error);
+    }
+
+    fn has_failed(&self) -> bool {
+        lock(&self.failure).is_some()
+    }
+
+    fn decider(&self, who: Option<u32>) -> Decider<'_> {
+        let (load, undecided, watch) = (self.load, &self.undecided, self.watch);
+        Decider { load, undecided, watch, who, counts: TwoPhaseCounts::default() }
+    }
+
+    fn random(&self, who: u32) -> Rng {
+        Rng::with_seed(self.plan.seed.wrapping_add(u64::from(who)))
+    }
+}
+
+/// A session has ended, also by a panic.
+struct Ends<'a>(&'a AtomicU32);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        // What it has prepared is among those to be ended.
+        self.0.fetch_sub(1, Ordering::Release);
+    }
+}
+
 /// What one session does.
 #[derive(Debug, Default)]
 struct Part {
     rolled_back: u64,
     tried_again: BTreeMap<&'static str, u64>,
+    two_phase: TwoPhaseCounts,
     latencies: Latencies,
 }
 
 impl Part {
-    fn work(
+    /// A session that runs transactions.
+    fn work(shared: &Shared<'_>, who: u32) -> Part {
+        let _ends = Ends(&shared.working);
+        let mut part = Part::default();
+        let mut decider = shared.decider(Some(who));
+        let worked = shared.engine.session().and_then(|mut session| {
+            lock(&shared.cancels).push(session.cancel_handle());
+            part.transactions(shared, &mut session, who, &mut decider)
+        });
+        part.two_phase = decider.counts;
+        match worked {
+            Err(Error::Cancelled) if shared.ends.load(Ordering::Relaxed) => {}
+            Err(error) => shared.fail(error.into()),
+            Ok(()) => {}
+        }
+        part
+    }
+
+    fn transactions(
         &mut self,
-        engine: &Engine,
-        load: &Load,
-        plan: &Plan,
-        (who, mut number): (u32, i64),
-        ends: &AtomicBool,
-        tell: &dyn Fn(i64),
+        shared: &Shared<'_>,
+        session: &mut Session<'_>,
+        who: u32,
+        decider: &mut Decider<'_>,
     ) -> Result<(), Error> {
-        let mut session = engine.session()?;
-        let mut random = Rng::with_seed(plan.seed.wrapping_add(u64::from(who)));
-        while !ends.load(Ordering::Relaxed) {
+        let Shared { plan, before, load, .. } = *shared;
+        let mix = &plan.prepared;
+        let mut random = shared.random(who);
+        let last = |numbers: &BTreeMap<u32, i64>| numbers.get(&who).copied().unwrap_or(0);
+        let (mut number, mut prepared) = (last(&before.last), last(&before.last_prepared));
+        while !shared.ends.load(Ordering::Relaxed) {
+            if let Some(one) = shared.undecided.take_of_another(who) {
+                decider.end(session, &one, &mut random)?;
+            }
             let began = Instant::now();
-            match load.transaction(&mut session, plan, (who, number + 1), &mut random) {
-                Ok(true) => {
-                    number += 1;
+            let is_prepared =
+                mix.percent > 0 && random.u32(..100) < mix.percent && shared.undecided.take_room();
+            let next = 1 + if is_prepared { prepared } else { number };
+            let author = Author { session: who, number: next, is_prepared };
+            if is_prepared {
+                shared.watch.two_phase(TwoPhaseStep::Preparing, &author.gid());
+            }
+            let ended = load.transaction(session, plan, author, &mut random);
+            if is_prepared && !matches!(ended, Ok(Ended::Prepared(_))) {
+                shared.undecided.give_room();
+            }
+            match ended {
+                Ok(Ended::Committed) => {
+                    number = next;
                     self.latencies.add(began.elapsed());
-                    tell(number);
+                    shared.commits.fetch_add(1, Ordering::Relaxed);
+                    shared.watch.committed(who, number);
                 }
-                Ok(false) => self.rolled_back += 1,
+                Ok(Ended::Prepared(moves)) => {
+                    prepared = next;
+                    let one = Prepared { gid: author.gid(), by: Some(who), moves };
+                    decider.prepared(session, one, mix.pause, &mut random)?;
+                }
+                Ok(Ended::RolledBack) => self.rolled_back += 1,
                 Err(error) if is_to_be_tried_again(&error) => {
                     *self.tried_again.entry(error.sqlstate()).or_default() += 1;
                 }
@@ -183,5 +291,16 @@ impl Part {
             }
         }
         Ok(())
+    }
+
+    /// The resolver.
+    fn resolve(shared: &Shared<'_>) -> Part {
+        let mut decider = shared.decider(None);
+        let (mix, mut random) = (&shared.plan.prepared, shared.random(shared.plan.sessions));
+        let Shared { engine, ends, working, .. } = shared;
+        if let Err(error) = decider.resolve(engine, mix, ends, working, &mut random) {
+            shared.fail(error);
+        }
+        Part { two_phase: decider.counts, ..Part::default() }
     }
 }

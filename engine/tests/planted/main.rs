@@ -6,7 +6,9 @@
 use base::disk::RealDisk;
 use engine::data_directory::{Birth, InitOptions, init};
 use engine::planted::{Bug, plant};
-use engine::workload::{self, Kind, Load, LoadError, Outcome, Plan, RecordPlan, Watch, record};
+use engine::workload::{
+    self, Checked, Kind, Load, LoadError, Outcome, Plan, PreparedMix, RecordPlan, Watch, record,
+};
 use engine::{Durability, Engine, EngineOptions, Isolation, SnapshotMode};
 use history::{Observed, Options, Reader, Report, Workload, Writer};
 use std::collections::BTreeMap;
@@ -97,8 +99,9 @@ fn sums() -> Result<Outcome, LoadError> {
         subtransactions: 0,
         long_readers: 1,
         hold: Duration::ZERO,
+        prepared: PreparedMix::default(),
     };
-    workload::run(&engine, &load, &plan, &BTreeMap::new(), &Nobody)
+    workload::run(&engine, &load, &plan, &Checked::default(), &Nobody)
 }
 
 #[test]

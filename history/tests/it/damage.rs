@@ -73,7 +73,7 @@ fn errors_say_where_and_why() {
     let error = |bytes: &[u8]| read_all(bytes).expect_err("damage").to_string();
     assert_eq!(
         error(b"PGCOPY and something else"),
-        "this is no recorded history (it does not begin with \"PGSTHIST\")"
+        "this is no recorded history (it does not begin with \"PGSTHIST\", nor as EDN does with '[', '{' or ';')"
     );
     let mut newer = bytes.clone();
     newer[8] = 9;

@@ -7,7 +7,8 @@
 //!    and how often: `pg_wal`, `pg_control`, and the lock file; `pg_subtrans`, which no recovery relies on and nobody
 //!    syncs; and after the crash in its midst free space maps, whose pages a crash may tear without harm: what is torn is
 //!    forgotten.
-//! 4. The engine goes on: a transaction commits, and is there after the next crash.
+//! 4. Rows that a prepared transaction has changed are locked, and nobody has the names of tables that it has made.
+//! 5. The engine goes on: what is prepared ends, one way or the other; a transaction commits, and is there after the next crash.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,12 +16,12 @@ use std::path::{Path, PathBuf};
 use base::RawPage;
 use base::disk::Disk;
 use base::disk::faulty::FaultyDisk;
-use engine::EngineOptions;
 use engine::data_directory::LOCK_FILE;
+use engine::{Engine, EngineOptions, Error};
 use fastrand::Rng;
 
-use super::oracle::{Oracle, State};
-use super::run::{Run, check_indexes, found, open};
+use super::oracle::{Change, Oracle, State};
+use super::run::{Run, check_indexes, found, is_locked, is_name_taken, open};
 use crate::{DATA, content};
 
 /// What a crash leaves. A lock file that was being written is removed, as its message asks for.
@@ -106,6 +107,7 @@ pub(super) fn judge(
     let commits = oracle.judge(&state)?;
     check_pages(&recovered)?;
     check_indexes(&engine).map_err(|error| format!("checked: {error}"))?;
+    check_prepared(&engine, oracle, &state)?;
     let Demands::All(seed) = demands else { return Ok(state) };
     drop(engine);
 
@@ -162,6 +164,29 @@ fn goes_on(
     let left = left(&disk, survival);
     judge(&left, &run.oracle(), reopening, Demands::Rows)
         .map_err(|why| format!("after recovery, a commit and a crash: {why}"))?;
+    Ok(())
+}
+
+/// What prepared transactions hold, they hold on.
+fn check_prepared(engine: &Engine, oracle: &Oracle, state: &State) -> Result<(), String> {
+    for prepared in engine.prepared() {
+        let gid = &prepared.gid;
+        let changes = oracle.of_prepared(gid);
+        let failed = |error: Error| format!("what \"{gid}\" holds: {error}");
+        for (table, id) in changes.iter().filter_map(Change::row) {
+            // Others do not see what it has put in.
+            let is_there = state.get(table).is_some_and(|rows| rows.contains_key(&id));
+            if is_there && !is_locked(engine, table, id).map_err(failed)? {
+                return Err(format!("row {id} of \"{table}\", of \"{gid}\", is not locked"));
+            }
+        }
+        for change in changes {
+            let Change::Create(table) = change else { continue };
+            if !is_name_taken(engine, table).map_err(failed)? {
+                return Err(format!("the name \"{table}\", of \"{gid}\", can be had"));
+            }
+        }
+    }
     Ok(())
 }
 

@@ -47,6 +47,14 @@ pub(super) fn table_of(gid: &str) -> String {
 }
 
 impl Change {
+    /// The row that it changes: table and number.
+    pub(super) fn row(&self) -> Option<(&str, i32)> {
+        match self {
+            Change::Put { table, id, .. } | Change::Remove { table, id } => Some((table, *id)),
+            _ => None,
+        }
+    }
+
     fn apply(&self, state: &mut State) {
         match self {
             Change::Create(table) => {
@@ -106,6 +114,11 @@ impl Oracle {
             changes.extend(self.prepared[gid].iter().cloned());
         }
         self.commits(changes);
+    }
+
+    /// What a transaction has changed that was prepared.
+    pub(super) fn of_prepared(&self, gid: &str) -> &[Change] {
+        &self.prepared[gid]
     }
 
     /// What was about to happen last was refused, by an engine that goes on.

@@ -1,7 +1,8 @@
 //! Random histories by seed, each crashed several times where chance has it.
 //!
 //! A seed decides the data directory, the mode, how much is kept in memory, what up to three transactions at a time do, where
-//! the power fails and what survives. Each changes rows of its own, so that nobody waits for another.
+//! the power fails and what survives. Each changes rows of its own, so that nobody waits for another. Some are prepared and
+//! left to a later turn, or to a later life of the engine; nobody changes their rows meanwhile.
 //!
 //! `PGSTRATA_CRASH_SECONDS` says for how long (`cargo xtask crash --random-seconds S`), `PGSTRATA_CRASH_SEED` with which seed it
 //! begins (`--seed N`). What fails is said with its seed; `--random-seconds 0 --seed N` does that one alone again.
@@ -10,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use base::disk::faulty::FaultyDisk;
 use engine::background_writer::{BETWEEN_SNAPSHOTS, BackgroundWriterOptions};
-use engine::{Durability, EngineOptions, Error, Isolation, SnapshotMode};
+use engine::{Durability, EngineOptions, Error, Isolation, Session, SnapshotMode};
 use fastrand::Rng;
 use wal::write::{LogOptions, SyncMethod};
 
 use super::images::{self, Image};
 use super::judge::{Demands, judge, left};
+use super::oracle::Change;
 use super::run::{Run, Savepoint, Work, options};
 
 /// Seeds of an ordinary test run.
@@ -24,6 +26,8 @@ const SEEDS: u64 = 12;
 const CRASHES: u64 = 8;
 /// Transactions at a time; the rows of each have numbers that leave its own number as the rest.
 const SESSIONS: i32 = 3;
+/// Transactions that are prepared at a time, at most.
+const PREPARED: usize = 3;
 
 fn choose<T: Clone>(random: &mut Rng, from: &[T]) -> T {
     from[random.usize(..from.len())].clone()
@@ -35,7 +39,7 @@ fn chosen_options(random: &mut Rng) -> EngineOptions {
     let base = options(choose(random, &modes));
     let methods = [SyncMethod::Fdatasync, SyncMethod::Fsync, SyncMethod::OpenDatasync];
     EngineOptions {
-        sessions: 100,
+        sessions: 101,
         buffers: choose(random, &[16, 24, 64]),
         slru_buffers: choose(random, &[2, 4]),
         log: LogOptions {
@@ -62,14 +66,24 @@ struct Open<'s, 'e> {
     left: u32,
 }
 
-/// The rows of a table that a session may change.
-fn own_rows(work: &mut Work<'_, '_>, table: &str, session: i32) -> Result<Vec<i32>, Error> {
-    let rows = work.rows(table)?;
+/// The rows of a table that a session may change: its own, but for those that a prepared transaction has locked.
+fn own_rows(
+    run: &Run,
+    work: &mut Work<'_, '_>,
+    table: &str,
+    session: i32,
+) -> Result<Vec<i32>, Error> {
+    let (mut rows, oracle) = (work.rows(table)?, run.oracle());
+    for prepared in run.engine().prepared() {
+        let changed = oracle.of_prepared(&prepared.gid).iter().filter_map(Change::row);
+        changed.filter(|(of, _)| *of == table).for_each(|(_, id)| drop(rows.remove(&id)));
+    }
     Ok(rows.into_keys().filter(|id| id.rem_euclid(SESSIONS) == session).collect())
 }
 
 /// One step of a transaction.
 fn step(
+    run: &Run,
     open: &mut Open<'_, '_>,
     random: &mut Rng,
     session: i32,
@@ -83,11 +97,11 @@ fn step(
     };
     match random.u32(..12) {
         0..=3 => open.work.insert(table, new_id(), value, length),
-        4..=6 => match own_rows(&mut open.work, table, session)?.as_slice() {
+        4..=6 => match own_rows(run, &mut open.work, table, session)?.as_slice() {
             [] => Ok(()),
             ids => open.work.update(table, choose(random, ids), value, length),
         },
-        7 => match own_rows(&mut open.work, table, session)?.as_slice() {
+        7 => match own_rows(run, &mut open.work, table, session)?.as_slice() {
             [] => Ok(()),
             ids => open.work.delete(table, choose(random, ids)),
         },
@@ -109,7 +123,12 @@ fn step(
 }
 
 /// What happens between the sessions' steps.
-fn between(run: &Run, random: &mut Rng, turn: u32) -> Result<(), Error> {
+fn between(
+    run: &Run,
+    resolver: &mut Session<'_>,
+    random: &mut Rng,
+    turn: u32,
+) -> Result<(), Error> {
     match random.u32(..40) {
         0 => run.engine().checkpoint(),
         1 => run.engine().switch_log().map(drop),
@@ -118,6 +137,10 @@ fn between(run: &Run, random: &mut Rng, turn: u32) -> Result<(), Error> {
             let now = Instant::now() + BETWEEN_SNAPSHOTS * turn;
             run.engine().background_round(&mut rounds, now).map(drop)
         }
+        3..=5 => match run.engine().prepared().as_slice() {
+            [] => Ok(()),
+            prepared => run.finish(resolver, &choose(random, prepared).gid, random.bool()),
+        },
         _ => Ok(()),
     }
 }
@@ -128,9 +151,10 @@ fn live(run: &Run, random: &mut Rng, turns: u32, next_id: &mut i32) -> Result<()
     let mut sessions: Vec<_> =
         (0..turns).map(|_| run.engine().session()).collect::<Result<_, _>>()?;
     let mut idle = sessions.iter_mut();
+    let mut resolver = run.engine().session()?;
     let mut running: Vec<Option<Open<'_, '_>>> = (0..SESSIONS).map(|_| None).collect();
     for turn in 0..turns {
-        between(run, random, turn)?;
+        between(run, &mut resolver, random, turn)?;
         let number = random.i32(0..SESSIONS);
         let slot = &mut running[number as usize];
         match slot {
@@ -143,13 +167,18 @@ fn live(run: &Run, random: &mut Rng, turns: u32, next_id: &mut i32) -> Result<()
             }
             Some(open) if open.left > 0 => {
                 open.left -= 1;
-                step(open, random, number, next_id)?;
+                step(run, open, random, number, next_id)?;
             }
             Some(_) => {
                 let Some(Open { work, .. }) = slot.take() else { continue };
-                match random.u32(..6) {
+                match random.u32(..8) {
                     0 => work.rollback()?,
                     1 | 2 => run.commit(work, Durability::Asynchronous)?,
+                    3 | 4 if run.engine().prepared().len() < PREPARED => {
+                        // A number for who is prepared, as for a row.
+                        *next_id += SESSIONS;
+                        run.prepare(work, &format!("prepared by {number}, {next_id}"))?;
+                    }
                     _ => run.commit(work, Durability::Synchronous)?,
                 }
             }

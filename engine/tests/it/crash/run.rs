@@ -250,6 +250,30 @@ pub(super) fn check_indexes(engine: &Engine) -> Result<(), Error> {
     wrong.map_or(Ok(()), Err)
 }
 
+/// Whether somebody holds a row, so that nobody else can change it.
+pub(super) fn is_locked(engine: &Engine, table: &str, id: i32) -> Result<bool, Error> {
+    let mut session = engine.session()?;
+    let mut work = Work { transaction: session.begin(Isolation::ReadCommitted)?, changes: vec![] };
+    let handle = work.transaction.table(table)?;
+    let root = work.root(&handle, id)?;
+    let strength = RowLock::NoKeyUpdate;
+    match handle.lock_row(&mut work.transaction, root, strength, WaitPolicy::NoWait) {
+        Err(Error::RowLockNotAvailable { .. }) => Ok(true),
+        locked => locked.map(|_| false),
+    }
+}
+
+/// Whether somebody is about to have a table by this name, so that whoever makes one waits.
+pub(super) fn is_name_taken(engine: &Engine, table: &str) -> Result<bool, Error> {
+    let mut session = engine.session()?;
+    session.set_lock_timeout(Some(Duration::from_millis(1)));
+    let mut work = Work { transaction: session.begin(Isolation::ReadCommitted)?, changes: vec![] };
+    match work.create(table) {
+        Err(Error::LockTimeout) => Ok(true),
+        made => made.map(|()| false),
+    }
+}
+
 /// A transaction, and what it has changed so far.
 #[derive(Debug)]
 pub(super) struct Work<'s, 'e> {
