@@ -30,7 +30,7 @@ use crate::source::{Snapshot, SnapshotSource};
 /// The id of an exported snapshot: `00000003-0000001B-1`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SnapshotId {
-    /// The exporter's slot.
+    /// The exporter: its slot in a `Registry`, its session from 1 on in an engine.
     pub session: u32,
     /// Which of the session's transactions.
     pub transaction: u32,

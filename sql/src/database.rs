@@ -95,6 +95,25 @@ impl<'e> Database<'e> {
         Ok(children)
     }
 
+    /// The table and column whose counter a column has: those of the parent that it inherits it from.
+    pub(crate) fn counter(
+        &self,
+        transaction: &mut Transaction<'_, 'e>,
+        def: &TableDef,
+        at: usize,
+    ) -> Result<(String, usize)> {
+        let column = &def.columns[at].name;
+        let partition = def.kinship.partition_of.iter().map(|partition| &partition.parent);
+        for parent in partition.chain(&def.kinship.parents) {
+            let parent = self.table(transaction, parent)?;
+            let place = parent.column(column).filter(|place| parent.columns[*place].is_serial);
+            if let Some(at) = place {
+                return self.counter(transaction, &parent, at);
+            }
+        }
+        Ok((def.name().to_owned(), at))
+    }
+
     /// The next number of a column; `highest` is what it had before anybody asked since the engine was opened.
     pub(crate) fn count(&self, column: (Oid, usize), highest: Option<i64>) -> Option<i64> {
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);

@@ -12,7 +12,7 @@ use crate::analyze::Analyzer;
 use crate::backend::{Answer, Backend};
 use crate::error::{Result, SqlError};
 use crate::exec::cursor::stored_row;
-use crate::table::{Parts, TableDef, Unique, ident, object_name};
+use crate::table::{Parts, TableDef, Unique, ident, object_name, relation_name};
 use crate::types::{Modifier, StoredRow, Type};
 
 impl<'e> Backend<'_, 'e> {
@@ -38,8 +38,8 @@ impl<'e> Backend<'_, 'e> {
                 self.refuse_read_only("TRUNCATE TABLE")?;
                 let mut names = Vec::new();
                 for target in &truncate.table_names {
-                    let name = object_name(&target.name)?;
-                    let family = self.emptied(transaction, &name, target.only)?;
+                    let (name, only) = relation_name(&target.name)?;
+                    let family = self.emptied(transaction, &name, target.only || only)?;
                     for member in &family.members {
                         let name = member.def.name().to_owned();
                         if !names.contains(&name) {
@@ -93,9 +93,6 @@ impl<'e> Backend<'_, 'e> {
         transaction: &mut Transaction<'_, 'e>,
         names: &[String],
     ) -> Result<()> {
-        for name in names {
-            self.database.table(transaction, name)?;
-        }
         let parents: Vec<&str> = names.iter().map(String::as_str).collect();
         for child in self.database.children_of(transaction, &parents)? {
             if names.iter().any(|name| name == child.name()) {
@@ -259,7 +256,7 @@ impl<'e> Backend<'_, 'e> {
         let names = names.iter().map(object_name).collect::<Result<Vec<_>>>()?;
         let mut doomed: Vec<String> = Vec::new();
         for name in &names {
-            match self.database.table(transaction, name) {
+            match self.table_to_change(transaction, name) {
                 // It may be named twice.
                 Ok(_) if doomed.contains(name) => {}
                 Ok(_) => doomed.push(name.clone()),
@@ -389,8 +386,8 @@ impl<'e> Backend<'_, 'e> {
         let name = name.unwrap_or_else(|| parts.index_name(&table, &key, &included));
         parts.add_unique(&table, Some(name), key, false)?;
         parts.check_divided(&table)?;
-        for child in self.database.children(transaction, &table)? {
-            if old.kinship.divided.is_some() {
+        if old.kinship.divided.is_some() {
+            for child in self.database.children(transaction, &table)? {
                 let create = ast::CreateIndex {
                     table_name: named(child.name()),
                     name: None,
@@ -404,7 +401,7 @@ impl<'e> Backend<'_, 'e> {
 
     /// A table that is to get another definition: locked before it is read, so that nobody changes its rows or itself
     /// meanwhile.
-    fn table_to_change(
+    pub(crate) fn table_to_change(
         &self,
         transaction: &mut Transaction<'_, 'e>,
         name: &str,

@@ -12,7 +12,7 @@ use crate::error::{Result, SqlError};
 use crate::exec::Row;
 use crate::exec::cursor::stored_row;
 use crate::partition::{Part, Partitioned};
-use crate::table::{TableDef, may_be_child};
+use crate::table::{TableDef, may_be_child_of};
 use crate::types::Datum;
 
 /// How many places of a row stand behind the columns of each of its tables: `ctid`, `tableoid`, and the whole row if the
@@ -52,18 +52,19 @@ impl Family {
         self.head.columns.len()
     }
 
-    /// The member of this number.
-    pub(crate) fn member(&self, oid: u32) -> Option<&Member> {
-        self.members.iter().find(|member| member.def.table.oid() == oid)
+    /// Which member is the table of this number.
+    pub(crate) fn position(&self, oid: u32) -> Option<usize> {
+        self.members.iter().position(|member| member.def.table.oid() == oid)
     }
 
-    /// A row's member and place, with `base` where the family's columns begin; `None` where an outer join put nulls.
-    pub(crate) fn whose(&self, row: &[Datum], base: usize) -> Option<(&Member, base::Tid)> {
+    /// A row's member, by its position, and its place, with `base` where the family's columns begin; `None` where an outer
+    /// join put nulls.
+    pub(crate) fn whose(&self, row: &[Datum], base: usize) -> Option<(usize, base::Tid)> {
         let hidden = base + self.width();
         let (Datum::Tid(tid), Datum::Oid(oid)) = (&row[hidden], &row[hidden + 1]) else {
             return None;
         };
-        Some((self.member(*oid)?, *tid))
+        Some((self.position(*oid)?, *tid))
     }
 }
 
@@ -164,10 +165,11 @@ impl<'e> Database<'e> {
         transaction: &mut Transaction<'_, 'e>,
         parent: &str,
     ) -> Result<Vec<Rc<TableDef>>> {
+        let may_be_child = may_be_child_of(parent);
         let mut names: Vec<(u32, String)> = transaction
             .tables()
             .iter()
-            .filter(|table| may_be_child(table, parent))
+            .filter(|table| may_be_child(table))
             .map(|table| (table.oid(), table.name().to_owned()))
             .collect();
         names.sort_unstable();

@@ -43,24 +43,20 @@ impl<'e> Backend<'_, 'e> {
         }
         for parent in create.inherits.iter().flatten() {
             let parent = object_name(parent)?;
-            conflicting.append(&mut self.inherit(transaction, &mut parts, parent)?);
+            self.inherit(transaction, &mut parts, parent, &mut conflicting)?;
         }
-        let mut notices = Vec::new();
-        let added = parts.add(create, &mut |name, (column, of)| {
-            notices.push(format!("merging column \"{name}\" with inherited definition"));
+        parts.add(create, &mut |name, (column, of)| {
+            let message = format!("merging column \"{name}\" with inherited definition");
+            self.notice("NOTICE", "00000", message);
             if column.of != of {
                 let message = format!("column \"{name}\" has a type conflict");
                 return Err(conflict(message, column.of.name(), of.name()));
             }
             Ok(())
-        });
-        for message in notices {
-            self.notice("NOTICE", "00000", message);
-        }
-        added?;
-        for (column, default) in conflicting {
+        })?;
+        for column in conflicting {
             let now = parts.columns.iter().find(|known| known.name == column);
-            if now.is_some_and(|now| now.default.as_ref() == Some(&default)) {
+            if now.is_some_and(|now| now.default.is_none()) {
                 let message = format!("column \"{column}\" inherits conflicting default values");
                 let hint = "To resolve the conflict, specify a default explicitly.";
                 return Err(SqlError::new("42611", message).hint(hint));
@@ -70,13 +66,14 @@ impl<'e> Backend<'_, 'e> {
         Ok(parts)
     }
 
-    /// Takes in what a parent has; columns whose defaults are not those of a parent before, with what these were.
+    /// Takes in what a parent has. Columns whose parents have unequal defaults have none, and are in `conflicting`.
     fn inherit(
         &mut self,
         transaction: &mut Transaction<'_, 'e>,
         parts: &mut Parts,
         parent: String,
-    ) -> Result<Vec<(String, ast::Expr)>> {
+        conflicting: &mut Vec<String>,
+    ) -> Result<()> {
         if parts.kinship.parents.contains(&parent) {
             let message = format!("relation \"{parent}\" would be inherited from more than once");
             return Err(SqlError::new("42P07", message));
@@ -92,7 +89,6 @@ impl<'e> Backend<'_, 'e> {
         if def.kinship.partition_of.is_some() {
             return Err(wrong_object(format!("cannot inherit from partition \"{parent}\"")));
         }
-        let mut conflicting = Vec::new();
         for column in &def.columns {
             let name = &column.name;
             let Some(known) = parts.columns.iter_mut().find(|known| known.name == *name) else {
@@ -108,9 +104,12 @@ impl<'e> Backend<'_, 'e> {
             known.not_null |= column.not_null;
             match (&known.default, &column.default) {
                 (Some(one), Some(other)) if one != other => {
-                    conflicting.push((name.clone(), one.clone()));
+                    known.default = None;
+                    conflicting.push(name.clone());
                 }
-                (None, Some(default)) => known.default = Some(default.clone()),
+                (None, Some(default)) if !conflicting.contains(name) => {
+                    known.default = Some(default.clone());
+                }
                 _ => {}
             }
         }
@@ -128,7 +127,7 @@ impl<'e> Backend<'_, 'e> {
             }
         }
         parts.kinship.parents.push(parent);
-        Ok(conflicting)
+        Ok(())
     }
 
     /// What a partition has of its parent.
@@ -139,14 +138,8 @@ impl<'e> Backend<'_, 'e> {
         parent: &str,
         written: &ForValues,
     ) -> Result<Parts> {
-        let mode = TableLockMode::ShareUpdateExclusive;
-        transaction.open_table(parent, mode, WaitPolicy::Wait)?;
-        let def = self.database.table(transaction, parent)?;
+        let def = self.table_to_change(transaction, parent)?;
         let partitioned = self.database.partitioned(transaction, &def)?;
-        if partitioned.default().is_some() {
-            // Its rows may be the new partition's.
-            transaction.open_table(parent, TableLockMode::AccessExclusive, WaitPolicy::Wait)?;
-        }
         let columns = def.kinship.divided.as_ref().map_or(&[][..], |key| &key.columns);
         let bound = Bound::read(written, &mut |at, value| {
             let column = columns.get(at).map(|at| &def.columns[*at]);
@@ -210,23 +203,21 @@ impl<'e> Backend<'_, 'e> {
         let Some(default) = partitioned.default().filter(|_| *bound != Bound::Default) else {
             return Ok(());
         };
+        let takes = partitioned.would_take(bound)?;
         let family = self.database.family(transaction, default.name(), false)?;
-        transaction.begin_command()?;
         for member in &family.members {
-            let mut pages = member.def.table.scan_pages(transaction)?;
-            while let Some(page) = pages.next_page(transaction)? {
-                for row in &page {
-                    if partitioned.would_take(bound, &stored_row(&member.def, row)?)? {
-                        let message = format!(
-                            "updated partition constraint for default partition \"{}\" would be violated by some row",
-                            member.def.name()
-                        );
-                        return Err(SqlError::new("23514", message));
-                    }
+            let (def, name) = (&member.def, member.def.name());
+            transaction.open_table(name, TableLockMode::AccessExclusive, WaitPolicy::Wait)?;
+            // Nobody else is at work on it: these are the newest versions, whatever the transaction's snapshot shows.
+            for dirty in def.table.scan_dirty(transaction)? {
+                if takes(&stored_row(def, &dirty.row)?) {
+                    let message = format!(
+                        "updated partition constraint for default partition \"{name}\" would be violated by some row"
+                    );
+                    return Err(SqlError::new("23514", message));
                 }
             }
         }
-        transaction.end_command();
         Ok(())
     }
 
@@ -302,6 +293,8 @@ impl<'e> Backend<'_, 'e> {
         name: &str,
         only: bool,
     ) -> Result<Rc<Family>> {
+        // Its lock is not made stronger later, which two sessions could not do at once.
+        self.table_to_change(transaction, name)?;
         let family = self.database.family(transaction, name, only)?;
         if only && family.head.kinship.divided.is_some() {
             let message = "cannot truncate only a partitioned table".to_owned();

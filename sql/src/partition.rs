@@ -450,8 +450,9 @@ impl Partitioned {
         default.map(|(_, part)| part.def())
     }
 
-    /// Whether a bound that is to be one more takes a row.
-    pub(crate) fn would_take(&self, bound: &Bound, row: &[Datum]) -> Result<bool> {
-        Ok(Typed::of(bound, &self.types)?.takes(&self.key(row), &self.types))
+    /// Which rows a bound takes that is to be one more.
+    pub(crate) fn would_take(&self, bound: &Bound) -> Result<impl Fn(&[Datum]) -> bool> {
+        let bound = Typed::of(bound, &self.types)?;
+        Ok(move |row: &[Datum]| bound.takes(&self.key(row), &self.types))
     }
 }

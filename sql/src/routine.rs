@@ -8,14 +8,12 @@
 use std::rc::Rc;
 
 use engine::{Definition, Table, Transaction};
-use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::error::{Result, SqlError};
 use crate::parse::{Statement, Words, statements};
 use crate::plpgsql;
-use crate::table::data_type;
+use crate::table::{data_type, written_type};
 use crate::types::Type;
 
 /// What the kept text of a function begins with.
@@ -282,14 +280,7 @@ fn arguments(words: &mut Words<'_>) -> Result<Vec<Argument>> {
 
 /// A type, perhaps with a name before it.
 fn type_of(words: &mut Words<'_>) -> Result<Argument> {
-    let (tokens, length) = words.type_tokens();
-    let read = |tokens: &[TokenWithSpan]| {
-        let dialect = PostgreSqlDialect {};
-        let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens.to_vec());
-        let parsed = parser.parse_data_type().ok()?;
-        let is_all = parser.peek_token().token == Token::EOF;
-        is_all.then_some(parsed)
-    };
+    let tokens = words.type_tokens();
     let text = |tokens: &[TokenWithSpan]| {
         let words: Vec<String> = tokens.iter().map(|token| token.token.to_string()).collect();
         words.join(" ").to_lowercase()
@@ -297,21 +288,21 @@ fn type_of(words: &mut Words<'_>) -> Result<Argument> {
     let (name, rest) = match tokens {
         [] => return Err(words.here()),
         // What is a type as a whole has no name before it.
-        [_, rest @ ..] if !rest.is_empty() && read(tokens).is_none() => {
+        [_, rest @ ..] if !rest.is_empty() && written_type(tokens).is_none() => {
             let mut name = words.clone();
             (Some(name.name()?), rest)
         }
         all => (None, all),
     };
     let type_name = text(rest);
-    words.advance(length);
+    words.advance(tokens.len());
     if ANY.contains(&type_name.as_str()) {
         return Ok(Argument { name, of: None, type_name });
     }
     if type_name == "void" {
         return Ok(Argument { name, of: Some(Type::Void), type_name });
     }
-    let parsed = read(rest)
+    let parsed = written_type(rest)
         .ok_or_else(|| SqlError::new("42704", format!("type {type_name} does not exist")))?;
     let (of, _) = data_type(&parsed)?;
     Ok(Argument { name, of: Some(of), type_name })

@@ -14,7 +14,7 @@ use crate::error::{Result, SqlError};
 use crate::index::KeyElement;
 use crate::parse::{ONLY, Statement, statements, tokens};
 use crate::partition::{Bound, PartitionKey, PartitionOf};
-pub(crate) use crate::type_name::{data_type, serial_type};
+pub(crate) use crate::type_name::{data_type, serial_type, written_type};
 use crate::types::{Modifier, Type};
 
 /// A table.
@@ -531,13 +531,15 @@ fn partition_of_text(parent: &str) -> String {
     format!("PARTITION OF {}", quoted(parent))
 }
 
-/// Whether a table may be a child of another one: what is kept of it is looked through, and not read.
-pub(crate) fn may_be_child(table: &Table, parent: &str) -> bool {
-    table.definition().is_some_and(|definition| {
-        let text = &definition.text;
-        text.contains(&partition_of_text(parent))
-            || text.contains(INHERITS) && text.contains(&quoted(parent))
-    })
+/// Which tables may be children of one: what is kept of them is looked through, and not read.
+pub(crate) fn may_be_child_of(parent: &str) -> impl Fn(&Table) -> bool {
+    let (partition_of, parent) = (partition_of_text(parent), quoted(parent));
+    move |table| {
+        table.definition().is_some_and(|definition| {
+            let text = &definition.text;
+            text.contains(&partition_of) || text.contains(INHERITS) && text.contains(&parent)
+        })
+    }
 }
 
 impl Action {

@@ -3,6 +3,9 @@
 //! Invariant: what has no meaning here is refused by its name. Source: `typeTypeId`, `gram.y`.
 
 use sqlparser::ast;
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::error::{Result, SqlError};
 use crate::types::{Modifier, Type};
@@ -15,6 +18,14 @@ pub(crate) fn serial_type(written: &ast::DataType) -> Option<Type> {
         "bigserial" | "serial8" => Some(Type::Int8),
         _ => None,
     }
+}
+
+/// The type that these tokens are, as a whole.
+pub(crate) fn written_type(tokens: &[TokenWithSpan]) -> Option<ast::DataType> {
+    let dialect = PostgreSqlDialect {};
+    let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens.to_vec());
+    let parsed = parser.parse_data_type().ok()?;
+    (parser.peek_token().token == Token::EOF).then_some(parsed)
 }
 
 /// A type as it is written.

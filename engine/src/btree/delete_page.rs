@@ -132,9 +132,7 @@ impl<'s> Writer<'_, 's> {
     ) -> Result<bool, IndexError> {
         let index = self.index;
         // That one has no entry above any more, which would be looked for behind this one's.
-        let right_is_half_dead =
-            index.read(opaque.next, |right, _| Ok(right.flags.contains(NodeFlags::HALF_DEAD)))?;
-        if right_is_half_dead {
+        if index.opaque(opaque.next)?.flags.contains(NodeFlags::HALF_DEAD) {
             return Ok(false);
         }
         let Some(mut parent) = self.subtree_parent(block, opaque.next, way)? else {

@@ -340,7 +340,7 @@ impl Scan<'_> {
             return Err(wrong());
         }
         index.read(prev, |left, _| {
-            let right = index.read(from, |right, _| Ok(*right))?;
+            let right = index.opaque(from)?;
             let leads_here = !left.flags.contains(NodeFlags::DELETED) && left.next == from;
             let is_deleted = right.flags.contains(NodeFlags::DELETED);
             let may_be = leads_here || is_deleted || right.prev != prev;

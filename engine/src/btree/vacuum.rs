@@ -152,6 +152,7 @@ impl Writer<'_, '_> {
 
     fn pass<E: From<IndexError>>(&mut self, mut pass: Pass<'_, E>) -> Result<(), E> {
         let index = self.index;
+        pass.readers.look();
         let before = *pass.vacuumed;
         let Vacuumed { removed, newly_deleted, .. } = before;
         *pass.vacuumed = Vacuumed { removed, newly_deleted, ..Vacuumed::default() };

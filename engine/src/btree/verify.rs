@@ -32,7 +32,7 @@ pub struct Verified {
     pub entries: u64,
     /// How many of them are posting lists.
     pub posting_lists: u64,
-    /// The rows, in order.
+    /// The rows, in order, as [`Index::verify`] gives them.
     pub tids: Vec<Tid>,
 }
 
@@ -77,10 +77,15 @@ impl Index<'_> {
     /// # Errors
     /// The first thing that is wrong, and where.
     pub fn verify(&self, unique: bool) -> Result<Verified, IndexError> {
-        self.verify_with(unique, &mut |_, _| Ok(()))
+        let mut tids = Vec::new();
+        let verified = self.verify_with(unique, &mut |_, entry| {
+            tids.extend(entry.tids());
+            Ok::<(), IndexError>(())
+        })?;
+        Ok(Verified { tids, ..verified })
     }
 
-    /// The same; shows each entry of the leaves, in order.
+    /// The same; shows each entry of the leaves, in order, and keeps no list of the rows.
     ///
     /// # Errors
     /// As [`Index::verify`], and those of `see`.
@@ -428,7 +433,6 @@ impl Index<'_> {
                 }
                 verified.entries += 1;
                 verified.posting_lists += u64::from(entry.is_posting());
-                verified.tids.extend(entry.tids());
                 see(Place { block, offset }, entry)?;
                 before = Some(entry);
             }

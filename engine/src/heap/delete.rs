@@ -14,37 +14,12 @@ use super::change::{self, Change, CommandStamp, HeapError, NewXmax, RM_HEAP};
 const DELETE: u8 = 0x10;
 
 /// Ends the tuple at this line pointer. `xid` is the transaction that ends it: `xmax` may be a multixact that it
-/// is one of. Logged as `DELETE`.
+/// is one of. Logged as `DELETE`, with `flags`: by [`DeleteFlags::IS_PARTITION_MOVE`] the tuple tells whoever comes by it
+/// later that an UPDATE has taken the row to another partition.
 ///
 /// # Errors
 /// Where there is no tuple.
 pub fn delete(
-    page: &mut PageMut<'_>,
-    tid: Tid,
-    xid: Xid,
-    new: NewXmax,
-    command: CommandStamp,
-    change: &mut Change,
-) -> Result<(), HeapError> {
-    end_row(page, tid, xid, new, command, DeleteFlags::empty(), change)
-}
-
-/// The same for a row that an UPDATE takes to another partition, which the tuple tells whoever comes by it later.
-///
-/// # Errors
-/// Where there is no tuple.
-pub fn move_away(
-    page: &mut PageMut<'_>,
-    tid: Tid,
-    xid: Xid,
-    new: NewXmax,
-    command: CommandStamp,
-    change: &mut Change,
-) -> Result<(), HeapError> {
-    end_row(page, tid, xid, new, command, DeleteFlags::IS_PARTITION_MOVE, change)
-}
-
-fn end_row(
     page: &mut PageMut<'_>,
     tid: Tid,
     xid: Xid,

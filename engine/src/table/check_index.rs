@@ -75,11 +75,15 @@ impl Engine {
         for table in tables {
             let mut transaction = session.begin(Isolation::ReadCommitted)?;
             let entry = Arc::clone(transaction.table(&table)?.entry());
-            let table_is_named = unknown.remove(&table[..]) || names.contains(&table);
+            let mut is_named = |name: &String| {
+                unknown.remove(&name[..]);
+                names.contains(name)
+            };
+            let table_is_named = is_named(&table);
             for index in entry.indexes().iter() {
                 let name = index.definition.name.clone();
-                let is_named = unknown.remove(&name[..]) || names.contains(&name);
-                if names.is_empty() || table_is_named || is_named {
+                let is_chosen = is_named(&name) || table_is_named || names.is_empty();
+                if is_chosen {
                     chosen.push((name, table.clone()));
                 }
             }

@@ -25,6 +25,7 @@ use base::sync::Arc;
 use base::{HeapTupleHeader, Infomask, Infomask2, Tid, Xid, max_align};
 use snapshot::satisfies::{MvccSnapshot, Outcome, UpdateVerdict, satisfies_update};
 use snapshot::{CommandIdPair, MultiXactMember, TransactionStatus, TupleStamp};
+use wal::rmgr::heap::DeleteFlags;
 
 use super::Row;
 use super::lock::{Newest, Queued, Version, VersionLocked, has_same_xmax};
@@ -240,8 +241,11 @@ impl Transaction<'_, '_> {
             let old_xmax = self.session.new_xmax(&seen, xid, strength, true)?;
             let tried = match decision {
                 NewRow::Delete | NewRow::Move => {
-                    let moves = decision == NewRow::Move;
-                    self.try_delete(&pinned, place, &header, xid, old_xmax, moves)?
+                    let flags = match decision {
+                        NewRow::Move => DeleteFlags::IS_PARTITION_MOVE,
+                        _ => DeleteFlags::empty(),
+                    };
+                    self.try_delete(&pinned, place, &header, xid, old_xmax, flags)?
                 }
                 _ => {
                     let is_hot = !table.changes_indexed(row.tuple(), &tuple)?;
@@ -360,7 +364,7 @@ impl Transaction<'_, '_> {
         seen: &HeapTupleHeader,
         xid: Xid,
         new: NewXmax,
-        moves: bool,
+        flags: DeleteFlags,
     ) -> Result<Tried, Error> {
         let name = pinned.name();
         let mut guard = pinned.write();
@@ -372,11 +376,7 @@ impl Transaction<'_, '_> {
         let map = MapPage::to_clear(session.shared, name, &guard)?;
         let (inserter, change) = (&mut session.inserter, &mut session.change);
         let mut page = page_to_fill(name, &mut guard)?;
-        let ended = match moves {
-            true => delete::move_away(&mut page, tid, xid, new, stamp, change),
-            false => delete::delete(&mut page, tid, xid, new, stamp, change),
-        };
-        ended.map_err(heap_error(name))?;
+        delete::delete(&mut page, tid, xid, new, stamp, flags, change).map_err(heap_error(name))?;
         clear_map(map.as_ref(), name);
         log_change(session.shared, inserter, xid, change, &mut [(name, &mut guard)])?;
         Ok(Tried::Changed { new: tid, is_hot: true })

@@ -17,7 +17,7 @@ use crate::xact::exports;
 use crate::xact::mode::ModeSnapshot;
 
 /// Ids of subtransactions that a slot has room for, and its transaction's own (`PGPROC_MAX_CACHED_SUBXIDS + 1`).
-const IDS_OF_SLOT: usize = 65;
+const IDS_OF_SLOT: usize = procarray::MAX_CACHED_SUBXIDS + 1;
 
 /// What a transaction has exported.
 #[derive(Debug, Clone, Copy)]

@@ -12,8 +12,9 @@
 //! | [`end`] | commit and rollback |
 //!
 //! Each statement of a read committed transaction has a snapshot of its own, each repeatable read transaction one for all.
-//! What the first one holds back is held back until the transaction ends: no version that a row's tid was given out for
-//! in this transaction is removed meanwhile.
+//! What a snapshot holds back is held back until the transaction ends: no version that a row's tid was given out for in this
+//! transaction is removed meanwhile. Under read committed the end of a command of several calls
+//! ([`Transaction::end_command`]) gives that up, and the tids given out before with it.
 //!
 //! Invariants: a transaction has an id from its first change on, and not before; so has a subtransaction. After an error
 //! that may have left a statement half done, it can only be rolled back, whole or to a savepoint.
@@ -206,6 +207,11 @@ impl Transaction<'_, '_> {
     pub fn end_command(&mut self) {
         self.is_in_command = false;
         self.next_command();
+        self.hold_nothing_back();
+    }
+
+    /// No command reads any more by the snapshot of read committed, unless it is one within another.
+    fn hold_nothing_back(&mut self) {
         let is_last = self.outer_commands == 0 && self.exported.is_none();
         if is_last && self.isolation == Isolation::ReadCommitted {
             let session = &mut *self.session;

@@ -30,7 +30,7 @@ use crate::xact::xids;
 const XACT: u8 = 1;
 const ASSIGNMENT: u8 = 0x50;
 /// Subtransactions that the log ties to their transaction together (`PGPROC_MAX_CACHED_SUBXIDS`).
-const REPORTED_TOGETHER: usize = 64;
+const REPORTED_TOGETHER: usize = procarray::MAX_CACHED_SUBXIDS;
 
 /// A savepoint of one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -164,7 +164,9 @@ impl Transaction<'_, '_> {
         self.session.release(own.into_iter().map(own_lock).chain(since));
         self.set_current();
         self.has_failed = aborted.is_err();
-        self.is_in_command = false;
+        if std::mem::take(&mut self.is_in_command) {
+            self.hold_nothing_back();
+        }
         aborted
     }
 

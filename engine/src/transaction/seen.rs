@@ -38,11 +38,10 @@ impl Transaction<'_, '_> {
     fn running_at(&self, point: &CommitTsSnapshot<'_>) -> Result<Contents, Error> {
         let session = &*self.session;
         let (ids, status) = (&session.ids, session.status());
-        let mut first = point.table().oldest();
-        while !first.xid().is_normal() {
-            first.0 += 1;
-        }
-        let last = first.nearest(point.xmax());
+        let table = point.table();
+        let last = table.oldest().nearest(point.xmax());
+        // All before it had ended.
+        let first = table.truncation_horizon(point.start_ts(), last);
         // Behind the last one that had ended.
         let mut xmax = first;
         let (mut tops, mut children) = (Vec::new(), Vec::new());

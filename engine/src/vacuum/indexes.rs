@@ -37,10 +37,9 @@ struct WhoRuns<'a> {
 }
 
 impl<'a> WhoRuns<'a> {
-    fn now(transactions: &'a Transactions, backend: &'a Backend) -> WhoRuns<'a> {
-        let mut who = WhoRuns { transactions, backend, oldest: (FullXid(0), None) };
-        who.look();
-        who
+    /// Before the first look, which every pass begins with.
+    fn new(transactions: &'a Transactions, backend: &'a Backend) -> WhoRuns<'a> {
+        WhoRuns { transactions, backend, oldest: (FullXid(0), None) }
     }
 }
 
@@ -80,7 +79,7 @@ pub(super) fn forget(
         let btree = Index::of(&shared.storage, &index.known);
         btree.writer(inserter, xid).bulk_delete(
             &|tid| dead.binary_search(&tid).is_ok(),
-            &mut WhoRuns::now(&shared.transactions, backend),
+            &mut WhoRuns::new(&shared.transactions, backend),
             &mut |_: BlockNumber| interrupts.check(),
             passes.entry(index.oid).or_default(),
         )?;
@@ -104,7 +103,7 @@ pub(super) fn clean_up(
         let btree = Index::of(&shared.storage, &index.known);
         let vacuumed = btree.writer(inserter, xid).clean_up(
             passes.get(&index.oid).copied(),
-            &mut WhoRuns::now(&shared.transactions, backend),
+            &mut WhoRuns::new(&shared.transactions, backend),
             &mut |_: BlockNumber| interrupts.check(),
         )?;
         let name = index.definition.name.clone();

@@ -260,7 +260,7 @@ impl Time {
     /// Shows nothing any more: the transaction has no snapshot in use. The process array's xmin goes with the
     /// transaction's end.
     pub(crate) fn release(&self, backend: &Backend) {
-        if self.mode != SnapshotMode::Classic {
+        if self.is_by_time() {
             self.source(backend).advance(None);
         }
     }
@@ -304,13 +304,12 @@ impl Time {
 
     /// The moment that no snapshot by time in use was taken before; `None` where there are none of those.
     pub(crate) fn oldest_moment(&self) -> Option<TimestampTz> {
-        let by_time = self.mode != SnapshotMode::Classic;
-        by_time.then(|| oldest_start_ts(&self.advertised, &self.publication))
+        self.is_by_time().then(|| oldest_start_ts(&self.advertised, &self.publication))
     }
 
     /// Whether an id that is about to be given out has a slot.
     pub(crate) fn check(&self, xid: FullXid) -> Result<(), OutOfWindow> {
-        if self.mode == SnapshotMode::Classic { Ok(()) } else { self.table.check(xid) }
+        if self.is_by_time() { self.table.check(xid) } else { Ok(()) }
     }
 
     /// Gives up the slots that no snapshot in use asks for; `next` is the next id. One caller at a time.
@@ -335,7 +334,7 @@ impl Time {
 
     /// Publishes a commit whose record is durable, with its subtransactions, in ascending order.
     pub(crate) fn publish(&self, xid: FullXid, children: &[FullXid], timestamp: TimestampTz) {
-        if self.mode != SnapshotMode::Classic {
+        if self.is_by_time() {
             let past = if planted::has(Bug::TimestampFromThePast) { 5000 } else { 0 };
             self.publication.publish(&self.table, xid, children, TimestampTz(timestamp.0 - past));
         }
@@ -343,21 +342,21 @@ impl Time {
 
     /// Says that a transaction aborted, or a subtransaction alone, with the subtransactions under it.
     pub(crate) fn abort(&self, xid: FullXid, children: &[FullXid]) {
-        if self.mode != SnapshotMode::Classic {
+        if self.is_by_time() {
             self.table.abort(xid, children);
         }
     }
 
     /// Says that a transaction was prepared; its subtransactions stay its own.
     pub(crate) fn prepare(&self, xid: FullXid, at: TimestampTz) {
-        if self.mode != SnapshotMode::Classic {
+        if self.is_by_time() {
             self.table.prepare(xid, at);
         }
     }
 
     /// Says whose subtransaction an id is that is about to be given out.
     pub(crate) fn begin_child(&self, xid: FullXid, parent: FullXid) -> Result<(), Error> {
-        if self.mode != SnapshotMode::Classic {
+        if self.is_by_time() {
             self.table.begin_child(xid, parent)?;
         }
         Ok(())

@@ -19,6 +19,7 @@ use engine::heap::{
 };
 use fastrand::Rng;
 use wal::rmgr::Payload;
+use wal::rmgr::heap::DeleteFlags;
 use wal::rmgr::heap2::prune::{FreezeFlags, FreezeTuple};
 
 use crate::record::with_record;
@@ -208,7 +209,11 @@ impl World {
             }
             4 => {
                 if let Some(tid) = victim {
-                    delete::delete(&mut page, tid, xid, NewXmax::ends(xid), command, change)
+                    let flags = match xid.0 % 2 {
+                        0 => DeleteFlags::empty(),
+                        _ => DeleteFlags::IS_PARTITION_MOVE,
+                    };
+                    delete::delete(&mut page, tid, xid, NewXmax::ends(xid), command, flags, change)
                         .expect("the tuple is there");
                     self.check("delete", xid, &before_this, &[number]);
                 }

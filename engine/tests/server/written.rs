@@ -12,6 +12,7 @@ use engine::heap::{
     Change, ColumnType, CommandStamp, HeapError, NewXmax, TupleValues, Value, delete, form_tuple,
 };
 use fastrand::Rng;
+use wal::rmgr::heap::DeleteFlags;
 
 use crate::evidence::{columns, hex, number, place, sent, text};
 
@@ -87,8 +88,16 @@ fn relation(table: &str, xid: Xid, random: &mut Rng) -> Vec<Box<PageBytes>> {
                     Err(error) => panic!("{error}"),
                 }
             } else if random.usize(..10) == 0 {
-                delete::delete(&mut page, last, xid, NewXmax::ends(xid), command, &mut change)
-                    .expect("the tuple is there");
+                delete::delete(
+                    &mut page,
+                    last,
+                    xid,
+                    NewXmax::ends(xid),
+                    command,
+                    DeleteFlags::empty(),
+                    &mut change,
+                )
+                .expect("the tuple is there");
             }
         }
         // Every other page is pruned, of all that this transaction ended.

@@ -40,7 +40,10 @@ impl Analyzer<'_, '_, '_> {
         let name = object_name(name)?;
         let table = self.table(&name)?;
         // What is put into a table goes to it alone, unless it is divided.
-        let family = self.family((&name, table.kinship.divided.is_none()))?;
+        let family = match table.kinship.divided {
+            None => Rc::new(Family::alone(Rc::clone(&table))),
+            Some(_) => self.family((&name, false))?,
+        };
         let alias = insert.table_alias.as_ref().map(|alias| ident(&alias.alias));
         let alias = alias.unwrap_or_else(|| name.clone());
         let mut targets = Vec::with_capacity(insert.columns.len());
@@ -81,7 +84,8 @@ impl Analyzer<'_, '_, '_> {
         let at = column;
         let column = &table.columns[column];
         if column.is_serial && column.default.is_none() {
-            let args = [Datum::Text(table.name().to_owned()), Datum::Int4(at as i32)];
+            let (counter, at) = self.database.counter(self.transaction, table, at)?;
+            let args = [Datum::Text(counter), Datum::Int4(at as i32)];
             let args = args.map(Expr::Const).into();
             let function = crate::function::named(crate::function::COUNT)
                 .next()

@@ -189,7 +189,10 @@ impl<'e> Backend<'_, 'e> {
                             "ROLLBACK"
                         };
                         if chain {
-                            self.needs_block(&format!("{tag} AND CHAIN"));
+                            self.fail(SqlError::new(
+                                "25P01",
+                                needs_block(&format!("{tag} AND CHAIN")),
+                            ));
                             continue;
                         }
                         self.no_transaction();
@@ -209,9 +212,15 @@ impl<'e> Backend<'_, 'e> {
                             Err(error) => self.fail(error.into()),
                         }
                     }
-                    Statement::Savepoint(_) => self.needs_block("SAVEPOINT"),
-                    Statement::RollbackTo(_) => self.needs_block("ROLLBACK TO SAVEPOINT"),
-                    Statement::Release(_) => self.needs_block("RELEASE SAVEPOINT"),
+                    Statement::Savepoint(_) => {
+                        self.fail(SqlError::new("25P01", needs_block("SAVEPOINT")));
+                    }
+                    Statement::RollbackTo(_) => {
+                        self.fail(SqlError::new("25P01", needs_block("ROLLBACK TO SAVEPOINT")));
+                    }
+                    Statement::Release(_) => {
+                        self.fail(SqlError::new("25P01", needs_block("RELEASE SAVEPOINT")));
+                    }
                     Statement::Vacuum(vacuum) if self.is_alone => match vacuum.run(session) {
                         Ok(notices) => {
                             for notice in notices {
@@ -222,7 +231,7 @@ impl<'e> Backend<'_, 'e> {
                         Err(error) => self.fail(error),
                     },
                     Statement::Lock { .. } if self.queue.is_empty() => {
-                        self.needs_block("LOCK TABLE");
+                        self.fail(SqlError::new("25P01", needs_block("LOCK TABLE")));
                     }
                     statement => {
                         self.transaction(session, statement)?;
@@ -239,9 +248,9 @@ impl<'e> Backend<'_, 'e> {
         let message = "there is no transaction in progress".to_owned();
         self.notice("WARNING", "25P01", message);
     }
+}
 
-    fn needs_block(&mut self, what: &str) {
-        let message = format!("{what} can only be used in transaction blocks");
-        self.fail(SqlError::new("25P01", message));
-    }
+/// What is said of a command that is none of a single transaction's.
+fn needs_block(what: &str) -> String {
+    format!("{what} can only be used in transaction blocks")
 }

@@ -6,7 +6,7 @@
 use engine::{TableLockMode, WaitPolicy};
 
 use super::transaction::{Block, Savepoint};
-use super::{Backend, Response};
+use super::{Backend, Response, needs_block};
 use crate::error::{Result, SqlError, aborted};
 use crate::parse::Statement;
 
@@ -36,18 +36,14 @@ impl<'e> Backend<'_, 'e> {
             }
             Statement::SetTransaction(modes) => {
                 if !block.is_explicit {
-                    let message =
-                        "SET TRANSACTION can only be used in transaction blocks".to_owned();
-                    self.notice("WARNING", "25P01", message);
+                    self.notice("WARNING", "25P01", needs_block("SET TRANSACTION"));
                 }
                 self.set_modes(block, modes)?;
                 self.done("SET");
             }
             Statement::SetSnapshot(id) => {
                 if !block.is_explicit {
-                    let message =
-                        "SET TRANSACTION can only be used in transaction blocks".to_owned();
-                    self.notice("WARNING", "25P01", message);
+                    self.notice("WARNING", "25P01", needs_block("SET TRANSACTION"));
                 }
                 block.running()?.import_snapshot(&id)?;
                 self.done("SET");
@@ -69,8 +65,7 @@ impl<'e> Backend<'_, 'e> {
                 } else {
                     "ROLLBACK"
                 };
-                let message = format!("{tag} AND CHAIN can only be used in transaction blocks");
-                return Err(SqlError::new("25P01", message));
+                return Err(SqlError::new("25P01", needs_block(&format!("{tag} AND CHAIN"))));
             }
             Statement::Commit { chain } => {
                 self.chained(chain);
@@ -102,10 +97,7 @@ impl<'e> Backend<'_, 'e> {
             }
             Statement::Savepoint(name) => {
                 if !block.is_explicit {
-                    return Err(SqlError::new(
-                        "25P01",
-                        "SAVEPOINT can only be used in transaction blocks",
-                    ));
+                    return Err(SqlError::new("25P01", needs_block("SAVEPOINT")));
                 }
                 let id = block.running()?.savepoint();
                 let (id, settings, locals) = (id?, self.state.settings.clone(), block.local.len());
@@ -135,8 +127,7 @@ impl<'e> Backend<'_, 'e> {
             }
             Statement::Set { name, value, is_local } => {
                 if is_local && !block.is_explicit {
-                    let message = "SET LOCAL can only be used in transaction blocks".to_owned();
-                    self.notice("WARNING", "25P01", message);
+                    self.notice("WARNING", "25P01", needs_block("SET LOCAL"));
                 }
                 if is_local {
                     let before = self.state.settings.show(&name)?;

@@ -84,7 +84,7 @@ impl Check {
                     // The row may have gone since, or got another key.
                     let names = key.columns.iter().map(|at| child.columns[*at].name.as_str());
                     let (table, condition) = (quoted(child.name()), condition(names, values));
-                    let query = format!("SELECT 1 FROM {table} x WHERE {condition}");
+                    let query = format!("SELECT 1 FROM ONLY {table} x WHERE {condition}");
                     if !has_rows(backend.internal(transaction, &query)?) {
                         return Ok(());
                     }

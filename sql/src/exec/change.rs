@@ -32,7 +32,10 @@ pub(crate) fn change(
     exec: &mut Exec<'_, '_, '_, '_>,
     outer: Option<&Rows<'_>>,
 ) -> Result<Vec<Row>> {
-    let targets = Targets::of(&change.family, exec)?;
+    let targets = match change.kind {
+        ChangeKind::Delete => Targets::of_delete(&change.family),
+        _ => Targets::of(&change.family, exec)?,
+    };
     let mut making = Making { change, targets, returned: Vec::new(), count: 0, made: Vec::new() };
     let mut input = Cursor::open(&change.input, exec, outer)?;
     while let Some(row) = input.next(exec, outer)? {
@@ -211,8 +214,8 @@ impl Making<'_> {
         let family = Rc::clone(&self.change.family);
         let base = self.change.base;
         loop {
-            let Some((member, tid)) = family.whose(&row, base) else { return Ok(()) };
-            let at = self.targets.number(member.def.table.oid())?;
+            let Some((at, tid)) = family.whose(&row, base) else { return Ok(()) };
+            let member = &family.members[at];
             let old = member.whole(&row, base, family.width());
             let mut new = old.clone();
             for (column, expr) in sets {
@@ -261,7 +264,8 @@ impl Making<'_> {
         let family = Rc::clone(&self.change.family);
         let base = self.change.base;
         loop {
-            let Some((member, tid)) = family.whose(&row, base) else { return Ok(()) };
+            let Some((at, tid)) = family.whose(&row, base) else { return Ok(()) };
+            let member = &family.members[at];
             let table = &member.def.table;
             let deleted = table.delete_version(exec.transaction, tid).map_err(|error| {
                 let error = SqlError::from(error);

@@ -78,11 +78,8 @@ impl<'p> Cursor<'p> {
         Ok(match plan {
             Plan::One => Cursor::Ready(vec![Vec::new()].into_iter()),
             Plan::Values(rows) => Cursor::Values(rows.iter()),
+            // Its tables were locked when they were looked up.
             Plan::Scan(family) => {
-                // All are locked before one is read.
-                for member in &family.members {
-                    member.def.table.scan_pages(exec.transaction)?;
-                }
                 Cursor::Scan { members: &family.members, pages: None, rows: VecDeque::new() }
             }
             Plan::Series { of, from, to, step } => {

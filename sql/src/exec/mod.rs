@@ -191,34 +191,9 @@ impl<'p, 'x, 's, 'e> Exec<'p, 'x, 's, 'e> {
         Ok(Datum::Text(found.map_or_else(|| oid.to_string(), |table| table.name().to_owned())))
     }
 
-    /// The table and column whose counter a column has: that of the parent that it inherits it from.
-    fn counts(&mut self, table: &str, at: usize) -> Result<(engine::Table, usize)> {
-        let mut def = self.database.table(self.transaction, table)?;
-        let mut at = at;
-        loop {
-            let kinship = &def.kinship;
-            let partition = kinship.partition_of.iter().map(|partition| &partition.parent);
-            let parents: Vec<String> = partition.chain(&kinship.parents).cloned().collect();
-            let mut found = None;
-            for parent in parents {
-                let parent = self.database.table(self.transaction, &parent)?;
-                let place = parent.column(&def.columns[at].name);
-                found =
-                    place.filter(|place| parent.columns[*place].is_serial).map(|at| (parent, at));
-                if found.is_some() {
-                    break;
-                }
-            }
-            match found {
-                Some(parent) => (def, at) = parent,
-                None => return Ok((self.transaction.table(def.name())?, at)),
-            }
-        }
-    }
-
     /// The next number of a column that counts by itself.
     pub(crate) fn count(&mut self, table: &str, at: usize) -> Result<Datum> {
-        let (table, at) = self.counts(table, at)?;
+        let table = self.transaction.table(table)?;
         let column = (table.oid(), at);
         let next = match self.database.count(column, None) {
             Some(next) => next,

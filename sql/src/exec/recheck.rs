@@ -27,7 +27,8 @@ pub(crate) fn lock_rows(
     let mut is_newer = false;
     for mark in marks {
         // The other side of an outer join has no row.
-        let Some((member, tid)) = mark.family.whose(row, mark.base) else { continue };
+        let Some((at, tid)) = mark.family.whose(row, mark.base) else { continue };
+        let member = &mark.family.members[at];
         let policy = match mark.patience {
             Patience::Wait => WaitPolicy::Wait,
             Patience::Skip => WaitPolicy::SkipLocked,

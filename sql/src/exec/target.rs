@@ -15,7 +15,7 @@ use crate::types::Datum;
 /// What a change works on; members are named by their numbers in the family.
 pub(super) struct Targets {
     family: Rc<Family>,
-    /// Of each member.
+    /// Of each member, if rows are put in.
     rules: Vec<Rules>,
     /// What the head is a partition of, and what that is, and so on.
     above: Vec<Partitioned>,
@@ -29,13 +29,19 @@ impl Targets {
         Ok(Targets { family: Rc::clone(family), rules, above })
     }
 
+    /// Those of a change that puts no rows in.
+    pub(super) fn of_delete(family: &Rc<Family>) -> Targets {
+        Targets { family: Rc::clone(family), rules: Vec::new(), above: Vec::new() }
+    }
+
     pub(super) fn member(&self, at: usize) -> &Member {
         &self.family.members[at]
     }
 
     pub(super) fn number(&self, oid: u32) -> Result<usize> {
-        let found = self.family.members.iter().position(|member| member.def.table.oid() == oid);
-        found.ok_or_else(|| SqlError::new("XX000", format!("table {oid} is none of the family")))
+        self.family
+            .position(oid)
+            .ok_or_else(|| SqlError::new("XX000", format!("table {oid} is none of the family")))
     }
 
     /// The member that takes a new row.
@@ -101,18 +107,17 @@ impl Targets {
         self.rules[at].generate(row, exec)
     }
 
-    /// Whether a row may be stored in a member.
+    /// Whether a row that is in its member's bounds may be stored there.
     pub(super) fn check(
         &self,
         at: usize,
         row: &[Datum],
         exec: &mut Exec<'_, '_, '_, '_>,
     ) -> Result<()> {
-        self.rules[at].check(&self.member(at).def, row, exec)?;
-        if self.family.partitions.is_none() { self.refuse_outside(row) } else { Ok(()) }
+        self.rules[at].check(&self.member(at).def, row, exec)
     }
 
-    /// Fills generated columns, and looks whether a row may be stored in a member.
+    /// Fills generated columns, and looks whether a new row may be stored in a member.
     pub(super) fn prepare(
         &self,
         at: usize,
@@ -120,6 +125,8 @@ impl Targets {
         exec: &mut Exec<'_, '_, '_, '_>,
     ) -> Result<()> {
         self.generate(at, row, exec)?;
-        self.check(at, row, exec)
+        self.check(at, row, exec)?;
+        // A partition that was found for it has it in its bounds.
+        if self.family.partitions.is_none() { self.refuse_outside(row) } else { Ok(()) }
     }
 }

@@ -15,19 +15,18 @@ pub(crate) const ONLY: &str = "only ";
 /// FETCH FIRST ROW ONLY         ─► the same
 /// ```
 pub(super) fn rewrite_only(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let word = |at: Option<usize>| match at.and_then(|at| tokens.get(at)).map(|it| &it.token) {
-        Some(Token::Word(word)) => Some((word.value.to_uppercase(), word)),
-        _ => None,
-    };
     let is_only = |at: usize| {
-        let before = at.checked_sub(1);
-        let reads = word(before).is_some_and(|(before, _)| {
-            ["FROM", "UPDATE", "JOIN", "USING"].contains(&before.as_str())
-        });
-        let follows = before.is_some_and(|before| tokens[before].token == Token::Comma);
-        let means =
-            word(Some(at)).is_some_and(|(only, word)| only == "ONLY" && word.quote_style.is_none());
-        means && (reads || follows)
+        let Token::Word(word) = &tokens[at].token else { return false };
+        if word.quote_style.is_some() || !word.value.eq_ignore_ascii_case("ONLY") {
+            return false;
+        }
+        match at.checked_sub(1).map(|before| &tokens[before].token) {
+            Some(Token::Word(before)) => ["FROM", "UPDATE", "JOIN", "USING"]
+                .iter()
+                .any(|known| before.value.eq_ignore_ascii_case(known)),
+            Some(Token::Comma) => true,
+            _ => false,
+        }
     };
     if !(0..tokens.len()).any(is_only) {
         return tokens;

@@ -25,7 +25,7 @@ pub(crate) fn sql(tokens: &[TokenWithSpan]) -> Result<Statement> {
         return Err(SqlError::not_supported(word));
     }
     let dialect = PostgreSqlDialect {};
-    let mut tokens = rewrite_targets(rewrite_only(rewrite_locks(tokens)?));
+    let mut tokens = rewrite_locks(tokens)?;
     if let Some(Token::Word(word)) = tokens.first().map(|token| &token.token)
         && word.keyword == Keyword::TABLE
     {
@@ -33,6 +33,7 @@ pub(crate) fn sql(tokens: &[TokenWithSpan]) -> Result<Statement> {
         let select = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
         tokens.splice(..1, select.map(TokenWithSpan::wrap));
     }
+    let tokens = rewrite_targets(rewrite_only(tokens));
     let mut parser =
         Parser::new(&dialect).with_recursion_limit(NESTED).with_tokens_with_locations(tokens);
     let parsed = parser.parse_statement().map_err(|error| of_parser(error, &first))?;

@@ -133,8 +133,8 @@ impl<'a> Words<'a> {
         Ok(text)
     }
 
-    /// What stands up to a comma, a parenthesis that closes, or a word that ends a type; and how many tokens that is.
-    pub(crate) fn type_tokens(&self) -> (&'a [TokenWithSpan], usize) {
+    /// What stands up to a comma, a parenthesis that closes, or a word that ends a type.
+    pub(crate) fn type_tokens(&self) -> &'a [TokenWithSpan] {
         let rest = self.tokens.get(self.at..).unwrap_or_default();
         let mut depth = 0;
         let ends = |token: &TokenWithSpan| {
@@ -151,7 +151,7 @@ impl<'a> Words<'a> {
             false
         };
         let length = rest.iter().position(ends).unwrap_or(rest.len());
-        (&rest[..length], length)
+        &rest[..length]
     }
 
     pub(crate) fn advance(&mut self, count: usize) {

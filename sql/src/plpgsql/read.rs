@@ -2,15 +2,14 @@
 //!
 //! Invariant: SQL within a body is read by the parser of SQL, up to the word that ends it.
 
-use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::parser::Parser;
+use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::{Block, Body, Into, Loop, Query, Raise, Step, Variable};
 use crate::error::{Result, SqlError};
 use crate::parse::{Statement, Words, sql, tokens};
 use crate::routine::Routine;
-use crate::table::data_type;
+use crate::table::{data_type, written_type};
 use crate::types::{Modifier, Type};
 
 /// Reads a function's body.
@@ -151,11 +150,7 @@ impl Reader<'_> {
         if written.iter().any(|token| token.token == Token::Mod) {
             return Err(SqlError::not_supported(format!("the type {}", text())));
         }
-        let dialect = PostgreSqlDialect {};
-        let mut parser = Parser::new(&dialect).with_tokens_with_locations(written.clone());
-        let parsed =
-            parser.parse_data_type().ok().filter(|_| parser.peek_token().token == Token::EOF);
-        let parsed = parsed
+        let parsed = written_type(&written)
             .ok_or_else(|| SqlError::new("42704", format!("type \"{}\" does not exist", text())))?;
         let of = data_type(&parsed)?;
         let not_null = self.words.skip("NOT");
@@ -216,9 +211,15 @@ impl Reader<'_> {
 
     /// An expression up to one of these words or marks.
     fn expression(&mut self, ends: &[&str]) -> Result<Query> {
-        let mut tokens = vec![TokenWithSpan::wrap(Token::make_keyword("SELECT"))];
-        tokens.extend(self.until(ends)?);
-        self.query(&tokens)
+        let tokens = self.until(ends)?;
+        self.selected(tokens)
+    }
+
+    /// An expression of these tokens.
+    fn selected(&self, tokens: Vec<TokenWithSpan>) -> Result<Query> {
+        let mut query = vec![TokenWithSpan::wrap(Token::make_keyword("SELECT"))];
+        query.extend(tokens);
+        self.query(&query)
     }
 
     /// A variable that can be given a value.
@@ -344,14 +345,9 @@ impl Reader<'_> {
         self.words.expect("IN")?;
         let is_reverse = self.words.skip("REVERSE");
         let range = self.until(&["LOOP", "BY"])?;
-        let is_dots =
-            |pair: &[TokenWithSpan]| pair.iter().all(|token| token.token == Token::Period);
         // `1..3` is read as the numbers `1.` and `.3`.
         let (mut from, mut to) = (Vec::new(), Vec::new());
-        if let Some(at) = range.windows(2).position(is_dots) {
-            from.extend_from_slice(&range[..at]);
-            to.extend_from_slice(&range[at + 2..]);
-        } else if let Some(at) = range.windows(2).position(is_split_number) {
+        if let Some(at) = range.windows(2).position(is_split_number) {
             from.extend_from_slice(&range[..at]);
             to.extend_from_slice(&range[at + 2..]);
             let part = |token: &TokenWithSpan| match &token.token {
@@ -370,12 +366,7 @@ impl Reader<'_> {
         } else {
             return Err(SqlError::not_supported("FOR over a query in PL/pgSQL"));
         }
-        let wrapped = |tokens: Vec<TokenWithSpan>| {
-            let mut query = vec![TokenWithSpan::wrap(Token::make_keyword("SELECT"))];
-            query.extend(tokens);
-            query
-        };
-        let (from, to) = (self.query(&wrapped(from))?, self.query(&wrapped(to))?);
+        let (from, to) = (self.selected(from)?, self.selected(to)?);
         let by = if self.words.skip("BY") { Some(self.expression(&["LOOP"])?) } else { None };
         self.words.expect("LOOP")?;
         let variable = self.variables.len();
@@ -392,7 +383,6 @@ impl Reader<'_> {
 
     fn leave(&mut self) -> Result<Step> {
         let goes_on = self.words.keyword() == "CONTINUE";
-        let what = if goes_on { "CONTINUE" } else { "EXIT" };
         let mut label = None;
         if !self.words.is_at(&Token::SemiColon) && self.words.peek() != "WHEN" {
             let name = self.words.name()?;
@@ -412,11 +402,10 @@ impl Reader<'_> {
             }
             label = Some(name);
         } else if !self.labels.iter().any(|(_, is_loop)| *is_loop) {
-            let message = format!("{what} cannot be used outside a loop");
             return Err(SqlError::syntax(if goes_on {
-                message
+                "CONTINUE cannot be used outside a loop"
             } else {
-                "EXIT cannot be used outside a loop, unless it has a label".to_owned()
+                "EXIT cannot be used outside a loop, unless it has a label"
             }));
         }
         let when = if self.words.skip("WHEN") { Some(self.expression(&[";"])?) } else { None };
@@ -516,15 +505,16 @@ impl Reader<'_> {
     fn statement(&mut self) -> Result<Step> {
         let mut tokens = Vec::new();
         let mut into = None;
-        if self.words.peek() == "INSERT" {
-            // Its own INTO.
-            for word in ["INSERT", "INTO"] {
-                tokens.push(TokenWithSpan::wrap(Token::make_keyword(word)));
-                self.words.expect(word)?;
-            }
-        }
         loop {
             tokens.extend(self.until(&["INTO"])?);
+            // The INTO of INSERT is its own.
+            let last = tokens.last().map(|token| &token.token);
+            if matches!(last, Some(Token::Word(word)) if word.keyword == Keyword::INSERT)
+                && self.words.skip("INTO")
+            {
+                tokens.push(TokenWithSpan::wrap(Token::make_keyword("INTO")));
+                continue;
+            }
             if into.is_some() || !self.words.skip("INTO") {
                 break;
             }

@@ -293,7 +293,7 @@ impl Run<'_> {
         let row = rows.into_iter().next().unwrap_or_default();
         let mut values = row.into_iter().zip(types);
         for variable in &into.variables {
-            let (value, of) = values.next().map_or((Datum::Null, Type::Unknown), |pair| pair);
+            let (value, of) = values.next().unwrap_or((Datum::Null, Type::Unknown));
             self.assign(*variable, value, of)?;
         }
         Ok(())
@@ -336,7 +336,7 @@ impl Run<'_> {
     fn raise(&self, raise: &Raise, exec: &mut Exec<'_, '_, '_, '_>) -> Result<()> {
         let mut args = Vec::with_capacity(raise.args.len());
         for arg in &raise.args {
-            let (value, _) = self.shown(arg, exec)?;
+            let value = self.shown(arg, exec)?;
             args.push(value.unwrap_or_else(|| "<NULL>".to_owned()));
         }
         let mut args = args.into_iter();
@@ -354,7 +354,7 @@ impl Run<'_> {
         }
         let mut option = |query: &Option<Query>| match query {
             None => Ok(None),
-            Some(query) => self.shown(query, exec).map(|(text, _)| text),
+            Some(query) => self.shown(query, exec),
         };
         let (detail, hint) = (option(&raise.detail)?, option(&raise.hint)?);
         match raise.level {
@@ -370,14 +370,10 @@ impl Run<'_> {
     }
 
     /// A value's text.
-    fn shown(
-        &self,
-        query: &Query,
-        exec: &mut Exec<'_, '_, '_, '_>,
-    ) -> Result<(Option<String>, Type)> {
+    fn shown(&self, query: &Query, exec: &mut Exec<'_, '_, '_, '_>) -> Result<Option<String>> {
         let (value, of) = self.value(query, exec)?;
         let value = if of == Type::Regclass { exec.class_name(&value)? } else { value };
-        Ok((value.text(), of))
+        Ok(value.text())
     }
 }
 

@@ -67,6 +67,22 @@ fn a_table_that_is_made_anew_keeps_rows_that_the_snapshot_does_not_show() {
 }
 
 #[test]
+fn a_default_partition_keeps_no_rows_of_another_that_the_snapshot_does_not_show() {
+    let found = told(&[
+        "CREATE TABLE t (a int) PARTITION BY LIST (a)",
+        "CREATE TABLE rest PARTITION OF t DEFAULT",
+        "INSERT INTO t VALUES (1)",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ",
+        "SELECT count(*) FROM t",
+        "other: INSERT INTO t VALUES (2)",
+        "CREATE TABLE two PARTITION OF t FOR VALUES IN (2)",
+        "ROLLBACK",
+    ]);
+    let error = "23514: updated partition constraint for default partition \"rest\" would be violated by some row";
+    assert_eq!(found, ["1", error]);
+}
+
+#[test]
 fn a_parent_is_not_deleted_under_a_child_that_the_snapshot_does_not_show() {
     let tables = "CREATE TABLE p (a int PRIMARY KEY); INSERT INTO p VALUES (1);";
     for (action, error) in [

@@ -148,4 +148,14 @@ DROP FUNCTION noisy(text, anynonarray, text, anynonarray);
 DROP FUNCTION twice;
 DROP FUNCTION IF EXISTS twice;
 SELECT twice(1);
+CREATE FUNCTION counted() RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+  n int;
+BEGIN
+  WITH a AS (SELECT 70 + g AS id FROM generate_series(1, 3) AS g) INSERT INTO t SELECT id, 'a' FROM a;
+  WITH a AS (SELECT 80 AS id) INSERT INTO t SELECT id, 'b' FROM a RETURNING t.id INTO n;
+  RETURN n;
+END $$;
+SELECT counted();
+DROP FUNCTION counted;
 DROP TABLE t;

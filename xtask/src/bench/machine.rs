@@ -27,7 +27,7 @@ impl Machine {
         let machine = Self::inspect();
         if machine.is_busy() {
             println!(
-                "xtask: the machine is busy (load {:.2}); the figures will not be good",
+                "xtask: the machine is busy (load {:.2}): the figures are less sure",
                 machine.load
             );
         }
@@ -37,7 +37,7 @@ impl Machine {
     /// What a report says of it: a name and a value each.
     pub(crate) fn rows(&self) -> [(&'static str, String); 4] {
         let load = if self.is_busy() {
-            " (over 1: other processes wanted a core in the minute before)"
+            " (over 1: other processes wanted a core in the minute before, the figures are less sure)"
         } else {
             ""
         };

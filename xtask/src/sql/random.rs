@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 /// A script of so many statements.
 pub(super) fn script(count: u32, seed: u64) -> String {
-    let mut random = Random(seed);
+    let mut random = Random(fastrand::Rng::with_seed(seed));
     let mut text = SETUP.to_owned();
     for row in 0..14 {
         let mut maker = Maker { random: &mut random, columns: Vec::new(), may_fail: false };
@@ -33,21 +33,13 @@ const SETUP: &str =
 CREATE TABLE s (k int NOT NULL, i int, c text, e boolean);
 ";
 
-/// SplitMix64.
-struct Random(u64);
+/// The choices of a script.
+struct Random(fastrand::Rng);
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
     /// One of the numbers below.
     fn below(&mut self, count: usize) -> usize {
-        (self.next() % count.max(1) as u64) as usize
+        self.0.usize(..count)
     }
 
     fn one_in(&mut self, count: usize) -> bool {

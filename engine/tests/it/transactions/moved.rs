@@ -106,7 +106,7 @@ fn a_row_that_was_updated_and_moved_is_not_found_at_the_end_of_its_versions() {
     }
 }
 
-/// The mark is in the log, and vacuum takes the version as it takes any.
+/// What it left is recovered, and vacuum takes the version as it takes any. Its mark in the log: `heap_redo`.
 #[test]
 fn a_moved_row_is_recovered_and_vacuumed() {
     for mode in MODES {

@@ -38,6 +38,26 @@ fn what_a_reader_may_need_stays_until_he_has_ended() {
     }
 }
 
+#[test]
+fn a_command_that_failed_under_a_savepoint_holds_nothing_back() {
+    for mode in MODES {
+        let (engine, _disk) = engine(mode);
+        let (table, _) = with_accounts(&engine, 300, 100);
+        let mut failing = engine.session().expect("a session");
+        let mut failed = failing.begin(Isolation::ReadCommitted).expect("begun");
+        let savepoint = failed.savepoint().expect("begun");
+        failed.begin_command().expect("begun");
+        assert_eq!(accounts(&table, &mut failed).len(), 300);
+        failed.give_up().expect("undone");
+        delete(&engine, &table, |id| id % 2 == 0);
+        let mut session = engine.session().expect("a session");
+        let report = vacuum(&mut session, "account", &VacuumOptions::default());
+        assert_eq!((report.removed, report.recently_dead), (150, 0), "{mode:?}");
+        failed.rollback_to(savepoint).expect("rolled back");
+        assert_eq!(accounts(&table, &mut failed).len(), 150);
+    }
+}
+
 /// Versions that no chain leads to any more, one of which leads to another.
 #[test]
 fn what_an_aborted_transaction_updated_twice_goes() {
