@@ -106,12 +106,13 @@ fn line(progress: &VacuumProgress<'_>) -> String {
         VacuumPhase::Freeing => {
             format!("vacuuming \"{table}\": line pointers freed on {vacuumed} of {pages} pages")
         }
+        VacuumPhase::Truncating => format!("vacuuming \"{table}\": its empty end"),
     }
 }
 
 /// What was done to a table.
 fn text(report: &VacuumReport) -> String {
-    let percent = match report.pages {
+    let percent = match report.pages + report.truncated {
         0 => 100.0,
         pages => 100.0 * f64::from(report.scanned) / f64::from(pages),
     };
@@ -136,6 +137,9 @@ fn text(report: &VacuumReport) -> String {
         report.set_all_frozen,
         report.removable_cutoff,
     );
+    if report.truncated > 0 {
+        let _ = writeln!(text, "empty pages at its end: {} given back", report.truncated);
+    }
     if let Some(frozen) = &report.frozen_to {
         let _ = writeln!(text, "relfrozenxid: {}, relminmxid: {}", frozen.xid, frozen.multi);
     }

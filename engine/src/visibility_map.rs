@@ -25,7 +25,7 @@ use crate::buffer::{BufferError, PageName, PageStore, PageWrite};
 use crate::db::Shared;
 use crate::heap::change::RM_HEAP2;
 use crate::session::Session;
-use crate::table::page::PinnedPage;
+use crate::table::page::{PinnedPage, log_page};
 
 const BLOCKS_PER_BYTE: u32 = 4;
 const MAP_BYTES: u32 = (PAGE_SIZE - PAGE_HEADER_SIZE) as u32;
@@ -194,6 +194,57 @@ impl<'e> MapPage<'e> {
         }
         Ok(())
     }
+}
+
+impl MapPage<'_> {
+    /// Clears what a map says of blocks from this one on, on the last page that stays: whoever makes the table longer again relies
+    /// on it. Gives how many pages stay; `None` if the map is no longer than that.
+    ///
+    /// # Errors
+    /// As the disk says, and where the log is stopped.
+    pub(crate) fn prepare_cut(
+        session: &mut Session<'_>,
+        locator: RelFileLocator,
+        heap_blocks: BlockNumber,
+    ) -> Result<Option<BlockNumber>, Error> {
+        let (shared, fork) = (session.shared, ForkNumber::VisibilityMap);
+        let stay = pages_for(heap_blocks);
+        if !heap_blocks.is_multiple_of(BLOCKS_PER_PAGE) {
+            let Some(page) = MapPage::existing(shared, locator, heap_blocks)? else {
+                return Ok(None);
+            };
+            let mut map = page.0.write();
+            clear_from(&mut map, heap_blocks);
+            if shared.storage.has_checksums() {
+                log_page(&shared.storage, &mut session.inserter, (page.0.name(), false), &mut map)?;
+            }
+        }
+        let files = shared.storage.pool.store();
+        let failed = |error| Error::Fork { action: "read the length of", locator, fork, error };
+        if !files.exists(locator, fork).map_err(failed)? {
+            return Ok(None);
+        }
+        Ok((files.blocks(locator, fork).map_err(failed)? > stay).then_some(stay))
+    }
+}
+
+/// How many pages of the map tell of so many blocks.
+pub(crate) fn pages_for(heap_blocks: BlockNumber) -> BlockNumber {
+    heap_blocks.div_ceil(BLOCKS_PER_PAGE)
+}
+
+/// Clears the bits of a block and all behind it that the page tells of.
+pub(crate) fn clear_bits_from(map: &mut PageBytes, heap_block: BlockNumber) {
+    let (_, byte, shift) = place(heap_block);
+    map[byte] &= (1 << shift) - 1;
+    map[byte + 1..].fill(0);
+}
+
+fn clear_from(map: &mut PageWrite<'_>, heap_block: BlockNumber) {
+    if RawPage::new(map).header().upper == 0 {
+        map.init(0);
+    }
+    clear_bits_from(map.bytes_mut(), heap_block);
 }
 
 fn status_in(map: &PageBytes, heap_block: BlockNumber) -> u8 {

@@ -16,6 +16,8 @@ pub(crate) struct Vacuum {
     pub(crate) freeze: bool,
     pub(crate) skip_locked: bool,
     pub(crate) disable_page_skipping: bool,
+    /// Not `TRUNCATE`.
+    pub(crate) keeps_end: bool,
     /// All of them where none is named.
     pub(crate) tables: Vec<String>,
 }
@@ -30,9 +32,9 @@ impl Vacuum {
             "freeze" => self.freeze = value,
             "skip_locked" => self.skip_locked = value,
             "disable_page_skipping" => self.disable_page_skipping = value,
-            // Without a report, without planner statistics, on one thread, and without a tail that is cut off, whatever is
-            // asked for.
-            "verbose" | "analyze" | "truncate" | "process_toast" | "index_cleanup" => {}
+            "truncate" => self.keeps_end = !value,
+            // Without a report, without planner statistics, on one thread, whatever is asked for.
+            "verbose" | "analyze" | "process_toast" | "index_cleanup" => {}
             // Neither is what is there without the word.
             "full" | "parallel" if !value => {}
             "full" | "parallel" => {
@@ -53,6 +55,7 @@ impl Vacuum {
             ages,
             skips_locked: self.skip_locked,
             skips_pages: !self.disable_page_skipping,
+            truncates: !self.keeps_end,
             ..VacuumOptions::default()
         };
         let go_on = &mut |_: &VacuumProgress<'_>| ControlFlow::Continue(());

@@ -83,7 +83,8 @@ fn what_is_dead_goes_and_each_table_is_told_of() {
     // Nothing is left to do, in this table; all of them are told of.
     let (code, out, _) = run(&["vacuum", path]);
     assert_eq!(code, Some(0));
-    let of = "vacuumed \"t\": 2 pages, 2 scanned (100.00% of total)\ntuples: 0 removed, 200 remain, ";
+    let of =
+        "vacuumed \"t\": 2 pages, 2 scanned (100.00% of total)\ntuples: 0 removed, 200 remain, ";
     assert!(out.contains(of) && out.contains("vacuumed \"strata_table\": "), "{out}");
     assert_eq!(run(&["check-index", path]).0, Some(0));
 

@@ -133,7 +133,7 @@ pub(super) fn make_first_page(
             .map_err(|error| Error::Row { table: catalog.frozen.name.clone(), error })?;
         insert_tuple(&mut page, &how, &mut tuple, &mut change).map_err(heap_error(name))?;
     }
-    log_page(storage, inserter, name, &mut guard)
+    log_page(storage, inserter, (name, true), &mut guard)
 }
 
 /// Writes the row of a new table. Its rows come from transactions that run now, or later ones.

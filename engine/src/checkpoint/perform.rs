@@ -217,6 +217,8 @@ impl Checkpoints {
         // As late as can be: most who were prepared then have ended.
         prepared::write_due(storage, redo)?;
         let synced = Instant::now();
+        // Who cuts a table off has forgotten pages unwritten, which would be read again if the files were not cut off.
+        storage.commit_gate.wait();
 
         let mut inserter = log.inserter();
         if is_online {

@@ -8,7 +8,7 @@ use base::{BlockNumber, ForkNumber, RawPage, RelFileLocator};
 use super::pages::{HeldPage, OnePage};
 use super::{Redo, RedoCause};
 use crate::buffer::{PageName, PageStore};
-use crate::visibility_map::{BITS, BLOCKS_PER_PAGE, place};
+use crate::visibility_map::{BITS, BLOCKS_PER_PAGE, clear_bits_from, pages_for, place};
 
 /// Sees to it that the page has a header.
 fn initialise(page: &mut HeldPage<'_>) {
@@ -48,17 +48,15 @@ pub(super) fn prepare_cut(
         return Ok(None);
     }
     let there = files.blocks(locator, fork).map_err(failed)?;
-    let (block, byte, shift) = place(heap_blocks);
+    let (block, ..) = place(heap_blocks);
     let is_within = !heap_blocks.is_multiple_of(BLOCKS_PER_PAGE);
     if is_within && there > block {
         let mut page = OnePage::new(redo.storage, PageName { locator, fork, block });
         page.change_unlogged(|page| {
             initialise(page);
-            let bytes = page.bytes_mut();
-            bytes[byte] &= (1 << shift) - 1;
-            bytes[byte + 1..].fill(0);
+            clear_bits_from(page.bytes_mut(), heap_blocks);
         })?;
     }
-    let stay = block + u32::from(is_within);
+    let stay = pages_for(heap_blocks);
     Ok((there > stay).then_some(stay))
 }

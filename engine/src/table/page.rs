@@ -202,19 +202,19 @@ pub(crate) fn log_hint(
     Ok(())
 }
 
-/// Logs a page as a whole, which the log does not know yet (`log_newpage_buffer`).
+/// Logs a page as a whole (`log_newpage_buffer`); `true` where there is nothing between the header's `lower` and `upper`.
 ///
 /// # Errors
 /// Where the log is stopped.
 pub(crate) fn log_page(
     storage: &Storage,
     inserter: &mut Inserter,
-    name: PageName,
+    (name, is_standard): (PageName, bool),
     guard: &mut PageWrite<'_>,
 ) -> Result<(), Error> {
     let block = NewBlock {
         image: ImageChoice::Always,
-        is_standard: true,
+        is_standard,
         page: Some(&**guard),
         ..NewBlock::new(0, name.locator, name.fork, name.block)
     };

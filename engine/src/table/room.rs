@@ -27,11 +27,13 @@ use crate::session::Session;
 const PAGES_PER_WAITER: u32 = 20;
 const MOST_PAGES_AT_ONCE: u32 = 512;
 
-/// Who makes a table longer.
+/// Who makes a table longer, and how its end has moved.
 #[derive(Debug, Default)]
 pub(crate) struct Extension {
     lock: Mutex<()>,
     waiting: AtomicU32,
+    /// How often the table was cut off; changes under a lock of the table that keeps everybody out.
+    truncations: AtomicU32,
 }
 
 impl Extension {
@@ -51,12 +53,19 @@ impl Extension {
         self.waiting.fetch_sub(1, Relaxed);
         guard
     }
+
+    /// The table was cut off: the pages that sessions put rows into last may be gone.
+    pub(crate) fn cut_off(&self) {
+        self.truncations.fetch_add(1, Relaxed);
+    }
 }
 
 /// The page of a table that a session's last row went to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target {
     block: BlockNumber,
+    /// How often the table had been cut off.
+    truncations: u32,
 }
 
 /// A page that had too little room.
@@ -109,7 +118,8 @@ impl<'e> Session<'e> {
 
     /// Has the next row go to this page.
     pub(super) fn set_target(&mut self, table: &TableEntry, block: BlockNumber) {
-        self.targets.insert(table.oid, Target { block });
+        let target = Target { block, truncations: table.extension.truncations.load(Relaxed) };
+        self.targets.insert(table.oid, target);
     }
 
     /// A page that may have so much room, other than the one that was tried last; one that is added if none is known.
@@ -138,7 +148,9 @@ impl<'e> Session<'e> {
         table: &TableEntry,
         needed: usize,
     ) -> Result<Option<BlockNumber>, Error> {
-        if let Some(target) = self.targets.get(&table.oid) {
+        let truncations = table.extension.truncations.load(Relaxed);
+        let target = self.targets.get(&table.oid);
+        if let Some(target) = target.filter(|target| target.truncations == truncations) {
             return Ok(Some(target.block));
         }
         let (map, mut guard) = self.free_space(table);

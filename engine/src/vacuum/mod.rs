@@ -3,6 +3,7 @@
 //! ```text
 //! each page   cleanup lock ─► pruned ─► hints ─► frozen ─► marked all-visible
 //! then        indexes rid of the dead line pointers, and of empty leaves ─► those freed, page by page
+//! then        empty pages at the end given back
 //! then        the table's oldest ids noted ─► the database's ─► pg_xact, pg_commit_ts, pg_multixact cut off
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! | [`table`] | one table, page after page |
 //! | [`page`] | one page |
 //! | [`indexes`] | the place between the passes, and the end |
+//! | [`truncate`] | the empty end of a table, given back |
 //! | [`database`] | the oldest of all tables, and what is cut off behind it |
 //!
 //! Invariants: what any snapshot in use may need stays, in whichever snapshot mode. Nothing is frozen, and no line pointer
@@ -28,9 +30,11 @@ mod freeze;
 mod indexes;
 mod page;
 mod table;
+mod truncate;
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use base::sync::Arc;
 use base::{BlockNumber, Xid};
@@ -104,6 +108,12 @@ pub struct VacuumOptions {
     pub skips_locked: bool,
     /// Dead line pointers that are kept in memory between the passes (`maintenance_work_mem`, 6 bytes each).
     pub dead_at_once: usize,
+    /// Whether empty pages at a table's end are given back (`TRUNCATE`).
+    pub truncates: bool,
+    /// How long it tries to have the table alone for that (5 s).
+    pub truncation_wait: Duration,
+    /// How often it then looks whether somebody waits for the table (20 ms, `VACUUM_TRUNCATE_LOCK_CHECK_INTERVAL`).
+    pub truncation_look: Duration,
 }
 
 impl Default for VacuumOptions {
@@ -113,6 +123,9 @@ impl Default for VacuumOptions {
             skips_pages: true,
             skips_locked: false,
             dead_at_once: (64 << 20) / 6,
+            truncates: true,
+            truncation_wait: Duration::from_secs(5),
+            truncation_look: Duration::from_millis(20),
         }
     }
 }
@@ -133,6 +146,8 @@ pub enum VacuumPhase {
     Indexes,
     /// Dead line pointers are freed.
     Freeing,
+    /// Empty pages at the end are given back.
+    Truncating,
 }
 
 /// How far a vacuum has come (`pg_stat_progress_vacuum`).
@@ -207,6 +222,8 @@ pub struct VacuumReport {
     pub pages: BlockNumber,
     /// Pages that were looked at.
     pub scanned: BlockNumber,
+    /// Pages at its end that were given back.
+    pub truncated: BlockNumber,
     /// Versions removed.
     pub removed: u64,
     /// Dead line pointers freed.

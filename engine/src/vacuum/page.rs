@@ -33,12 +33,16 @@ struct PageState {
     newest_xmin: Xid,
     /// Line pointers without a tuple that indexes may know.
     dead: Vec<OffsetNumber>,
+    /// Whether there are others in use.
+    has_rows: bool,
 }
 
 /// The versions on a page as they were judged.
 #[derive(Debug, Default)]
 struct Judged {
     tuples: Vec<(OffsetNumber, HeapTupleHeader)>,
+    /// Whether there are line pointers in use that are not dead.
+    has_rows: bool,
     hints: Vec<NewHint>,
     dead: Vec<OffsetNumber>,
     live: u64,
@@ -67,6 +71,7 @@ impl Vacuum<'_, '_> {
         }
         let state = self.prune_and_freeze(name, &mut guard)?;
         self.mark(&map, name, &mut guard, &state)?;
+        self.saw(block, state.has_rows);
         let room = Page::assume_valid(&guard).heap_free_space();
         drop(guard);
         // Of a page with dead line pointers it is noted when they have been freed.
@@ -85,6 +90,8 @@ impl Vacuum<'_, '_> {
         for (offset, pointer) in page.line_pointers() {
             if pointer.is_dead() {
                 judged.dead.push(offset);
+            } else if pointer.is_used() {
+                judged.has_rows = true;
             }
             let Some(tuple) = page.item(offset) else { continue };
             let mut header = read_header(name, offset, tuple)?;
@@ -164,6 +171,7 @@ impl Vacuum<'_, '_> {
             is_all_frozen,
             newest_xmin: judged.newest_xmin,
             dead: judged.dead,
+            has_rows: judged.has_rows,
         })
     }
 
@@ -197,7 +205,8 @@ impl Vacuum<'_, '_> {
         }
         if header.lsn == Lsn(0) {
             // An empty page that the log does not know: redo would find nothing to flag.
-            log_page(&self.session.shared.storage, &mut self.session.inserter, name, guard)?;
+            let (storage, inserter) = (&self.session.shared.storage, &mut self.session.inserter);
+            log_page(storage, inserter, (name, true), guard)?;
         }
         let mut page = guard.page_mut().map_err(|error| Error::Page { name, error })?;
         page.set_flags(PageFlags::ALL_VISIBLE, true);
@@ -245,10 +254,18 @@ impl Vacuum<'_, '_> {
         self.dead.extend(judged.dead.iter().map(tid));
         let room = page.heap_free_space();
         drop(guard);
+        self.saw(name.block, judged.has_rows);
         if judged.dead.is_empty() || self.is_emergency {
             self.session.note_room(self.table, name.block, room)?;
         }
         Ok(true)
+    }
+
+    /// A page has rows, or not.
+    fn saw(&mut self, block: BlockNumber, has_rows: bool) {
+        if has_rows {
+            self.nonempty = block + 1;
+        }
     }
 
     /// A page that was added and that nothing was put on, by whoever added it or by a crash: others may have it.
@@ -283,6 +300,7 @@ impl Vacuum<'_, '_> {
             is_all_frozen: !judged.tuples.iter().any(|(_, header)| freeze::needs_freezing(header)),
             newest_xmin: judged.newest_xmin,
             dead: judged.dead,
+            has_rows: judged.has_rows,
         };
         let room = page.heap_free_space();
         self.mark(&map, name, &mut guard, &state)?;

@@ -49,7 +49,9 @@ pub(super) struct Vacuum<'v, 'e> {
     pub(super) dead: Vec<Tid>,
     pub(super) ring: Ring,
     /// The page of the visibility map that was used last.
-    map: Option<Arc<MapPage<'e>>>,
+    pub(super) map: Option<Arc<MapPage<'e>>>,
+    /// Behind the last page that was seen to have rows.
+    pub(super) nonempty: BlockNumber,
     /// Whether pages were left out that may have unfrozen rows.
     skips_unfrozen: bool,
     /// Whether nothing but freezing counts.
@@ -102,6 +104,7 @@ pub(super) fn vacuum(
             dead: Vec::new(),
             ring: Ring::default(),
             map: None,
+            nonempty: 0,
             skips_unfrozen: false,
             is_emergency: false,
             untold: 0,
@@ -144,7 +147,7 @@ impl<'e> Vacuum<'_, 'e> {
         if !self.is_emergency {
             self.report.indexes = indexes::clean_up(self.session, self.table, &self.passes)?;
         }
-        Ok(())
+        self.truncate()
     }
 
     /// The next page from one on that must be looked at, and whether there are so many before it that they are left out:
@@ -212,7 +215,7 @@ impl<'e> Vacuum<'_, 'e> {
     }
 
     /// Says how far it has come, and ends if it is cancelled.
-    fn tell(&mut self, phase: VacuumPhase, scanned: BlockNumber) -> Result<(), Error> {
+    pub(super) fn tell(&mut self, phase: VacuumPhase, scanned: BlockNumber) -> Result<(), Error> {
         self.session.check_cancelled()?;
         let VacuumReport { pages, removed, .. } = self.report;
         let (table, vacuumed) = (self.table.name.as_str(), self.vacuumed);

@@ -16,6 +16,7 @@ mod slru;
 mod slru_server;
 mod transactions;
 mod vacuum;
+mod waldump;
 
 use std::path::Path;
 

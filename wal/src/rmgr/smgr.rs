@@ -44,6 +44,16 @@ pub struct Truncate {
     pub flags: i32,
 }
 
+impl Truncate {
+    /// Writes the payload.
+    pub fn encode(&self, into: &mut Vec<u8>) {
+        let RelFileLocator { tablespace, database, relation } = self.locator;
+        for word in [self.blocks, tablespace, database, relation, self.flags as u32] {
+            into.extend_from_slice(&word.to_le_bytes());
+        }
+    }
+}
+
 pub(super) fn identify(_: Version, info: u8) -> Option<&'static str> {
     match info & 0xF0 {
         CREATE => Some("CREATE"),
@@ -118,6 +128,9 @@ mod tests {
     #[test]
     fn truncation_prints_blocks_and_flags() {
         let main = Bytes::default().u32(3).locator(LOCATOR).i32(7);
+        let mut encoded = Vec::new();
+        Truncate { blocks: 3, locator: LOCATOR, flags: 7 }.encode(&mut encoded);
+        assert_eq!(encoded, main.0);
         let truncate = record(Version::V16, TRUNCATE, main);
         assert_eq!(truncate.text(), "TRUNCATE base/5/16384 to 3 blocks flags 7");
         truncate.truncated_anywhere();

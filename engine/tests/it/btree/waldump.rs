@@ -1,28 +1,21 @@
 //! The log of an index, read by `pg_waldump`.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use base::sync::Arc;
 use engine::btree::IndexError;
 use engine::heap::Value;
 use fastrand::Rng;
-use wal::line::{BlockDetail, push_line};
-use wal::read::RecordReader;
-use wal::source::{Log, Options};
-use wal::text::{Dialect, Text};
 
 use super::removal::{Alone, Table, kill, vacuum_among};
 use super::{Rows, XID, created, opened, tid};
-use crate::content;
-use crate::programs::{give, place, program, run};
+use crate::waldump::compared;
 
 #[test]
 fn pg_waldump_reads_the_log_of_an_index() {
     let mut seen = String::new();
     for rows in [Rows::Few, Rows::Long, Rows::Scattered] {
         let (disk, storage) = opened();
-        let (start, timeline) = (storage.log.log().end(), "00000001");
+        let start = storage.log.log().end();
         {
             let index = created(&storage, rows.shape());
             let mut inserter = storage.log.log().inserter();
@@ -59,43 +52,7 @@ fn pg_waldump_reads_the_log_of_an_index() {
         }
         let log = storage.log.log();
         log.flush(log.end()).expect("durable");
-        let place = place();
-        for number in 1..=9 {
-            let name = format!("{timeline}{:08X}{number:08X}", 0);
-            let path = Path::new(crate::DATA).join("pg_wal").join(&name);
-            if let Some(bytes) = content(&disk, &path) {
-                std::fs::write(place.path().join(name), bytes).expect("written");
-            }
-        }
-        give(place.path());
-        let mut waldump = program("pg_waldump");
-        let output =
-            run(waldump.arg("--path").arg(place.path()).arg("--start").arg(start.to_string()));
-        let messages = String::from_utf8_lossy(&output.stderr);
-        let is_end =
-            messages.contains("invalid record length") && messages.contains("wanted 24, got 0");
-        assert!(is_end && messages.lines().count() == 1, "{messages}");
-        let theirs = String::from_utf8_lossy(&output.stdout);
-        // What `strata waldump` prints.
-        let mut ours = Text::new(Dialect::Tool);
-        let options = Options { start: Some(start), ..Options::default() };
-        let log = Log::open(
-            Arc::new(disk.clone()),
-            Path::new(crate::DATA).join("pg_wal").as_path(),
-            options,
-        )
-        .expect("a log");
-        let mut reader = RecordReader::new(Arc::new(log));
-        reader.find_first(start).expect("a record");
-        while let Ok(record) = reader.next_record() {
-            push_line(&record, BlockDetail::Short, &mut ours);
-        }
-        let ours = String::from_utf8_lossy(ours.as_bytes());
-        for (ours, theirs) in ours.lines().zip(theirs.lines()) {
-            assert_eq!(ours, theirs);
-        }
-        assert_eq!(ours.lines().count(), theirs.lines().count());
-        seen += &theirs;
+        seen += &compared(&disk, start);
     }
     for kind in [
         "INSERT_LEAF",

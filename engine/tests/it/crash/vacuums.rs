@@ -37,6 +37,17 @@ pub(super) fn vacuums() -> Workload {
                     run.engine().checkpoint()?;
                 }
             }
+            // The end of the table goes, and comes again.
+            run.transact(&mut session, |work| work.load("one", 300..330, 700))?;
+            run.transact(&mut session, |work| {
+                (304..330).try_for_each(|id| work.delete("one", id))
+            })?;
+            run.vacuum(&mut session, &VacuumOptions::default())?;
+            run.transact(&mut session, |work| work.load("one", 400..412, 700))?;
+            run.transact(&mut session, |work| {
+                (400..412).try_for_each(|id| work.delete("one", id))
+            })?;
+            run.vacuum(&mut session, &VacuumOptions::default())?;
             // As somebody holds a set, its place is looked for by the next open.
             let mut first = run.begin(&mut one, Isolation::ReadCommitted)?;
             let mut second = run.begin(&mut other, Isolation::ReadCommitted)?;

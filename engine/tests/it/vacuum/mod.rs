@@ -6,6 +6,7 @@ mod free_space;
 mod indexes;
 mod rows;
 mod server;
+mod truncation;
 mod wraparound;
 
 use std::ops::ControlFlow;
