@@ -28,7 +28,7 @@ use crate::catalog::{Catalog, store};
 use crate::checkpoint::{
     CheckpointKind, CheckpointOptions, CheckpointReport, Checkpointed, Checkpointer, Checkpoints,
 };
-use crate::data_directory::{DataDirectory, SystemProcesses};
+use crate::data_directory::{DataDirectory, StandbyParameters, SystemProcesses, parameters};
 use crate::prepared::detached::DetachedTransactions;
 use crate::prepared::payload::TwoPhaseState;
 use crate::prepared::{self, PreparedTransaction};
@@ -57,6 +57,8 @@ pub struct EngineOptions {
     /// Transactions that are prepared at the same time (`max_prepared_transactions`); 0 for none, as with PostgreSQL.
     /// Those that were prepared before the engine opened are there whatever this is.
     pub prepared_transactions: u32,
+    /// What a standby that replays the log must have room for, too.
+    pub parameters: StandbyParameters,
     /// Pages of tables in memory, of 8 kB (`shared_buffers`).
     pub buffers: usize,
     /// Pages in memory of each log of transactions, of 8 kB.
@@ -91,6 +93,7 @@ impl Default for EngineOptions {
             mode: SnapshotMode::default(),
             sessions: 100,
             prepared_transactions: 0,
+            parameters: StandbyParameters::default(),
             buffers: 16_384,
             slru_buffers: 32,
             clock: Clock::default(),
@@ -229,6 +232,7 @@ impl Engine {
         storage.find_oldest_member()?;
         exports::remove_all(&storage)?;
         transactions.vacuum_wanted.set_max_age(options.autovacuum.vacuum.ages.xid_max);
+        parameters::report(&storage, &options.parameters, (sessions, slots))?;
         checkpoints.in_production(&storage)?;
         let catalog = Catalog::new();
         let stopped = OnceLock::new();

@@ -7,6 +7,7 @@ mod control;
 mod init;
 mod layout;
 mod lock_file;
+pub(crate) mod parameters;
 mod processes;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub use control::Control;
 pub use init::{Birth, InitOptions, init};
 pub use layout::{DEFAULT_DATABASE, DIRECTORIES, FIRST_NORMAL_OID};
 pub use lock_file::{LOCK_FILE, LockFile, LockHolder};
+pub use parameters::StandbyParameters;
 pub use processes::{Processes, SystemProcesses};
 
 use crate::{At, Error};

@@ -10,6 +10,7 @@ use wal::segment::Timeline;
 use super::round::PageChange;
 use super::{Redo, RedoCause, multixact};
 use crate::buffer::PageName;
+use crate::data_directory::parameters;
 
 pub(super) fn redo(
     redo: &mut Redo<'_>,
@@ -97,15 +98,6 @@ fn parameters(redo: &mut Redo<'_>, change: &ParameterChange) -> Result<(), RedoC
     redo.tracks_commit_timestamps = change.track_commit_timestamp;
     let mut control = redo.storage.directory.control();
     let time = control.data().time;
-    control.update(time, |data| {
-        data.max_connections = change.max_connections;
-        data.max_worker_processes = change.max_worker_processes;
-        data.max_wal_senders = change.max_wal_senders;
-        data.max_prepared_transactions = change.max_prepared_transactions;
-        data.max_locks_per_transaction = change.max_locks_per_transaction;
-        data.wal_level = change.wal_level;
-        data.wal_log_hints = change.wal_log_hints;
-        data.track_commit_timestamp = change.track_commit_timestamp;
-    })?;
+    control.update(time, |data| parameters::set(data, change))?;
     Ok(())
 }

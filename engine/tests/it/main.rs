@@ -9,6 +9,7 @@ mod live_server;
 mod lock_file;
 #[path = "../common/pageinspect.rs"]
 mod pageinspect;
+mod parameters;
 mod programs;
 mod record;
 mod recovery;

@@ -34,6 +34,8 @@ const CHECKPOINT_REDO: u8 = 0xE0;
 
 /// `MAXFNAMELEN`: the space for the name of a restore point, its closing 0 included.
 const RESTORE_POINT_NAME_SIZE: usize = 64;
+/// `sizeof(xl_parameter_change)`
+const PARAMETER_CHANGE_SIZE: usize = 28;
 
 /// The payload of an XLOG record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -214,6 +216,27 @@ fn end_of_recovery<'a>(
         Version::V17 | Version::V18 => Some(WalLevel(cursor.i32()?)),
     };
     Ok(Xlog::EndOfRecovery(EndOfRecovery { time, timeline, previous_timeline, wal_level }))
+}
+
+impl ParameterChange {
+    /// The payload's bytes, in the order of the C struct, with the bytes that fill it up.
+    pub fn encode(&self) -> [u8; PARAMETER_CHANGE_SIZE] {
+        let mut bytes = [0; PARAMETER_CHANGE_SIZE];
+        let numbers = [
+            self.max_connections,
+            self.max_worker_processes,
+            self.max_wal_senders,
+            self.max_prepared_transactions,
+            self.max_locks_per_transaction,
+            self.wal_level.0,
+        ];
+        for (place, number) in bytes.chunks_exact_mut(4).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        bytes[24] = u8::from(self.wal_log_hints);
+        bytes[25] = u8::from(self.track_commit_timestamp);
+        bytes
+    }
 }
 
 impl RestorePoint<'_> {
