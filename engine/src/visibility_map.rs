@@ -16,7 +16,7 @@
 //! `visibilitymap.c`.
 
 use base::page::{PAGE_HEADER_SIZE, PageBytes, PageFlags};
-use base::{BlockNumber, ForkNumber, PAGE_SIZE, PageMut, RawPage, RelFileLocator, Xid};
+use base::{BlockNumber, ForkNumber, PAGE_SIZE, RawPage, RelFileLocator, Xid};
 use wal::rmgr::heap2::{Visible, VisibleFlags};
 use wal::write::{ImageChoice, NewBlock, NewRecord};
 
@@ -188,9 +188,9 @@ impl<'e> MapPage<'e> {
                 NewRecord { main: &[&main], blocks: &blocks, ..NewRecord::new(RM_HEAP2, VISIBLE) };
             shared.storage.log.log().insert(&mut session.inserter, &record)?.end
         };
-        PageMut::assume_valid(map.bytes_mut()).set_lsn(end);
+        map.set_lsn(end);
         if has_checksums {
-            PageMut::assume_valid(page.bytes_mut()).set_lsn(end);
+            page.set_lsn(end);
         }
         Ok(())
     }

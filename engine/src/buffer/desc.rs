@@ -28,8 +28,8 @@ pub const DIRTY: u32 = 1 << 24;
 pub const WRITING: u32 = 1 << 25;
 /// Somebody waits until his pin is the only one.
 pub const CLEANUP_WAITER: u32 = 1 << 26;
-/// The page's line pointers were seen to fit, and were changed since by who keeps them so. Set and cleared under the
-/// exclusive lock of the content, by [`PinnedWrite`](super::guard::PinnedWrite) alone.
+/// The page's line pointers were seen to fit, and were changed since by who keeps them so. Set under a lock of the content,
+/// cleared under its exclusive lock.
 pub const CHECKED: u32 = 1 << 27;
 
 /// A value of the word.

@@ -1,7 +1,8 @@
 //! Pins and content locks as values: what was taken is given back when the value goes.
 //!
 //! Invariants: a lock borrows its pin, so that it cannot outlive it. Whoever gets at the content to change it has made the
-//! page dirty before ([`PageWrite::bytes_mut`]).
+//! page dirty before ([`PageWrite::bytes_mut`]). As long as a page stays in memory it is remembered that its line pointers
+//! were seen to fit: what changes it otherwise than as a [`PageMut`], which keeps them so, takes that back first.
 
 use std::ops::Deref;
 
@@ -42,7 +43,8 @@ impl<'p, S: PageStore, L: LogFlush> Pinned<'p, S, L> {
 
     /// Locks the content to read it. Waits for who changes it.
     pub fn read(&self) -> PageRead<'_> {
-        PageRead { content: self.frame().content.read().unwrap_or_else(PoisonError::into_inner) }
+        let frame = self.frame();
+        PageRead { frame, content: frame.content.read().unwrap_or_else(PoisonError::into_inner) }
     }
 
     /// Locks the content to change it. Waits for everyone who reads or changes it.
@@ -129,9 +131,22 @@ impl<S: PageStore, L: LogFlush> Drop for Pinned<'_, S, L> {
     }
 }
 
+impl Frame {
+    /// Whether header and line pointers fit, which is looked at once. Under a lock of the content.
+    #[inline]
+    fn check(&self, content: &PageBytes) -> Result<(), PageError> {
+        if !self.word.load().has(CHECKED) {
+            RawPage::new(content).validate()?;
+            self.word.set(CHECKED);
+        }
+        Ok(())
+    }
+}
+
 /// A page's content, locked to be read.
 #[derive(Debug)]
 pub struct PageRead<'a> {
+    frame: &'a Frame,
     content: RwLockReadGuard<'a, Box<PageBytes>>,
 }
 
@@ -145,12 +160,14 @@ impl Deref for PageRead<'_> {
 }
 
 impl PageRead<'_> {
-    /// The page, once header and line pointers are seen to fit.
+    /// The page; header and line pointers are looked at unless they were before.
     ///
     /// # Errors
     /// As [`RawPage::validate`].
+    #[inline]
     pub fn page(&self) -> Result<Page<'_>, PageError> {
-        RawPage::new(&self.content).validate()
+        self.frame.check(&self.content)?;
+        Ok(Page::assume_valid(&self.content))
     }
 }
 
@@ -171,35 +188,47 @@ impl Deref for PageWrite<'_> {
 }
 
 impl PageWrite<'_> {
-    /// The bytes, to be changed: the page is dirty from here on. Done before the change is logged, so that a
+    /// The bytes, to be changed in any way: the page is dirty from here on. Done before the change is logged, so that a
     /// checkpoint whose redo point lies behind the record writes the page.
     #[inline]
     pub fn bytes_mut(&mut self) -> &mut PageBytes {
         self.frame.word.set(DIRTY);
+        self.frame.word.clear(CHECKED);
         &mut self.content
     }
 
     /// The bytes, for a change that may be lost: the page does not become dirty by it.
     pub(crate) fn bytes_for_hint(&mut self) -> &mut PageBytes {
+        self.frame.word.clear(CHECKED);
         &mut self.content
     }
 
-    /// The page, to be changed, once header and line pointers are seen to fit.
+    /// The page, to be changed; header and line pointers are looked at unless they were before.
     ///
     /// # Errors
     /// As [`RawPage::validate`]; the page is dirty then too.
+    #[inline]
     pub fn page_mut(&mut self) -> Result<PageMut<'_>, PageError> {
-        PageMut::validate(self.bytes_mut())
+        self.frame.word.set(DIRTY);
+        self.frame.check(&self.content)?;
+        Ok(PageMut::assume_valid(&mut self.content))
+    }
+
+    /// Sets the position of the page's last change; the page has a header.
+    #[inline]
+    pub fn set_lsn(&mut self, lsn: Lsn) {
+        self.frame.word.set(DIRTY);
+        PageMut::assume_valid(&mut self.content).set_lsn(lsn);
     }
 
     /// Makes it an empty page with so many bytes at the end for an index.
     pub fn init(&mut self, special: usize) -> PageMut<'_> {
-        PageMut::init(self.bytes_mut(), special)
+        self.frame.word.set(DIRTY | CHECKED);
+        PageMut::init(&mut self.content, special)
     }
 }
 
-/// A page that is pinned and locked to be changed, for one change after the other. It remembers, as long as the page
-/// stays in memory, that its line pointers were seen to fit: nobody but who has one of these may change pages meanwhile.
+/// A page that is pinned and locked to be changed, for one change after the other.
 #[derive(Debug)]
 pub struct PinnedWrite<'p, S: PageStore, L: LogFlush> {
     // Given back before the pin.
@@ -245,11 +274,7 @@ impl<S: PageStore, L: LogFlush> PinnedWrite<'_, S, L> {
     /// As [`RawPage::validate`]; the page is then not dirty by this.
     #[inline]
     pub fn page_mut(&mut self) -> Result<PageMut<'_>, PageError> {
-        let word = &self.pinned.frame().word;
-        if !word.load().has(CHECKED) {
-            RawPage::new(&self.content).validate()?;
-            word.set(CHECKED);
-        }
+        self.pinned.frame().check(&self.content)?;
         self.set_dirty();
         Ok(PageMut::assume_valid(&mut self.content))
     }

@@ -114,7 +114,7 @@ pub(crate) fn log_change(
         shared.storage.log.log().insert(inserter, &record)?.end
     };
     for (_, page) in pages {
-        PageMut::assume_valid(page.bytes_mut()).set_lsn(end);
+        page.set_lsn(end);
     }
     Ok(())
 }
@@ -197,7 +197,7 @@ pub(crate) fn log_hint(
     let image = HintImage { xid, name, is_standard: true };
     let storage = &session.shared.storage;
     if let Some(end) = storage.log_hint(&mut session.inserter, image, guard)? {
-        PageMut::assume_valid(guard.bytes_mut()).set_lsn(end);
+        guard.set_lsn(end);
     }
     Ok(())
 }
@@ -221,7 +221,7 @@ pub(crate) fn log_page(
     let blocks = [block];
     let record = NewRecord { blocks: &blocks, ..NewRecord::new(XLOG, IMAGE) };
     let end = storage.log.log().insert(inserter, &record)?.end;
-    PageMut::assume_valid(guard.bytes_mut()).set_lsn(end);
+    guard.set_lsn(end);
     Ok(())
 }
 
