@@ -32,6 +32,10 @@ pub(crate) enum Plan {
     },
     /// `pg_snapshot_xip`
     Running(Expr),
+    /// `pg_prepared_xacts`, or `pg_prepared_xact`
+    Prepared {
+        is_view: bool,
+    },
     Cte(usize),
     /// A query in FROM.
     Derived(Box<Plan>),
@@ -277,9 +281,12 @@ impl Plan {
     pub(crate) fn reads_tables(&self) -> bool {
         match self {
             Plan::Scan(_) | Plan::Change(_) => true,
-            Plan::One | Plan::Values(_) | Plan::Series { .. } | Plan::Running(_) | Plan::Cte(_) => {
-                false
-            }
+            Plan::One
+            | Plan::Values(_)
+            | Plan::Series { .. }
+            | Plan::Running(_)
+            | Plan::Prepared { .. }
+            | Plan::Cte(_) => false,
             Plan::Derived(input)
             | Plan::Filter { input, .. }
             | Plan::Aggregate { input, .. }

@@ -7,6 +7,7 @@ use sqlparser::ast::{
     Expr as Ast, JoinConstraint, JoinOperator, SetExpr, TableAlias, TableFactor, TableWithJoins,
 };
 
+use super::from_prepared;
 use super::{Analyzer, Entry, EntryKind, Query, Typed};
 use crate::error::{Result, SqlError};
 use crate::expr::{Comparison, Expr};
@@ -178,6 +179,9 @@ impl Analyzer<'_, '_, '_> {
                     self.level()?.add(shown, columns, None);
                     self.mark(EntryKind::Cte)?;
                     return Ok(Plan::Cte(number));
+                }
+                if name == from_prepared::VIEW {
+                    return self.prepared_transactions(true, alias.as_ref());
                 }
                 let family = self.family((&name, only)).map_err(|error| {
                     if error.code != "42P01" || !self.later.contains(&name) {

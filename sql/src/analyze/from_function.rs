@@ -5,6 +5,7 @@
 use sqlparser::ast::{self, FunctionArg, FunctionArgExpr, TableAlias};
 
 use super::from::rename;
+use super::from_prepared;
 use super::{Analyzer, EntryKind, Level};
 use crate::cast;
 use crate::error::{Result, SqlError};
@@ -21,6 +22,9 @@ impl Analyzer<'_, '_, '_> {
         alias: Option<&TableAlias>,
     ) -> Result<Plan> {
         let name = object_name(name)?;
+        if name == from_prepared::FUNCTION && args.is_empty() {
+            return self.prepared_transactions(false, alias);
+        }
         if name != "generate_series" && name != "pg_snapshot_xip" {
             return Err(SqlError::not_supported(format!("the function {name}() in FROM")));
         }

@@ -15,6 +15,7 @@ mod cte;
 mod expr;
 mod from;
 mod from_function;
+pub(crate) mod from_prepared;
 mod grouping;
 mod key;
 mod limit;

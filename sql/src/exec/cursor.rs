@@ -9,6 +9,7 @@ use engine::PageScan;
 
 use super::recheck::lock_rows;
 use super::{Exec, Row, aggregate, change};
+use crate::analyze::from_prepared;
 use crate::error::{Result, SqlError};
 use crate::expr::{Expr, Rows};
 use crate::family::Member;
@@ -104,6 +105,11 @@ impl<'p> Cursor<'p> {
                 Cursor::Ready(
                     running.into_iter().map(|xid| vec![xid]).collect::<Vec<_>>().into_iter(),
                 )
+            }
+            Plan::Prepared { is_view } => {
+                let prepared = exec.database.engine.prepared();
+                let rows = prepared.iter().map(|one| from_prepared::row(one, *is_view));
+                Cursor::Ready(rows.collect::<Vec<_>>().into_iter())
             }
             Plan::Cte(number) => Cursor::Shared(exec.cte(*number)?, 0),
             Plan::Derived(plan) => Cursor::open(plan, exec, outer)?,
