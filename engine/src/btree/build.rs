@@ -21,14 +21,13 @@ use wal::write::Inserter;
 use super::error::IndexError;
 use super::index::{Index, Known};
 use super::key::Shape;
-use super::page::{self, METAPAGE, MetaPage, NONE, NodeFlags, Opaque, SPECIAL_SIZE};
+use super::page::{self, ITEM_SPACE, METAPAGE, MetaPage, NONE, NodeFlags, Opaque};
 use super::posting::Pending;
+use super::split_location::INNER_FILL_FACTOR;
 use super::tuple::{self, IndexTuple};
 use crate::heap::Value;
 use crate::storage::Storage;
 
-/// How full pages above the leaves are made, in percent (`BTREE_NONLEAF_FILLFACTOR`).
-const INNER_FILL_FACTOR: usize = 70;
 /// The longest posting list: a tenth of a page.
 const MAX_POSTING_SIZE: usize = PAGE_SIZE / 10 / 8 * 8 - 4;
 
@@ -88,23 +87,12 @@ impl<'s> Build<'s> {
         Build { index: Index::of(storage, known), xid, entries: Vec::new() }
     }
 
-    /// Adds a row: the values of all columns.
+    /// Adds a row: the values of all columns. One that is not alive some may still see, but it is gone for those who come:
+    /// another may have its key.
     ///
     /// # Errors
     /// Where they do not fit the columns or a page.
-    pub fn add(&mut self, values: &[Value<'_>], tid: Tid) -> Result<(), IndexError> {
-        self.add_row(values, tid, true)
-    }
-
-    /// Adds a row that some may still see, and that is gone for those who come: another may have its key.
-    ///
-    /// # Errors
-    /// As [`Build::add`].
-    pub fn add_ended(&mut self, values: &[Value<'_>], tid: Tid) -> Result<(), IndexError> {
-        self.add_row(values, tid, false)
-    }
-
-    fn add_row(
+    pub fn add(
         &mut self,
         values: &[Value<'_>],
         tid: Tid,
@@ -139,13 +127,13 @@ impl<'s> Build<'s> {
             let is_saved = match pending.base().filter(|_| shares) {
                 Some(base) => {
                     index.of.shape.same_key(base, entry)?
-                        && pending.save(entry).map_err(index.posting_error())?
+                        && pending.save(entry).map_err(index.posting_error(METAPAGE, 0))?
                 }
                 None => false,
             };
             if !is_saved {
                 levels.add_pending(&mut pending)?;
-                pending.start(entry).map_err(index.posting_error())?;
+                pending.start(entry).map_err(index.posting_error(METAPAGE, 0))?;
             }
         }
         levels.add_pending(&mut pending)?;
@@ -195,9 +183,8 @@ impl Index<'_> {
 impl Open {
     /// What one more entry may have, as if the high key's line pointer were there (`PageGetFreeSpace`).
     fn free_space(&self) -> usize {
-        let whole = PAGE_SIZE - base::page::PAGE_HEADER_SIZE - SPECIAL_SIZE;
         let used: usize = self.entries.iter().map(|entry| entry.len() + 4).sum();
-        whole.saturating_sub(used + 4 + 4)
+        ITEM_SPACE.saturating_sub(used + 4 + 4)
     }
 }
 
@@ -226,7 +213,7 @@ impl Levels<'_, '_> {
         self.begin(level)?;
         let fill_factor = match level {
             0 => usize::from(self.index.of.fill_factor),
-            _ => INNER_FILL_FACTOR,
+            _ => usize::from(INNER_FILL_FACTOR),
         };
         let reserve = PAGE_SIZE * (100 - fill_factor) / 100;
         let open = &mut self.open[level];

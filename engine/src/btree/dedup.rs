@@ -9,7 +9,7 @@ use wal::rmgr::btree::{Btree, Dedup};
 
 use super::error::IndexError;
 use super::index::{HeldPage, Writer, to_change};
-use super::page::{NodeFlags, Opaque, SPECIAL_SIZE};
+use super::page::{self, ITEM_SPACE, NodeFlags, Opaque};
 use super::posting::Pending;
 use super::split_location::SINGLE_VALUE_FILL_FACTOR;
 use super::tuple::{IndexTuple, MAX_ITEM_SIZE};
@@ -45,8 +45,8 @@ impl<'s> Writer<'_, 's> {
             && are_equal(new, entry(last)?, last)?;
 
         let mut made_bytes = Box::new([0; PAGE_SIZE]);
-        let mut made = PageMut::init(&mut made_bytes, SPECIAL_SIZE);
-        Opaque { flags: opaque.flags - NodeFlags::HAS_GARBAGE, ..opaque }.put(&mut made);
+        let without_garbage = Opaque { flags: opaque.flags - NodeFlags::HAS_GARBAGE, ..opaque };
+        let mut made = page::init(&mut made_bytes, &without_garbage);
         let add = |made: &mut PageMut<'_>, item: &[u8]| {
             let added = made.add_item(item, Placement::Free);
             added.map(|_| ()).map_err(|error| index.node_error(block)(error.into()))
@@ -54,8 +54,7 @@ impl<'s> Writer<'_, 's> {
         if let Some(high_key) = node.high_key().map_err(index.node_error(block))? {
             add(&mut made, high_key.bytes())?;
         }
-        let of_entry =
-            |offset| move |error| IndexError::Posting { page: index.name(block), offset, error };
+        let of_entry = |offset| index.posting_error(block, offset);
         let mut pending = Pending::new(MAX_ITEM_SIZE / 2);
         let (mut goes_on, mut full_lists) = (true, 0);
         let (mut from, mut intervals, mut count) = (first, Vec::new(), 0u16);
@@ -101,7 +100,6 @@ impl<'s> Writer<'_, 's> {
 /// How much shorter the last posting list of a page full of one key is, so that the split to come finds its place
 /// (`_bt_singleval_fillfactor`).
 fn single_value_reserve(new: IndexTuple<'_>) -> usize {
-    let whole = PAGE_SIZE - base::page::PAGE_HEADER_SIZE - SPECIAL_SIZE;
-    let left = whole - (new.size() + 4 + Tid::SIZE.next_multiple_of(8));
+    let left = ITEM_SPACE - (new.size() + 4 + Tid::SIZE.next_multiple_of(8));
     left * usize::from(100 - SINGLE_VALUE_FILL_FACTOR) / 100
 }

@@ -22,8 +22,6 @@ use crate::buffer::{PageName, PinnedWrite, RelationFiles};
 use crate::free_space_map::{FreeSpaceMap, Guard};
 use crate::storage::{HintImage, LogHandle, Storage};
 
-/// `RM_XLOG_ID` and `XLOG_FPI`
-const IMAGE: (u8, u8) = (0, 0xB0);
 /// How full a leaf is made, in percent, where entries come in order (`BTREE_DEFAULT_FILLFACTOR`).
 pub const DEFAULT_FILL_FACTOR: u8 = 90;
 
@@ -101,31 +99,6 @@ impl<'s> Index<'s> {
         Index { storage, of: Arc::clone(known) }
     }
 
-    /// Makes the metapage of an index whose main fork is there and empty.
-    ///
-    /// # Errors
-    /// As the disk and the log say; where the fork is not empty.
-    pub fn create(
-        storage: &'s Storage,
-        locator: RelFileLocator,
-        shape: Shape,
-        inserter: &mut Inserter,
-        xid: Xid,
-    ) -> Result<Index<'s>, IndexError> {
-        let index = Index::open(storage, locator, shape);
-        let pinned = storage.pool.extend(locator, ForkNumber::Main)?;
-        if pinned.name().block != METAPAGE {
-            return Err(index.structure(METAPAGE, "the relation has pages already"));
-        }
-        drop(pinned);
-        let all_equal_image = index.of.shape.all_equal_image();
-        index.write_whole(METAPAGE, inserter, xid, |bytes| {
-            MetaPage::new(NONE, 0, all_equal_image).write(bytes);
-            Ok(())
-        })?;
-        Ok(index)
-    }
-
     /// The columns that it is ordered by, and those that it carries.
     pub fn shape(&self) -> &Shape {
         &self.of.shape
@@ -146,15 +119,8 @@ impl<'s> Index<'s> {
     ) -> Result<(), IndexError> {
         let mut page = self.storage.pool.get_to_init(self.name(block))?.into_write();
         make(page.bytes_mut())?;
-        let logged = NewBlock {
-            page: Some(&page),
-            image: ImageChoice::Always,
-            is_standard: true,
-            ..NewBlock::new(0, self.of.locator, ForkNumber::Main, block)
-        };
-        let record = NewRecord { xid, blocks: &[logged], ..NewRecord::new(IMAGE.0, IMAGE.1) };
-        let placed = self.storage.log.log().insert(inserter, &record)?;
-        page.set_lsn(placed.end);
+        let end = self.storage.log_page(inserter, xid, (page.name(), true), &page)?;
+        page.set_lsn(end);
         Ok(())
     }
 
@@ -176,10 +142,15 @@ impl<'s> Index<'s> {
         move |error| IndexError::Entry { page, offset, error }
     }
 
-    /// What is wrong with an entry that is on no page.
-    pub(super) fn posting_error(&self) -> impl Fn(TupleError) -> IndexError {
-        let page = self.name(METAPAGE);
-        move |error| IndexError::Posting { page, offset: 0, error }
+    /// What is wrong with an entry, or with the posting list that it is; of one that is on no page, as with line pointer 0 of
+    /// the metapage.
+    pub(super) fn posting_error(
+        &self,
+        block: BlockNumber,
+        offset: OffsetNumber,
+    ) -> impl Fn(TupleError) -> IndexError + use<> {
+        let page = self.name(block);
+        move |error| IndexError::Posting { page, offset, error }
     }
 
     /// A check found something else than it should.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! leaf, locked ─► room? ─► INSERT_LEAF                       a posting list in the way is split on the way (INSERT_POST)
-//!                   └─ no ─► dead entries go (DELETE), entries are shared (DEDUP) ─► room?
+//!                   └─ no ─► dead entries go (DELETE), those of old versions (DELETE), others are shared (DEDUP) ─► room?
 //!                              └─ no ─► SPLIT: left page says INCOMPLETE_SPLIT ─► entry in the parent (INSERT_UPPER)
 //!                                                                            └─► or a new root (NEWROOT)
 //! ```
@@ -69,6 +69,15 @@ enum Placed {
     InDead(OffsetNumber),
 }
 
+/// What is known of entries with the key of a new one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Equals {
+    /// Whether there are any, where that was looked at.
+    pub(super) are_there: Option<bool>,
+    /// The new one is for another version of a row that has one.
+    pub(super) is_unchanged: bool,
+}
+
 /// What a page that was split was.
 #[derive(Debug, Clone, Copy)]
 struct WasSplit {
@@ -85,10 +94,11 @@ impl<'s> Writer<'_, 's> {
     /// the disk and the log say. The entry is then not in the index.
     pub fn insert(&mut self, values: &[Value<'_>], tid: Tid) -> Result<(), IndexError> {
         let tuple = self.index.form(values, tid)?;
-        self.insert_tuple(&tuple, None)
+        self.insert_tuple(&tuple, false, None)
     }
 
-    /// The same, where the table can say which entries are of no use any more.
+    /// The same, where the table can say which entries are of no use any more. `is_unchanged` says that the row is a new
+    /// version of one whose key is the same: it is not a logical change of the index (`indexUnchanged`). That is a hint.
     ///
     /// # Errors
     /// As [`Writer::insert`], and those of `heap`.
@@ -96,22 +106,25 @@ impl<'s> Writer<'_, 's> {
         &mut self,
         values: &[Value<'_>],
         tid: Tid,
+        is_unchanged: bool,
         heap: &mut dyn Heap<E>,
     ) -> Result<(), E> {
         let tuple = self.index.form(values, tid)?;
-        self.insert_tuple(&tuple, Some(heap))
+        self.insert_tuple(&tuple, is_unchanged, Some(heap))
     }
 
     /// Puts in an entry, whatever others there are with its key.
     pub(super) fn insert_tuple<E: From<IndexError>>(
         &mut self,
         tuple: &[u8],
+        is_unchanged: bool,
         heap: Option<&mut dyn Heap<E>>,
     ) -> Result<(), E> {
         let index = self.index;
         let key = index.key_of(tuple)?;
         let (way, block, leaf) = self.find(&key, tuple.len())?;
-        self.put(&key, &way, block, leaf, tuple, None, heap)
+        let equals = Equals { are_there: None, is_unchanged };
+        self.put(&key, &way, (block, leaf), tuple, equals, heap)
     }
 
     /// The first leaf where a key may be, locked, and the way there, if there was one.
@@ -126,17 +139,14 @@ impl<'s> Writer<'_, 's> {
         })
     }
 
-    /// Puts an entry on the leaf that it belongs to. `duplicates` says whether there are others with its key, where that was
-    /// looked at.
-    #[expect(clippy::too_many_arguments, reason = "what one insertion is made of")]
+    /// Puts an entry on the leaf that it belongs to.
     pub(super) fn put<E: From<IndexError>>(
         &mut self,
         key: &SearchKey<'_>,
         way: &[Step],
-        block: BlockNumber,
-        mut leaf: HeldPage<'s>,
+        (block, mut leaf): (BlockNumber, HeldPage<'s>),
         tuple: &[u8],
-        mut duplicates: Option<bool>,
+        equals: Equals,
         mut heap: Option<&mut dyn Heap<E>>,
     ) -> Result<(), E> {
         let index = self.index;
@@ -145,14 +155,19 @@ impl<'s> Writer<'_, 's> {
             Ok::<_, IndexError>(index.node(block, leaf)?.page().free_space() >= tuple.len())
         };
         if !has_room(&leaf)? {
-            if let Some(heap) = heap.as_deref_mut()
-                && self.delete_dead(block, &mut leaf, new, heap)?
-            {
-                duplicates = duplicates.map(|_| true);
+            let mut is_churn = equals.is_unchanged || equals.are_there == Some(true);
+            if let Some(heap) = heap.as_deref_mut() {
+                is_churn |= self.delete_dead(block, &mut leaf, new, heap)?;
             }
             // A unique key's entries are never more than a few: without any, a split is what is wanted.
-            if !has_room(&leaf)? && index.of.shape.all_equal_image() && duplicates != Some(false) {
-                self.deduplicate(block, &mut leaf, new, duplicates.is_some())?;
+            if !has_room(&leaf)? && (is_churn || equals.are_there.is_none()) {
+                let is_enough = match heap.as_deref_mut().filter(|_| is_churn) {
+                    Some(heap) => self.delete_bottom_up(block, &mut leaf, tuple.len(), heap)?,
+                    None => false,
+                };
+                if !is_enough && index.of.shape.all_equal_image() {
+                    self.deduplicate(block, &mut leaf, new, is_churn)?;
+                }
             }
         }
         let mut placed = index.place(key, block, &leaf, tuple)?;
@@ -295,18 +310,21 @@ impl<'s> Writer<'_, 's> {
         was: WasSplit,
     ) -> Result<(), IndexError> {
         let index = self.index;
-        if was.root {
-            return self.new_root((left_block, left), right_block, right);
-        }
         let node = index.node(left_block, &left)?;
+        let level = node.opaque.level + 1;
         let high_key = node.entry(HIGH_KEY).map_err(index.node_error(left_block))?;
         let mut link = high_key.bytes().to_vec();
         tuple::set_downlink(&mut link, right_block);
+        if was.root {
+            self.new_root((left_block, left), &link, level)?;
+            drop(right);
+            return Ok(());
+        }
         let (above, step) = match way.split_last() {
             Some((step, above)) => (above, *step),
             // The root was split since, or the way down began below it.
             None => {
-                let block = index.endpoint(node.opaque.level + 1, false)?;
+                let block = index.endpoint(level, false)?;
                 (&[][..], Step { block, offset: 0 })
             }
         };
@@ -329,7 +347,7 @@ impl<'s> Writer<'_, 's> {
         loop {
             let page = index.write(block)?;
             let opaque = Opaque::of(&page).map_err(index.node_error(block))?;
-            if opaque.flags.contains(NodeFlags::INCOMPLETE_SPLIT) && !opaque.is_ignored() {
+            if opaque.is_unfinished() {
                 self.finish_split(block, page, above)?;
                 continue;
             }
@@ -360,7 +378,7 @@ impl<'s> Writer<'_, 's> {
     ) -> Result<(), IndexError> {
         let page = self.index.write(block)?;
         let opaque = Opaque::of(&page).map_err(self.index.node_error(block))?;
-        match opaque.flags.contains(NodeFlags::INCOMPLETE_SPLIT) && !opaque.is_ignored() {
+        match opaque.is_unfinished() {
             true => self.finish_split(block, page, way),
             false => Ok(()),
         }
@@ -402,26 +420,21 @@ impl<'s> Writer<'_, 's> {
         self.log(NEWROOT, &Btree::NewRoot(new_root), parts)
     }
 
-    /// A root above the two halves of the old one (`_bt_newroot`).
+    /// A root above the two halves of the old one, the link to the right one being this (`_bt_newroot`).
     fn new_root(
         &mut self,
         (left_block, mut left): (BlockNumber, HeldPage<'s>),
-        right_block: BlockNumber,
-        right: HeldPage<'s>,
+        link: &[u8],
+        level: u32,
     ) -> Result<(), IndexError> {
         let index = self.index;
-        let node = index.node(left_block, &left)?;
-        let level = node.opaque.level + 1;
-        let high_key = node.entry(HIGH_KEY).map_err(index.node_error(left_block))?;
-        let mut link = high_key.bytes().to_vec();
-        tuple::set_downlink(&mut link, right_block);
         let (block, mut root) = self.new_page()?;
         let mut metapage = index.write(METAPAGE)?;
         let mut meta = MetaPage::read(&metapage).map_err(index.node_error(METAPAGE))?;
 
         let mut page = page::init(root.bytes_mut(), &Opaque::alone(level, NodeFlags::ROOT));
         let first = tuple::bare_pivot(left_block);
-        for entry in [&first[..], &link] {
+        for entry in [&first[..], link] {
             page.add_item(entry, Placement::Free)
                 .map_err(|error| index.node_error(block)(error.into()))?;
         }
@@ -433,14 +446,12 @@ impl<'s> Writer<'_, 's> {
             opaque.flags -= NodeFlags::INCOMPLETE_SPLIT;
         });
         // As they lie on the page: the last first.
-        let tuples = [&link, &first[..]].concat();
+        let tuples = [link, &first[..]].concat();
         let new_root =
             NewRoot { root: block, level, metadata: Some(meta.metadata), tuples: Some(&tuples) };
         let parts: &mut [Part<'_, 's>] =
             &mut [(0, true, &mut root), (1, false, &mut left), (2, true, &mut metapage)];
-        self.log(NEWROOT, &Btree::NewRoot(new_root), parts)?;
-        drop(right);
-        Ok(())
+        self.log(NEWROOT, &Btree::NewRoot(new_root), parts)
     }
 }
 
@@ -456,7 +467,7 @@ impl Index<'_> {
 
     /// An entry that was just made.
     pub(super) fn formed<'e>(&self, entry: &'e [u8]) -> Result<IndexTuple<'e>, IndexError> {
-        IndexTuple::read(entry).map_err(self.posting_error())
+        IndexTuple::read(entry).map_err(self.posting_error(METAPAGE, 0))
     }
 
     /// What an entry that was just made is searched by.
@@ -490,9 +501,8 @@ impl Index<'_> {
             let text = format!("line pointer {offset} has the row {tid} of the new entry");
             return Err(self.structure(block, text));
         }
-        let of_list = |error| IndexError::Posting { page: self.name(block), offset, error };
-        let original = IndexTuple::read(new).map_err(of_list)?;
-        let swapped = posting::swap(original, list, place as u16).map_err(of_list)?;
+        let swapped = posting::swap(self.formed(new)?, list, place as u16);
+        let swapped = swapped.map_err(self.posting_error(block, offset))?;
         let split =
             PostingSplit { original: new.to_vec(), place: place as u16, posting: swapped.posting };
         let item = NewItem { tuple: swapped.new_item, offset: offset + 1, posting: Some(split) };

@@ -4,13 +4,14 @@
 //! lists. [`key`] makes rows entries and compares them. [`posting`] makes, splits and shortens posting lists. [`redo`]
 //! makes the change of a record again; [`mask`] hides what redo need not restore. [`index`] is one over the buffer pool
 //! and the log: entries are put in, found and counted again by [`scan`] and [`verify`]. [`build`] makes one at once.
-//! [`simple_deletion`] and [`vacuum`] take those off that nobody needs; pages that are empty go, and [`space`] has them used
-//! again.
+//! [`simple_deletion`], [`bottom_up`] deletion and [`vacuum`] take those off that nobody needs; pages that are empty go, and
+//! [`space`] has them used again.
 //!
 //! Source: `nbtree/README` and `access/nbtree.h` of PostgreSQL 15; Lehman and Yao, "Efficient Locking for Concurrent
 //! Operations on B-Trees" (1981). Invariants: only version 4 of the format is written, the one where the heap tid is part
 //! of the key; bytes of a page are not believed, what does not fit is a [`NodeError`].
 
+mod bottom_up;
 pub mod build;
 mod dedup;
 mod delete_page;

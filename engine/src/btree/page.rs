@@ -22,6 +22,8 @@ use super::tuple::{IndexTuple, TupleError};
 
 /// Bytes at a page's end (`BTPageOpaqueData`).
 pub const SPECIAL_SIZE: usize = 16;
+/// Bytes of an empty page for entries and their line pointers.
+pub(super) const ITEM_SPACE: usize = PAGE_SIZE - PAGE_HEADER_SIZE - SPECIAL_SIZE;
 /// Where they begin.
 const SPECIAL: u16 = (PAGE_SIZE - SPECIAL_SIZE) as u16;
 /// `P_NONE`
@@ -249,6 +251,11 @@ impl Opaque {
     /// Whether it is a leaf.
     pub fn is_leaf(&self) -> bool {
         self.flags.contains(NodeFlags::LEAF)
+    }
+
+    /// Whether it is in the tree, and its right half has no downlink yet.
+    pub fn is_unfinished(&self) -> bool {
+        self.flags.contains(NodeFlags::INCOMPLETE_SPLIT) && !self.is_ignored()
     }
 
     /// Whether it is deleted, or about to be (`P_IGNORE`).

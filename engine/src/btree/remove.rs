@@ -88,9 +88,8 @@ impl<'s> Writer<'_, 's> {
         let (mut offsets, mut updates, mut shorter) = (Vec::new(), Vec::new(), Vec::new());
         for (offset, places) in &removal.shortened {
             let list = node.entry(*offset).map_err(index.node_error(block))?;
-            let of_list =
-                |error| IndexError::Posting { page: index.name(block), offset: *offset, error };
-            shorter.push((*offset, posting::without(list, places).map_err(of_list)?));
+            let shortened = posting::without(list, places);
+            shorter.push((*offset, shortened.map_err(index.posting_error(block, *offset))?));
             offsets.extend_from_slice(&offset.to_le_bytes());
             updates.extend_from_slice(&(places.len() as u16).to_le_bytes());
             updates.extend(places.iter().flat_map(|place| place.to_le_bytes()));

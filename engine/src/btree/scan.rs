@@ -160,11 +160,16 @@ impl Scan<'_> {
         self.key(limit, behind_equal).map(Some)
     }
 
-    /// Reads the next leaf, and says which comes then.
-    fn read(&mut self, place: Place) -> Result<Option<Place>, IndexError> {
+    /// What was noted of the leaf is for who takes it.
+    fn leave(&mut self) {
         if !self.leaf.killed.rows.is_empty() {
             self.left = Some(std::mem::take(&mut self.leaf.killed));
         }
+    }
+
+    /// Reads the next leaf, and says which comes then.
+    fn read(&mut self, place: Place) -> Result<Option<Place>, IndexError> {
+        self.leave();
         let mut leaf = Leaf::default();
         let next = match place {
             Place::Begin => self.read_first(&mut leaf)?,
@@ -359,9 +364,7 @@ impl Iterator for Scan<'_> {
                 return Some(Ok(found));
             }
             let Some(place) = self.next else {
-                if !self.leaf.killed.rows.is_empty() {
-                    self.left = Some(std::mem::take(&mut self.leaf.killed));
-                }
+                self.leave();
                 return None;
             };
             match self.read(place) {

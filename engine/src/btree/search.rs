@@ -107,8 +107,7 @@ impl<'s> Index<'s> {
         let mut way = Vec::new();
         loop {
             let next = self.read(block, |opaque, node| {
-                let is_split = opaque.flags.contains(NodeFlags::INCOMPLETE_SPLIT);
-                if unfinished.is_some() && is_split && !opaque.is_ignored() {
+                if unfinished.is_some() && opaque.is_unfinished() {
                     return Ok(Next::Unfinished);
                 }
                 if let Some(right) = self.to_the_right(key, block, opaque, node)? {
@@ -179,7 +178,7 @@ impl<'s> Writer<'_, 's> {
         loop {
             let page = index.write(block)?;
             let opaque = Opaque::of(&page).map_err(index.node_error(block))?;
-            if opaque.flags.contains(NodeFlags::INCOMPLETE_SPLIT) && !opaque.is_ignored() {
+            if opaque.is_unfinished() {
                 self.finish_split(block, page, &way)?;
                 continue;
             }

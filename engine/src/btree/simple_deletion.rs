@@ -29,12 +29,18 @@ pub trait Heap<E> {
     /// Where the table cannot be read.
     fn judge(&mut self, tid: Tid) -> Result<Duplicate, E>;
 
-    /// Whether nobody sees what hangs from a line pointer, and nobody will; `is_known` says that this was found out before.
-    /// The newest transaction whose doing that is goes into `newest`.
+    /// Finds out of rows of one page of the table, ascending, what nobody sees that hangs from their line pointers, and nobody
+    /// will; with each stands whether that is known already. Those rows are put into `dead`, in their order, and the newest
+    /// transaction whose doing that is into `newest`.
     ///
     /// # Errors
     /// Where the table cannot be read.
-    fn is_dead(&mut self, tid: Tid, is_known: bool, newest: &mut Xid) -> Result<bool, E>;
+    fn find_dead(
+        &mut self,
+        rows: &[(Tid, bool)],
+        newest: &mut Xid,
+        dead: &mut Vec<Tid>,
+    ) -> Result<(), E>;
 }
 
 /// Entries of a leaf that lead to nothing that anybody sees.
@@ -117,12 +123,11 @@ impl<'s> Writer<'_, 's> {
         }
         // In the table's order.
         rows.sort_unstable();
-        let (mut dead, mut newest) = (BTreeSet::new(), Xid::INVALID);
-        for (tid, is_known) in rows {
-            if heap.is_dead(tid, is_known, &mut newest)? {
-                dead.insert(tid);
-            }
+        let (mut dead, mut newest) = (Vec::new(), Xid::INVALID);
+        for of_page in rows.chunk_by(|(one, _), (other, _)| one.block == other.block) {
+            heap.find_dead(of_page, &mut newest, &mut dead)?;
         }
+        let dead: BTreeSet<Tid> = dead.into_iter().collect();
         let removal = index.removal(block, &node, |tid| dead.contains(&tid))?;
         self.remove(block, leaf, &removal, By::Deletion(newest))?;
         Ok(true)

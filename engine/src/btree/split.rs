@@ -126,16 +126,15 @@ impl Index<'_> {
         let new_is_at_split = item.offset == first_right;
         let right_first =
             if new_is_at_split && !new_is_left { &item.tuple[..] } else { entry(first_right)? };
-        let damaged =
-            |error| IndexError::Posting { page: self.name(block), offset: first_right, error };
+        let damaged = self.posting_error(block, first_right);
         let high_key = if opaque.is_leaf() {
             let left_last = if new_is_at_split && new_is_left {
                 &item.tuple[..]
             } else {
                 entry(first_right - 1)?
             };
-            let left_last = IndexTuple::read(left_last).map_err(damaged)?;
-            let right_first = IndexTuple::read(right_first).map_err(damaged)?;
+            let left_last = IndexTuple::read(left_last).map_err(&damaged)?;
+            let right_first = IndexTuple::read(right_first).map_err(&damaged)?;
             let cut = self.of.shape.truncate(left_last, right_first);
             cut.map_err(self.entry_error(block, first_right))?
         } else {
@@ -161,7 +160,7 @@ impl Index<'_> {
             is_first_right = false;
             match is_bare {
                 true => {
-                    let link = IndexTuple::read(entry).map_err(damaged)?.downlink();
+                    let link = IndexTuple::read(entry).map_err(&damaged)?.downlink();
                     add(&mut right, &tuple::bare_pivot(link))
                 }
                 false => add(&mut right, entry),
@@ -191,14 +190,12 @@ impl Index<'_> {
             let entry = node.entry(offset).map_err(self.node_error(block))?;
             entries[usize::from(offset)] = Some(entry);
         }
-        let of_item =
-            |error| IndexError::Posting { page: self.name(block), offset: item.offset, error };
         let page = Page {
             shape: &self.of.shape,
             fill_factor: self.of.fill_factor,
             opaque: node.opaque,
             entries: entries.into_iter().flatten().collect(),
-            new: IndexTuple::read(&item.tuple).map_err(of_item)?,
+            new: IndexTuple::read(&item.tuple).map_err(self.posting_error(block, item.offset))?,
             new_offset: item.offset,
             free: node.page().exact_free_space(),
         };

@@ -9,16 +9,16 @@
 //!
 //! Source: `nbtsplitloc.c` of PostgreSQL 15. Invariant: nothing is changed here.
 
-use base::{OffsetNumber, PAGE_SIZE, Tid, max_align};
+use base::{OffsetNumber, Tid, max_align};
 
 use super::key::{KeyError, Shape};
-use super::page::{HIGH_KEY, Opaque, SPECIAL_SIZE};
+use super::page::{HIGH_KEY, ITEM_SPACE, Opaque};
 use super::tuple::{HEADER_SIZE, IndexTuple};
 
 /// Bytes of a line pointer.
 const POINTER: i32 = 4;
 /// Fill factor above the leaves, in percent (`BTREE_NONLEAF_FILLFACTOR`).
-const INNER_FILL_FACTOR: u8 = 70;
+pub(super) const INNER_FILL_FACTOR: u8 = 70;
 /// Of a leaf full of one key (`BTREE_SINGLEVAL_FILLFACTOR`).
 pub(super) const SINGLE_VALUE_FILL_FACTOR: u8 = 96;
 /// How much less evenly space may be shared for a shorter key, as a share of the entries (`LEAF_SPLIT_DISTANCE`,
@@ -140,7 +140,7 @@ impl Page<'_> {
 
     /// All places with room at both sides, from left to right (`_bt_recsplitloc`).
     fn candidates(&self) -> Vec<Candidate> {
-        let whole = (PAGE_SIZE - base::page::PAGE_HEADER_SIZE - SPECIAL_SIZE) as i32;
+        let whole = ITEM_SPACE as i32;
         let high_key = if self.opaque.is_rightmost() { 0 } else { size(self.entry(HIGH_KEY)) };
         let right_space = whole - high_key;
         let old = self.old_size();

@@ -15,8 +15,9 @@ use base::{BlockNumber, OffsetNumber, Tid, Xid};
 
 use super::error::IndexError;
 use super::index::{HeldPage, Index, Writer};
+use super::insert::Equals;
 use super::key::SearchKey;
-use super::page::{NONE, Node, NodeFlags, Opaque};
+use super::page::{NONE, Node, Opaque};
 use super::search::Step;
 use super::simple_deletion::Heap;
 use crate::heap::Value;
@@ -56,7 +57,8 @@ enum OnLeaf {
 }
 
 impl<'s> Writer<'_, 's> {
-    /// Puts in an entry for a row, if no row has its key. A key with a null is always free.
+    /// Puts in an entry for a row, if no row has its key. A key with a null is always free. `is_unchanged` as for
+    /// [`Writer::insert_with`].
     ///
     /// # Errors
     /// As [`Writer::insert`], and those of `heap`.
@@ -64,13 +66,14 @@ impl<'s> Writer<'_, 's> {
         &mut self,
         values: &[Value<'_>],
         tid: Tid,
+        is_unchanged: bool,
         heap: &mut dyn Heap<E>,
     ) -> Result<Inserted, E> {
         let index = self.index;
         let tuple = index.form(values, tid)?;
         let key = index.key_of(&tuple)?;
         if key.values.iter().any(Option::is_none) {
-            self.insert_tuple(&tuple, Some(heap))?;
+            self.insert_tuple(&tuple, is_unchanged, Some(heap))?;
             return Ok(Inserted::Done);
         }
         let without_tid = SearchKey { tid: None, ..key.clone() };
@@ -87,7 +90,8 @@ impl<'s> Writer<'_, 's> {
             (block, leaf) = self.step_right(right, leaf, &way)?;
             has_duplicates = true;
         }
-        self.put(&key, &way, block, leaf, &tuple, Some(has_duplicates), Some(heap))?;
+        let equals = Equals { are_there: Some(has_duplicates), is_unchanged };
+        self.put(&key, &way, (block, leaf), &tuple, equals, Some(heap))?;
         Ok(Inserted::Done)
     }
 
@@ -143,7 +147,7 @@ impl<'s> Writer<'_, 's> {
                     return Err(index.structure(block, "a deleted page is the last of its level"));
                 }
                 block = opaque.next;
-            } else if opaque.flags.contains(NodeFlags::INCOMPLETE_SPLIT) {
+            } else if opaque.is_unfinished() {
                 self.finish_split(block, page, way)?;
             } else {
                 drop(left);

@@ -318,8 +318,7 @@ impl Index<'_> {
         (block, offset): (BlockNumber, OffsetNumber),
         bytes: &'e [u8],
     ) -> Result<IndexTuple<'e>, IndexError> {
-        let page = self.name(block);
-        IndexTuple::read(bytes).map_err(|error| IndexError::Posting { page, offset, error })
+        IndexTuple::read(bytes).map_err(self.posting_error(block, offset))
     }
 
     /// A page's own entries ascend up to its high key; above the leaves, where they lead.

@@ -174,10 +174,21 @@ impl IndexEntry {
         self.maker.store(0, Relaxed);
     }
 
-    /// Whether a session knows of it; whether it is its maker.
-    pub(crate) fn known_to(&self, session: usize) -> (bool, bool) {
+    /// Whether two rows of the table have the same key (`index_unchanged_by_update`, by values instead of by the columns that
+    /// a statement names).
+    pub(crate) fn has_same_key(&self, one: &[Value<'_>], other: &[Value<'_>]) -> bool {
+        self.definition.key.iter().all(|key| one.get(key.column) == other.get(key.column))
+    }
+
+    /// Whether a session knows of it.
+    pub(crate) fn is_known_to(&self, session: usize) -> bool {
         let maker = self.maker.load(Relaxed);
-        (maker == 0 || maker == session + 1, maker == session + 1)
+        maker == 0 || maker == session + 1
+    }
+
+    /// Whether a session is making it.
+    pub(crate) fn is_made_by(&self, session: usize) -> bool {
+        self.maker.load(Relaxed) == session + 1
     }
 
     /// Versions that a snapshot from before this transaction's end may see are missing from it.

@@ -1,6 +1,7 @@
-//! The image of a page that has changed in hints alone (`MarkBufferDirtyHint`).
+//! Images of pages, logged for their own sake: of one that has changed in hints alone (`MarkBufferDirtyHint`), and of one
+//! that the log does not know yet (`log_newpage_buffer`).
 //!
-//! With checksums, such a page that has not been logged since the redo point is logged with its image, since a torn write
+//! With checksums, a page that changed in hints that has not been logged since the redo point is logged with its image, since a torn write
 //! would otherwise break the checksum. Invariant: the caller has the page locked to change it, and stamps it.
 
 use base::page::PageBytes;
@@ -11,6 +12,8 @@ use super::Storage;
 use crate::buffer::PageName;
 
 const XLOG: u8 = 0;
+/// `XLOG_FPI`
+const IMAGE: u8 = 0xB0;
 /// `XLOG_FPI_FOR_HINT`
 const IMAGE_FOR_HINT: u8 = 0xA0;
 
@@ -56,5 +59,28 @@ impl Storage {
         let blocks = [block];
         let record = NewRecord { xid, blocks: &blocks, ..NewRecord::new(XLOG, IMAGE_FOR_HINT) };
         Ok(Some(self.log.log().insert(inserter, &record)?.end))
+    }
+
+    /// Logs a page as a whole; what it is to be stamped with then. One is standard that has nothing between the header's
+    /// `lower` and `upper`.
+    ///
+    /// # Errors
+    /// Where the log is stopped.
+    pub(crate) fn log_page(
+        &self,
+        inserter: &mut Inserter,
+        xid: Xid,
+        (name, is_standard): (PageName, bool),
+        page: &PageBytes,
+    ) -> Result<Lsn, LogError> {
+        let block = NewBlock {
+            image: ImageChoice::Always,
+            is_standard,
+            page: Some(page),
+            ..NewBlock::new(0, name.locator, name.fork, name.block)
+        };
+        let blocks = [block];
+        let record = NewRecord { xid, blocks: &blocks, ..NewRecord::new(XLOG, IMAGE) };
+        Ok(self.log.log().insert(inserter, &record)?.end)
     }
 }

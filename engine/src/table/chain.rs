@@ -117,25 +117,37 @@ impl Heap<Error> for Rows<'_, '_> {
         Ok(found.unwrap_or(Duplicate::Gone { for_good }))
     }
 
-    fn is_dead(&mut self, tid: Tid, is_known: bool, newest: &mut Xid) -> Result<bool, Error> {
-        let name = self.table.page_name(tid.block);
+    fn find_dead(
+        &mut self,
+        rows: &[(Tid, bool)],
+        newest: &mut Xid,
+        dead: &mut Vec<Tid>,
+    ) -> Result<(), Error> {
+        let Some((first, _)) = rows.first() else { return Ok(()) };
+        let name = self.table.page_name(first.block);
         let pinned = self.shared.storage.pool.get(name)?;
         let guard = pinned.read();
-        let Some(page) = page_of(name, &guard)? else { return Ok(is_known) };
-        let mut removed = *newest;
-        let lives = walk(name, &page, tid.offset, &self.status, |version| {
-            if !is_known && !self.is_of_no_use(&version.stamp)? {
-                return Ok(Some(()));
+        let Some(page) = page_of(name, &guard)? else {
+            dead.extend(rows.iter().filter(|(_, is_known)| *is_known).map(|(tid, _)| tid));
+            return Ok(());
+        };
+        for (tid, is_known) in rows {
+            let mut removed = *newest;
+            let lives = walk(name, &page, tid.offset, &self.status, |version| {
+                if !is_known && !self.is_of_no_use(&version.stamp)? {
+                    return Ok(Some(()));
+                }
+                let header = &version.header;
+                let was_seen = header.infomask.xmin_committed()
+                    || !header.infomask.xmin_aborted() && self.status.did_commit(header.xmin)?;
+                note_removed(header, updater(header, &self.status)?, was_seen, &mut removed);
+                Ok(None)
+            })?;
+            if lives.is_none() {
+                *newest = removed;
+                dead.push(*tid);
             }
-            let header = &version.header;
-            let was_seen = header.infomask.xmin_committed()
-                || !header.infomask.xmin_aborted() && self.status.did_commit(header.xmin)?;
-            note_removed(header, updater(header, &self.status)?, was_seen, &mut removed);
-            Ok(None)
-        })?;
-        if lives.is_none() {
-            *newest = removed;
         }
-        Ok(lives.is_none())
+        Ok(())
     }
 }

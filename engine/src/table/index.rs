@@ -178,7 +178,7 @@ impl<'e> IndexScan<'e> {
 impl Transaction<'_, '_> {
     /// Whether an index is one that this transaction knows of and has not dropped.
     pub(crate) fn knows(&self, index: &Arc<IndexEntry>) -> bool {
-        index.known_to(self.session.number()).0 && !index.is_gone() && !self.has_dropped(index)
+        index.is_known_to(self.session.number()) && !index.is_gone() && !self.has_dropped(index)
     }
 
     /// Whether it may read by an index: one whose making left versions out serves only who sees that it was made.
@@ -187,32 +187,36 @@ impl Transaction<'_, '_> {
             return Ok(false);
         }
         let Some(maker) = index.lacks_before() else { return Ok(true) };
-        if index.known_to(self.session.number()).1 {
+        if index.is_made_by(self.session.number()) {
             return Ok(self.isolation == Isolation::ReadCommitted);
         }
         let Some(snapshot) = &self.session.snapshot else { return Ok(false) };
         Ok(snapshot.outcome(maker, false, &self.session.status())? == Outcome::Committed)
     }
 
-    /// Puts entries for a row, whose tuple is this, into all indexes of its table.
+    /// Puts entries for a row, whose tuple is this, into all indexes of its table, which are these. `old` is the tuple of the
+    /// version before it, where there is one.
     pub(crate) fn insert_entries(
         &mut self,
         table: &TableEntry,
+        indexes: &[Arc<IndexEntry>],
         tuple: &[u8],
+        old: Option<&[u8]>,
         tid: Tid,
     ) -> Result<(), Error> {
-        let indexes = table.indexes();
         if indexes.is_empty() {
             return Ok(());
         }
         let row = table.values(tuple)?;
-        for index in indexes.iter() {
+        let old = old.map(|old| table.values(old)).transpose()?;
+        for index in indexes {
             if self.has_dropped(index) {
                 continue;
             }
             let values = index.pick(&row);
+            let is_unchanged = old.as_ref().is_some_and(|old| index.has_same_key(old, &row));
             loop {
-                match self.put_entry(table, index, &values, tid)? {
+                match self.put_entry(table, index, &values, is_unchanged, tid)? {
                     Inserted::Done => break,
                     Inserted::Wait(xid) => {
                         self.session.wait_for(xid, WaitPolicy::Wait)?;
@@ -232,6 +236,7 @@ impl Transaction<'_, '_> {
         table: &TableEntry,
         index: &IndexEntry,
         values: &[Value<'_>],
+        is_unchanged: bool,
         tid: Tid,
     ) -> Result<Inserted, Error> {
         let xid = self.assign_xid()?;
@@ -242,9 +247,9 @@ impl Transaction<'_, '_> {
         let btree = Index::of(&shared.storage, &index.known);
         let mut writer = btree.writer(inserter, xid);
         if index.definition.is_unique {
-            return writer.insert_unique(values, tid, &mut rows);
+            return writer.insert_unique(values, tid, is_unchanged, &mut rows);
         }
-        writer.insert_with(values, tid, &mut rows)?;
+        writer.insert_with(values, tid, is_unchanged, &mut rows)?;
         Ok(Inserted::Done)
     }
 }
@@ -258,8 +263,12 @@ impl TableEntry {
 
     /// Whether two tuples differ in a column of an index (`HeapDetermineColumnsInfo`). Values are compared as they are
     /// stored.
-    pub(super) fn changes_indexed(&self, old: &[u8], new: &[u8]) -> Result<bool, Error> {
-        let indexes = self.indexes();
+    pub(super) fn changes_indexed(
+        &self,
+        indexes: &[Arc<IndexEntry>],
+        old: &[u8],
+        new: &[u8],
+    ) -> Result<bool, Error> {
         if indexes.is_empty() {
             return Ok(false);
         }
@@ -290,7 +299,9 @@ impl Session<'_> {
         }
         let (shared, horizon) = (self.shared, self.horizon());
         let mut rows = Rows { shared, table, status: self.status(), horizon };
-        Heap::is_dead(&mut rows, tid, false, &mut Xid::INVALID.clone())
+        let mut dead = Vec::new();
+        rows.find_dead(&[(tid, false)], &mut Xid::INVALID.clone(), &mut dead)?;
+        Ok(!dead.is_empty())
     }
 
     /// The version of a row that is there if everybody who still runs commits.

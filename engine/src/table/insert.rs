@@ -62,7 +62,7 @@ impl Transaction<'_, '_> {
         let inserted = formed.and_then(|()| self.insert_tuple(table, &mut tuple));
         let inserted = inserted.and_then(|tid| {
             self.session.changes.count(&table.changes, RowChange::Insert, 1);
-            self.insert_entries(table, &tuple, tid)?;
+            self.insert_entries(table, &table.indexes(), &tuple, None, tid)?;
             Ok(tid)
         });
         self.session.tuple = tuple;
@@ -133,8 +133,9 @@ impl Transaction<'_, '_> {
         }
         self.session.change = change;
         self.session.changes.count(&table.changes, RowChange::Insert, tids.len() as u64);
+        let indexes = table.indexes();
         for (tuple, tid) in tuples.iter().zip(&tids) {
-            self.insert_entries(table, tuple, *tid)?;
+            self.insert_entries(table, &indexes, tuple, None, *tid)?;
         }
         Ok(tids)
     }

@@ -118,6 +118,8 @@ impl Transaction<'_, '_> {
             }
         }
         let mut tuple = Vec::new();
+        // The table's lock keeps those out who would make or drop one.
+        let indexes = table.indexes();
         // What was waited for, if it is to be looked at once more before all else.
         let mut waited: Option<HeapTupleHeader> = None;
         // Who must have made the version, where it was come to from its predecessor.
@@ -248,7 +250,7 @@ impl Transaction<'_, '_> {
                     self.try_delete(&pinned, place, &header, xid, old_xmax, flags)?
                 }
                 _ => {
-                    let is_hot = !table.changes_indexed(row.tuple(), &tuple)?;
+                    let is_hot = !table.changes_indexed(&indexes, row.tuple(), &tuple)?;
                     let xmaxes = (old_xmax, carried);
                     let how = (xmaxes, is_hot);
                     self.try_update(table, &pinned, place, &header, xid, how, &mut tuple)?
@@ -267,7 +269,7 @@ impl Transaction<'_, '_> {
                     // Those who wait for the row's end, or for its key, are not to wait for this.
                     self.session.leave_queue(queued);
                     drop(pinned);
-                    self.insert_entries(table, &tuple, new)?;
+                    self.insert_entries(table, &indexes, &tuple, Some(row.tuple()), new)?;
                     return Ok(Some(new));
                 }
                 Tried::Stale | Tried::NoRoom => {}
@@ -462,14 +464,13 @@ impl Session<'_> {
         if !is_as_seen(name, &guard, how.old, seen)? {
             return Ok(Tried::Stale);
         }
-        let page = page_to_fill(name, &mut guard)?;
+        let map = MapPage::to_clear(self.shared, name, &guard)?;
+        let mut page = page_to_fill(name, &mut guard)?;
         if page.as_page().heap_free_space() < max_align(tuple.len() as u64) as usize {
             return Ok(Tried::NoRoom);
         }
         let how =
             Updating { may_share: !self.shared.storage.needs_image(page.header().lsn), ..*how };
-        let map = MapPage::to_clear(self.shared, name, &guard)?;
-        let mut page = page_to_fill(name, &mut guard)?;
         let change = &mut self.change;
         let offset = update(&mut page, &how, tuple, change).map_err(heap_error(name))?;
         clear_map(map.as_ref(), name);

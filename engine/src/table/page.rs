@@ -27,10 +27,6 @@ use crate::xact::status::SessionStatus;
 /// A page of the engine's pool.
 pub(crate) type PinnedPage<'e> = Pinned<'e, RelationFiles, base::sync::Arc<LogHandle>>;
 
-const XLOG: u8 = 0;
-/// `XLOG_FPI`
-const IMAGE: u8 = 0xB0;
-
 /// The page of a lock, checked; `None` of one that was never initialised.
 pub(crate) fn page_of<'p>(
     name: PageName,
@@ -202,7 +198,8 @@ pub(crate) fn log_hint(
     Ok(())
 }
 
-/// Logs a page as a whole (`log_newpage_buffer`); `true` where there is nothing between the header's `lower` and `upper`.
+/// Logs a page as a whole, which the log does not know yet, and stamps it; `true` where there is nothing between the header's
+/// `lower` and `upper`.
 ///
 /// # Errors
 /// Where the log is stopped.
@@ -212,15 +209,7 @@ pub(crate) fn log_page(
     (name, is_standard): (PageName, bool),
     guard: &mut PageWrite<'_>,
 ) -> Result<(), Error> {
-    let block = NewBlock {
-        image: ImageChoice::Always,
-        is_standard,
-        page: Some(&**guard),
-        ..NewBlock::new(0, name.locator, name.fork, name.block)
-    };
-    let blocks = [block];
-    let record = NewRecord { blocks: &blocks, ..NewRecord::new(XLOG, IMAGE) };
-    let end = storage.log.log().insert(inserter, &record)?.end;
+    let end = storage.log_page(inserter, Xid::INVALID, (name, is_standard), guard)?;
     guard.set_lsn(end);
     Ok(())
 }

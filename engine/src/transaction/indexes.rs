@@ -71,11 +71,7 @@ impl Transaction<'_, '_> {
         let mut build = Build::of(&shared.storage, &index.known, xid);
         let leaves_out = self.session.indexable_rows(table, |row| {
             let values = index.pick(&row.values);
-            match row.is_alive {
-                true => build.add(&values, row.root)?,
-                false => build.add_ended(&values, row.root)?,
-            }
-            Ok(())
+            Ok(build.add(&values, row.root, row.is_alive)?)
         })?;
         if leaves_out {
             index.set_lacks_before(self.session.ids.top.map_or(xid, base::FullXid::xid));

@@ -8,9 +8,9 @@ use base::disk::Disk;
 use base::disk::faulty::FaultyDisk;
 use base::page::PageBytes;
 use base::sync::Arc;
-use base::{ForkNumber, Lsn, PageMut, RelFileLocator, Tid, UnixTime, Xid};
+use base::{ForkNumber, FullXid, Lsn, PageMut, RelFileLocator, Tid, TimestampTz, UnixTime, Xid};
 use engine::btree::index::DEFAULT_FILL_FACTOR;
-use engine::btree::{Build, Index, Shape, mask};
+use engine::btree::{Build, Deletion, Duplicate, Heap, IndexError, Readers, Shape, Vacuumed, mask};
 use engine::buffer::{PageName, PageStore};
 use engine::data_directory::{Birth, DataDirectory, InitOptions, SystemProcesses, init};
 use engine::heap::Value;
@@ -40,6 +40,43 @@ fn opened() -> Storage {
     storage
 }
 
+/// From this block of the table on there are versions that nobody sees.
+const OLD: u32 = 1 << 20;
+
+/// A table with such versions, of which it has told an index so many. Nobody reads.
+struct Old(usize);
+
+impl Heap<IndexError> for Old {
+    fn judge(&mut self, _: Tid) -> Result<Duplicate, IndexError> {
+        Ok(Duplicate::There)
+    }
+
+    fn find_dead(
+        &mut self,
+        rows: &[(Tid, bool)],
+        newest: &mut Xid,
+        dead: &mut Vec<Tid>,
+    ) -> Result<(), IndexError> {
+        *newest = Xid(700);
+        let before = dead.len();
+        dead.extend(rows.iter().map(|row| row.0).filter(|tid| tid.block >= OLD));
+        self.0 += dead.len() - before;
+        Ok(())
+    }
+}
+
+impl Readers for Old {
+    fn deletion(&self) -> Deletion {
+        Deletion { safe_xid: FullXid(1000), moment: TimestampTz(0) }
+    }
+
+    fn look(&mut self) {}
+
+    fn are_gone(&self, _: Deletion) -> bool {
+        true
+    }
+}
+
 /// Calls `see` with the values and the tid of each row of `types_a`, of the columns at these places, in no order.
 fn each_row(at: &[usize], mut see: impl FnMut(&[Value<'_>], Tid)) -> usize {
     let columns = columns("types_a");
@@ -61,15 +98,29 @@ fn page(storage: &Storage, block: u32) -> Box<PageBytes> {
     Box::new(*pinned.read())
 }
 
-/// The file of an index of these rows, put in one by one.
-fn file(shape: Shape, at: &[usize]) -> Vec<u8> {
+/// The file of an index of these rows, put in one by one; and how many entries of old versions were taken off to make room.
+fn file(shape: Shape, at: &[usize]) -> (Vec<u8>, usize) {
     let storage = opened();
     storage.pool.store().create(RELATION, ForkNumber::Main).expect("made");
     let mut inserter = storage.log.log().inserter();
-    let index = Index::create(&storage, RELATION, shape, &mut inserter, Xid(700));
-    let index = index.expect("created");
+    let empty = Build::new(&storage, RELATION, shape, DEFAULT_FILL_FACTOR, Xid(700));
+    let index = empty.finish(&mut inserter).expect("created");
     let mut writer = index.writer(&mut inserter, Xid(700));
-    let count = each_row(at, |values, tid| writer.insert(values, tid).expect("put in"));
+    // Each row has had versions, which are dead: entries of them go where they would split a leaf.
+    let mut old = Old(0);
+    let count = each_row(at, |values, tid| {
+        for version in [OLD, 2 * OLD] {
+            let version = Tid { block: tid.block + version, ..tid };
+            writer.insert_with(values, version, true, &mut old).expect("put in");
+        }
+        writer.insert_with(values, tid, true, &mut old).expect("put in");
+    });
+    let taken_off = old.0;
+    let mut vacuumed = Vacuumed::default();
+    let on_page = &mut |_| Ok::<_, IndexError>(());
+    writer
+        .bulk_delete(&|tid| tid.block >= OLD, &mut old, on_page, &mut vacuumed)
+        .expect("vacuumed");
     let verified = index.verify(false).expect("a sound index");
     assert_eq!(verified.tids.len(), count);
     println!("{} levels, {} pages, {} entries", verified.levels, verified.pages, verified.entries);
@@ -83,16 +134,19 @@ fn file(shape: Shape, at: &[usize]) -> Vec<u8> {
         change.set_checksum(block);
         file.extend_from_slice(&page[..]);
     }
-    file
+    (file, taken_off)
 }
 
 #[test]
 fn index_files_are_written() {
+    let mut taken_off = 0;
     for (name, at, shape) in built() {
-        let bytes = file(shape, &at);
+        let (bytes, of_index) = file(shape, &at);
+        taken_off += of_index;
         let name = name.replace("built", "ours");
         std::fs::write(place("PGSTRATA_HEAP_WRITTEN").join(name), bytes).expect("written");
     }
+    assert!(taken_off > 0, "no entry was taken off to make room");
 }
 
 #[test]
@@ -104,7 +158,7 @@ fn indexes_built_at_once_are_the_servers_page_by_page() {
         let mut inserter = storage.log.log().inserter();
         let fill_factor = if name == "built_a" { 70 } else { DEFAULT_FILL_FACTOR };
         let mut build = Build::new(&storage, RELATION, shape, fill_factor, Xid(700));
-        let count = each_row(&at, |values, tid| build.add(values, tid).expect("a row"));
+        let count = each_row(&at, |values, tid| build.add(values, tid, true).expect("a row"));
         let index = build.finish(&mut inserter).expect("built");
         assert_eq!(index.verify(false).expect("a sound index").tids.len(), count);
         let blocks = storage.pool.store().blocks(RELATION, ForkNumber::Main).expect("there");

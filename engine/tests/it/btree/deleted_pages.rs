@@ -13,7 +13,7 @@ use fastrand::Rng;
 
 use super::model::{Model, compare, redone, tids};
 use super::removal::{Alone, vacuum_among};
-use super::unfinished::{cuts, put};
+use super::unfinished::{cuts, has_flags, put};
 use super::{Rows, XID, created, opened, pages, tid};
 
 /// The rows of the model whose keys are within one of a few ranges.
@@ -106,7 +106,8 @@ fn a_deletion_that_a_crash_cut_is_completed_by_the_next_vacuum() {
         };
         let log = storage.log.log();
         log.flush(log.end()).expect("durable");
-        let (cuts, records) = cuts(Arc::new(disk.clone()), start, NodeFlags::HALF_DEAD);
+        let (cuts, records) =
+            cuts(Arc::new(disk.clone()), start, |pages, _| has_flags(pages, NodeFlags::HALF_DEAD));
         drop(storage);
         println!("{rows:?}: {} of {records} records leave a leaf half-dead", cuts.len());
         assert!(cuts.len() > 5);

@@ -1,8 +1,10 @@
 //! Btrees: their pages, entries and records, and whole indexes, without a server.
 
+mod bottom_up;
 mod damage;
 mod deleted_pages;
 mod entries;
+mod every_record;
 mod model;
 mod removal;
 mod unfinished;
@@ -13,7 +15,8 @@ use std::collections::BTreeMap;
 use base::disk::faulty::FaultyDisk;
 use base::page::PageBytes;
 use base::{ForkNumber, Lsn, PAGE_SIZE, RawPage, RelFileLocator, Tid, Xid};
-use engine::btree::{Index, KeyColumn, Shape};
+use engine::btree::index::DEFAULT_FILL_FACTOR;
+use engine::btree::{Build, Index, KeyColumn, Shape};
 use engine::buffer::{PageName, PageStore};
 use engine::heap::{ColumnType, Value};
 use engine::storage::Storage;
@@ -35,7 +38,8 @@ fn opened() -> (FaultyDisk, Storage) {
 fn created(storage: &Storage, shape: Shape) -> Index<'_> {
     storage.pool.store().create(RELATION, ForkNumber::Main).expect("made");
     let mut inserter = storage.log.log().inserter();
-    Index::create(storage, RELATION, shape, &mut inserter, XID).expect("created")
+    let empty = Build::new(storage, RELATION, shape, DEFAULT_FILL_FACTOR, XID);
+    empty.finish(&mut inserter).expect("created")
 }
 
 /// Rows of one kind.

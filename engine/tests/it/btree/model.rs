@@ -158,7 +158,7 @@ fn an_index_built_at_once_is_a_sorted_map_and_grows() {
             let mut build = Build::new(&storage, RELATION, rows.shape(), 90, XID);
             for number in 0..1500 {
                 let key = rows.key(number, &mut random);
-                rows.values(key, |values| build.add(values, tid(number))).expect("a row");
+                rows.values(key, |values| build.add(values, tid(number), true)).expect("a row");
                 model.insert((key, tid(number)));
             }
             let index = build.finish(&mut inserter).expect("built");

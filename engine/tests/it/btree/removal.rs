@@ -24,10 +24,19 @@ impl Heap<IndexError> for Table {
         })
     }
 
-    fn is_dead(&mut self, tid: Tid, is_known: bool, newest: &mut Xid) -> Result<bool, IndexError> {
-        assert!(!is_known || self.0.contains(&tid), "{tid} is not dead");
-        *newest = Xid(newest.0.max(3 + tid.block));
-        Ok(self.0.contains(&tid))
+    fn find_dead(
+        &mut self,
+        rows: &[(Tid, bool)],
+        newest: &mut Xid,
+        dead: &mut Vec<Tid>,
+    ) -> Result<(), IndexError> {
+        assert!(rows.is_sorted() && rows.iter().all(|(tid, _)| tid.block == rows[0].0.block));
+        for (tid, is_known) in rows {
+            assert!(!is_known || self.0.contains(tid), "{tid} is not dead");
+            *newest = Xid(newest.0.max(3 + tid.block));
+            dead.extend(self.0.get(tid));
+        }
+        Ok(())
     }
 }
 
@@ -102,8 +111,9 @@ fn what_nobody_sees_goes_and_its_log_is_redone() {
             for round in 0..6 {
                 for number in round * 500..(round + 1) * 500 {
                     let key = rows.key(number, &mut random);
-                    let put =
-                        |values: &[Value<'_>]| writer.insert_with(values, tid(number), &mut table);
+                    let put = |values: &[Value<'_>]| {
+                        writer.insert_with(values, tid(number), false, &mut table)
+                    };
                     rows.values(key, put).expect("put in");
                     model.insert((key, tid(number)));
                 }

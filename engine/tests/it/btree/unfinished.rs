@@ -9,6 +9,7 @@ use engine::btree::{Index, NodeFlags, Opaque};
 use engine::heap::Value;
 use engine::storage::Storage;
 use fastrand::Rng;
+use wal::BlockRef;
 use wal::image;
 use wal::read::RecordReader;
 use wal::source::{Log, Options};
@@ -16,15 +17,22 @@ use wal::source::{Log, Options};
 use super::model::Pages;
 use super::{RELATION, Rows, XID, created, opened, tid};
 
-/// The pages of the index after each record of its log that leaves a page of these flags, and how many records there were.
-pub(super) fn cuts(disk: Arc<dyn Disk>, start: Lsn, flags: NodeFlags) -> (Vec<Pages>, u64) {
+/// The pages of the index after each record of its log that is `wanted`, by the pages and the kind of record; and how many
+/// records there were.
+pub(super) fn cuts(
+    disk: Arc<dyn Disk>,
+    start: Lsn,
+    mut wanted: impl FnMut(&Pages, u8) -> bool,
+) -> (Vec<Pages>, u64) {
     let place = std::path::Path::new(crate::DATA).join("pg_wal");
     let options = Options { start: Some(start), ..Options::default() };
     let mut reader = RecordReader::new(Arc::new(Log::open(disk, &place, options).expect("a log")));
     reader.find_first(start).expect("a record");
     let (mut pages, mut cuts, mut records) = (Pages::new(), Vec::new(), 0);
     while let Ok(record) = reader.next_record() {
-        for block in record.blocks().iter().filter(|block| block.locator == RELATION) {
+        let is_of_index =
+            |block: &&BlockRef| (block.locator, block.fork) == (RELATION, ForkNumber::Main);
+        for block in record.blocks().iter().filter(is_of_index) {
             let page = pages.entry(block.block).or_insert_with(|| Box::new([0; PAGE_SIZE]));
             if block.applies_image() {
                 image::restore(&record, block, page).expect("an image");
@@ -40,13 +48,18 @@ pub(super) fn cuts(disk: Arc<dyn Disk>, start: Lsn, flags: NodeFlags) -> (Vec<Pa
             continue;
         }
         records += 1;
-        let is_unfinished =
-            |page: &PageBytes| Opaque::of(page).expect("a page of a btree").flags.intersects(flags);
-        if pages.values().any(|page| is_unfinished(page)) {
+        if wanted(&pages, record.info() & 0xF0) {
             cuts.push(pages.clone());
         }
     }
     (cuts, records)
+}
+
+/// Whether a page has one of these flags.
+pub(super) fn has_flags(pages: &Pages, flags: NodeFlags) -> bool {
+    let has =
+        |page: &PageBytes| Opaque::of(page).expect("a page of a btree").flags.intersects(flags);
+    pages.values().any(|page| has(page))
 }
 
 /// Makes an index of these pages.
@@ -83,7 +96,9 @@ fn a_split_that_a_crash_cut_is_finished_by_the_next_who_inserts() {
         };
         let log = storage.log.log();
         log.flush(log.end()).expect("durable");
-        let (cuts, records) = cuts(Arc::new(disk.clone()), start, NodeFlags::INCOMPLETE_SPLIT);
+        let (cuts, records) = cuts(Arc::new(disk.clone()), start, |pages, _| {
+            has_flags(pages, NodeFlags::INCOMPLETE_SPLIT)
+        });
         drop(storage);
         println!("{rows:?}: {} of {records} records leave a split unfinished", cuts.len());
         assert!(cuts.len() > 3, "{rows:?}");

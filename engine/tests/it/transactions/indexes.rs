@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::locks::{begin, sessions, until_waiting};
 use super::recovered::{quiet, reopen};
@@ -112,7 +113,8 @@ fn check(engine: &Engine, table: &Table) -> BTreeMap<i32, (i64, Option<String>)>
             };
             let (found_keys, keys): (Vec<_>, Vec<_>) =
                 (found.iter().map(key).collect(), expected.iter().map(key).collect());
-            if NAMES.contains(&index.name()) {
+            // Of this one it is not worked out here.
+            if index.name() != "account_note_key" {
                 assert_eq!(found_keys, keys, "{} {direction:?}", index.name());
             }
             found.sort_unstable();
@@ -241,8 +243,9 @@ fn threads_leave_the_rows_of_their_maps() {
     for mode in MODES {
         let (engine, _) = engine(mode);
         let (table, indexes) = with_indexes(&engine, 0, 0);
+        let done = AtomicBool::new(false);
         let maps = thread::scope(|scope| {
-            let (engine, table, index) = (&engine, &table, &indexes[0]);
+            let (engine, table, index, done) = (&engine, &table, &indexes[0], &done);
             let workers: Vec<_> = (0..16)
                 .map(|remainder| {
                     scope.spawn(move || {
@@ -265,12 +268,20 @@ fn threads_leave_the_rows_of_their_maps() {
                 .collect();
             let vacuums = scope.spawn(move || {
                 let [mut session] = sessions(engine);
-                for _ in 0..6 {
-                    vacuum(&mut session);
+                let mut freed = 0;
+                while !done.load(Ordering::SeqCst) {
+                    freed += vacuum(&mut session);
                 }
+                freed
             });
-            vacuums.join().expect("no panic");
-            workers.into_iter().map(|worker| worker.join().expect("no panic")).collect::<Vec<_>>()
+            let maps: Vec<_> =
+                workers.into_iter().map(|worker| worker.join().expect("no panic")).collect();
+            done.store(true, Ordering::SeqCst);
+            println!(
+                "{mode:?}: {} line pointers freed meanwhile",
+                vacuums.join().expect("no panic")
+            );
+            maps
         });
         let expected: BTreeMap<_, _> = maps.into_iter().flatten().collect();
         assert_eq!(check(&engine, &table), expected, "{mode:?}");

@@ -2,11 +2,13 @@
 
 mod bank;
 mod check_index;
+mod churn;
 mod conflicts;
 mod dumped;
 mod exported;
 mod exported_server;
 mod failures;
+mod index_threads;
 mod indexes;
 mod locks;
 mod moved;

@@ -109,11 +109,8 @@ fn what_cannot_be_prepared_is_rolled_back() {
 fn there_are_as_many_as_the_option_says() {
     let (disk, _) = initialized();
     let with = |most| {
-        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-        let options =
-            EngineOptions { prepared_transactions: most, ..options(SnapshotMode::Classic) };
-        let nobody = &mut |_: &RecoveryProgress| ControlFlow::Continue(());
-        Engine::open_on(disk, Path::new(DATA), options, nobody).expect("opened")
+        let usual = options(SnapshotMode::Classic);
+        open_with(&disk, EngineOptions { prepared_transactions: most, ..usual })
     };
     let attempt = |engine: &Engine, gid: &str| {
         let mut session = engine.session().expect("a session");

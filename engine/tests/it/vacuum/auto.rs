@@ -2,7 +2,7 @@
 
 use base::sync::thread;
 use engine::vacuum::{AutovacuumOptions, FreezeAges, VacuumOptions};
-use engine::{EngineOptions, SnapshotMode};
+use engine::{EngineOptions, Error, IndexDefinition, SnapshotMode};
 use std::time::Duration;
 
 use super::*;
@@ -42,6 +42,31 @@ fn tables_are_vacuumed_when_they_have_changed_enough() {
         assert_eq!(vacuumed(&engine, &off), NOTHING, "{mode:?}");
         assert_eq!(vacuumed(&engine, &usual), ["account"], "{mode:?}");
         assert_eq!(committed(&engine).len(), 751, "{mode:?}");
+    }
+}
+
+#[test]
+fn a_row_that_a_unique_index_refuses_counts_as_dead() {
+    for mode in MODES {
+        let (engine, _disk) = engine(mode);
+        let usual = AutovacuumOptions::default();
+        let (table, _) = with_accounts(&engine, 200, 100);
+        let mut session = engine.session().expect("a session");
+        let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+        let key = IndexDefinition::new("account_pkey", &[0]).unique();
+        transaction.create_index(&table, &key).expect("made");
+        transaction.commit().expect("committed");
+        let mut refuse = || {
+            let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+            let refused = table.insert(&mut transaction, &account(7, 1));
+            assert!(matches!(refused, Err(Error::Unique { .. })), "{refused:?}");
+            transaction.rollback().expect("rolled back");
+        };
+        // 50 may be, of a table that was never vacuumed.
+        (0..50).for_each(|_| refuse());
+        assert_eq!(vacuumed(&engine, &usual), NOTHING, "{mode:?}");
+        refuse();
+        assert_eq!(vacuumed(&engine, &usual), ["account"], "{mode:?}");
     }
 }
 
