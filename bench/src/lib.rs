@@ -1,6 +1,8 @@
 //! What the benchmarks share: process arrays with so many running transactions, and the numbers of them that are
 //! measured.
 
+pub mod engine;
+pub mod fdatasync;
 pub mod log;
 pub mod recovery;
 pub mod report;

@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: measurements against the tools of PostgreSQL, side by side in one run, written into
 //! docs/benchmarks.
 
+mod engine;
+mod engine_peer;
 mod ext;
 mod ext_report;
 mod log;
@@ -34,6 +36,8 @@ enum Subject {
     Log(log::Arguments),
     /// Taking and asking snapshots, ending transactions: against PostgreSQL's GetSnapshotData.
     Snapshot(snapshot::Arguments),
+    /// Transactions, reads, loads and index builds of the engine: against PostgreSQL, SQLite, redb and fjall.
+    Engine(engine::Arguments),
     /// The same log in SQL: the extension pgstrata against pg_walinspect.
     Ext(ext::Arguments),
 }
@@ -44,6 +48,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
         Subject::Wal(arguments) => wal::bench(arguments),
         Subject::Log(arguments) => log::bench(arguments),
         Subject::Snapshot(arguments) => snapshot::bench(arguments),
+        Subject::Engine(arguments) => engine::bench(arguments),
         Subject::Ext(arguments) => ext::bench(arguments),
     }
 }

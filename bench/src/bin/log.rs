@@ -5,9 +5,7 @@
 //! A commit is three records, as of a transaction that changes two rows: two of 100 bytes and one of 34, and a flush
 //! up to the end of the last.
 
-use std::fs::File;
 use std::hint::black_box;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
@@ -16,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use base::disk::RealDisk;
 use base::{FullXid, Lsn, UnixTime, Xid};
+use bench::fdatasync;
 use bench::log::Measured;
 use wal::checkpoint::CheckPoint;
 use wal::segment::{SegmentSize, Timeline};
@@ -191,28 +190,10 @@ fn into_files(directory: &Path, length: usize, threads: usize) -> f64 {
     result
 }
 
-/// Calls of `fdatasync` a second behind writes of 8 kB, into a file of zeros.
-fn fdatasync_rate(directory: &Path) -> f64 {
-    let path = directory.join("fdatasync");
-    let file = File::create(&path).expect("a file");
-    file.write_all_at(&vec![0; 16 << 20], 0).expect("writes");
-    file.sync_all().expect("syncs");
-    let page = [9; 8192];
-    let (mut calls, began) = (0u64, Instant::now());
-    while began.elapsed() < COMMIT_TIME / 4 {
-        file.write_all_at(&page, calls % 2048 * 8192).expect("writes");
-        file.sync_data().expect("syncs");
-        calls += 1;
-    }
-    let rate = calls as f64 / began.elapsed().as_secs_f64();
-    drop(file);
-    std::fs::remove_file(path).expect("removes");
-    rate
-}
-
 /// Commits for two seconds, and the rate of `fdatasync` before and after it.
 fn commits(directory: &Path, sessions: usize) -> Measured {
-    let before = fdatasync_rate(directory);
+    let disk = || fdatasync::rate(directory, COMMIT_TIME / 4).expect("the disk writes");
+    let before = disk();
     let (log, log_directory) = new_log(directory, SyncMethod::Fdatasync);
     for _ in 0..4 {
         log.prepare_next_segment().expect("makes a segment");
@@ -250,7 +231,7 @@ fn commits(directory: &Path, sessions: usize) -> Measured {
     let syncs = log.statistics().syncs - syncs_before;
     drop(log);
     std::fs::remove_dir_all(log_directory).expect("removes");
-    let after = fdatasync_rate(directory);
+    let after = disk();
     Measured::Commits {
         sessions: sessions as u64,
         per_second: total as f64 / seconds,

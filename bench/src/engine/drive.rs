@@ -1,0 +1,104 @@
+//! Threads that do one work for a time, counted after they have warmed up.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use fastrand::Rng;
+
+use super::{BRANCHES, RANGE, Store, TELLERS, Workload};
+
+/// What a worker does next, and how much it has done.
+#[derive(Debug)]
+pub struct Next<'r> {
+    random: Rng,
+    accounts: u32,
+    ends: &'r AtomicBool,
+    done: &'r AtomicU64,
+    count: u64,
+    has_begun: bool,
+}
+
+impl Next<'_> {
+    /// Whether there is more to do. What was done since the last time is counted.
+    pub fn goes_on(&mut self) -> bool {
+        if self.has_begun {
+            self.count += 1;
+            self.done.store(self.count, Ordering::Relaxed);
+        }
+        self.has_begun = true;
+        !self.ends.load(Ordering::Relaxed)
+    }
+
+    /// An account.
+    pub fn account(&mut self) -> u32 {
+        self.random.u32(..self.accounts)
+    }
+
+    /// Two accounts, the lower number first, so that transactions do not wait for each other in a ring.
+    pub fn two_accounts(&mut self) -> [u32; 2] {
+        let one = self.account();
+        let other = (one + 1 + self.random.u32(..self.accounts - 1)) % self.accounts;
+        [one.min(other), one.max(other)]
+    }
+
+    /// The first of successive accounts.
+    pub fn first_of_range(&mut self) -> u32 {
+        self.random.u32(..=self.accounts - RANGE)
+    }
+
+    /// A teller and a branch.
+    pub fn teller_and_branch(&mut self) -> (u32, u32) {
+        (self.random.u32(..TELLERS), self.random.u32(..BRANCHES))
+    }
+
+    /// An amount.
+    pub fn amount(&mut self) -> i64 {
+        self.random.i64(-5000..=5000)
+    }
+}
+
+/// So many threads do a work for some time, and a fifth of it before without being counted; how much a second.
+///
+/// # Errors
+/// The first error of a worker.
+pub fn run(
+    store: &dyn Store,
+    workload: Workload,
+    threads: usize,
+    time: Duration,
+    accounts: u32,
+) -> Result<f64> {
+    let (ends, ready) = (AtomicBool::new(false), Barrier::new(threads + 1));
+    let counts: Vec<AtomicU64> = (0..threads).map(|_| AtomicU64::new(0)).collect();
+    let done = || counts.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (1..)
+            .zip(&counts)
+            .map(|(seed, done)| {
+                let (ends, ready) = (&ends, &ready);
+                scope.spawn(move || {
+                    let worker = store.worker();
+                    ready.wait();
+                    let random = Rng::with_seed(seed);
+                    let mut next =
+                        Next { random, accounts, ends, done, count: 0, has_begun: false };
+                    worker?.work(workload, &mut next)
+                })
+            })
+            .collect();
+        ready.wait();
+        thread::sleep(time / 5);
+        let (before, began) = (done(), Instant::now());
+        // An error ends its thread; what the others did says nothing then.
+        thread::sleep(time);
+        let (after, took) = (done(), began.elapsed());
+        ends.store(true, Ordering::Relaxed);
+        for worker in workers {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        }
+        Ok((after - before) as f64 / took.as_secs_f64())
+    })
+}
