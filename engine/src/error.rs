@@ -164,6 +164,18 @@ pub enum Error {
         one: base::Tid,
         /// Another.
         other: base::Tid,
+        /// The values of the key, as text.
+        key: Vec<String>,
+    },
+    /// An index computes something of a row, and who put the row in did not give it.
+    #[error(
+        "index \"{index}\" of table \"{table}\" computes what was not given with the row (put rows in by what made the index)"
+    )]
+    NotComputed {
+        /// The index.
+        index: String,
+        /// Its table.
+        table: String,
     },
     /// An index does not fit its table.
     #[error("index \"{index}\"{}: the row at {tid} {what}; expected: {expected} (rebuild the index)", entry_place(.place))]
@@ -424,6 +436,7 @@ impl Error {
         match self {
             Error::NoTable(_) => "42P01",
             Error::NoIndex(_) => "42704",
+            Error::NotComputed { .. } => "0A000",
             Error::IndexDefinition { .. } => "42P17",
             Error::Unique { .. } | Error::NotUnique { .. } => "23505",
             Error::Index(crate::btree::IndexError::Key(_)) => "54000",

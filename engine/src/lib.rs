@@ -123,7 +123,7 @@ pub mod workload;
 mod xact;
 
 #[cfg(not(any(loom, shuttle)))]
-pub use catalog::{Column, Definition, IndexColumn, IndexDefinition};
+pub use catalog::{Column, Computed, ComputedValues, Definition, IndexColumn, IndexDefinition};
 #[cfg(not(any(loom, shuttle)))]
 pub use db::{Engine, EngineOptions};
 #[cfg(not(any(loom, shuttle)))]
@@ -140,11 +140,11 @@ pub use session::{Cancel, Durability, Isolation, Session};
 pub use snapshot::{ExportError, ImportError, SnapshotId};
 #[cfg(not(any(loom, shuttle)))]
 pub use table::{
-    CheckedIndex, DirtyRow, IndexCheck, IndexScan, PageScan, Row, RowLocked, Scan, Table,
-    TableIndex, VersionChange,
+    CheckedIndex, DirtyRow, IndexCheck, IndexScan, InsertOutcome, PageScan, Row, RowLocked, Scan,
+    Table, TableIndex, VersionChange,
 };
 #[cfg(not(any(loom, shuttle)))]
-pub use transaction::{AdvisoryMode, OuterCommand, SavepointId, Transaction};
+pub use transaction::{AdvisoryMode, Compute, OuterCommand, SavepointId, Transaction};
 #[cfg(not(any(loom, shuttle)))]
 pub use xact::limits::LimitWarning;
 #[cfg(not(any(loom, shuttle)))]

@@ -1,13 +1,12 @@
-//! What all sessions of an engine share: its tables by name, and the gates before unique keys.
+//! What all sessions of an engine share: its tables by name, who can be cancelled, and what columns count.
 //!
-//! Invariant: who looks whether a unique key is there and then puts it in holds the table's gate meanwhile, and waits for
-//! nobody with it.
+//! Invariant: nothing here is kept over a restart.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use base::Oid;
-use base::sync::{Arc, Mutex, PoisonError};
+use base::sync::{Mutex, PoisonError};
 use engine::{Cancel, Engine, Session, Transaction};
 
 use crate::error::Result;
@@ -19,7 +18,6 @@ use crate::table::TableDef;
 #[derive(Debug)]
 pub struct Database<'e> {
     pub(crate) engine: &'e Engine,
-    gates: Mutex<HashMap<Oid, Arc<Mutex<()>>>>,
     /// What cancels the sessions that there are, by number.
     cancels: Mutex<HashMap<usize, Cancel<'e>>>,
     /// The last number that each column which counts by itself gave out.
@@ -31,13 +29,7 @@ pub struct Database<'e> {
 impl<'e> Database<'e> {
     /// The tables of this engine.
     pub fn new(engine: &'e Engine) -> Database<'e> {
-        Database {
-            engine,
-            gates: Mutex::default(),
-            cancels: Mutex::default(),
-            counters: Mutex::default(),
-            isolation: None,
-        }
+        Database { engine, cancels: Mutex::default(), counters: Mutex::default(), isolation: None }
     }
 
     /// The same, with every transaction of one level, whatever it asks for.
@@ -71,7 +63,7 @@ impl<'e> Database<'e> {
         if is_routine(&table) {
             return Err(engine::Error::NoTable(name.to_owned()).into());
         }
-        TableDef::of(table)
+        TableDef::of(table, transaction)
     }
 
     /// The tables with a foreign key to one of these, in the order of their names.
@@ -87,7 +79,7 @@ impl<'e> Database<'e> {
             if is_routine(&table) || !table.definition().is_some_and(|kept| has_key(&kept.text)) {
                 continue;
             }
-            let child = TableDef::of(table)?;
+            let child = TableDef::of(table, transaction)?;
             if child.foreign_keys.iter().any(|key| parents.contains(&key.parent.as_str())) {
                 children.push(child);
             }
@@ -133,11 +125,5 @@ impl<'e> Database<'e> {
         let of_old = counters.iter().filter(|((oid, _), _)| *oid == old);
         let kept: Vec<_> = of_old.map(|((_, at), last)| ((new, *at), *last)).collect();
         counters.extend(kept);
-    }
-
-    /// What is held by who looks for a unique key of a table and puts it in.
-    pub(crate) fn gate(&self, table: Oid) -> Arc<Mutex<()>> {
-        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(gates.entry(table).or_default())
     }
 }

@@ -8,11 +8,11 @@ use std::rc::Rc;
 use engine::{TableLockMode, Transaction, WaitPolicy};
 use sqlparser::ast::{self, AlterTableOperation, ObjectType, Statement};
 
-use crate::analyze::Analyzer;
 use crate::backend::{Answer, Backend};
 use crate::error::{Result, SqlError};
 use crate::exec::cursor::stored_row;
-use crate::table::{Parts, TableDef, Unique, ident, object_name, relation_name};
+use crate::index::IndexDef;
+use crate::table::{Parts, TableDef, ident, object_name, relation_name};
 use crate::types::{Modifier, StoredRow, Type};
 
 impl<'e> Backend<'_, 'e> {
@@ -49,15 +49,13 @@ impl<'e> Backend<'_, 'e> {
                 }
                 self.refuse_referenced(transaction, &names)?;
                 for name in names {
-                    let table = transaction.table(&name)?;
-                    let oid = table.oid();
-                    let definition = table.definition().cloned();
-                    let columns = table.columns().to_vec();
-                    drop(table);
+                    let old = self.database.table(transaction, &name)?;
+                    let (definition, columns) = (old.table.definition(), old.table.columns());
                     transaction.drop_table(&name)?;
-                    let made =
-                        transaction.create_defined_table(&name, &columns, definition.as_ref())?;
-                    self.database.keep_counting(oid, made.oid());
+                    let made = transaction.create_defined_table(&name, columns, definition)?;
+                    self.database.keep_counting(old.table.oid(), made.oid());
+                    let made = TableDef::of(made, transaction)?;
+                    self.make_indexes(transaction, &made, &old.indexes)?;
                 }
                 "TRUNCATE TABLE"
             }
@@ -68,6 +66,13 @@ impl<'e> Backend<'_, 'e> {
                     self.alter(transaction, &name, operation, alter.only)?;
                 }
                 "ALTER TABLE"
+            }
+            Statement::Drop {
+                object_type: ObjectType::Index, if_exists, names, cascade, ..
+            } => {
+                self.refuse_read_only("DROP INDEX")?;
+                self.drop_indexes(transaction, names, *if_exists, *cascade)?;
+                "DROP INDEX"
             }
             Statement::CreateIndex(create) => {
                 self.refuse_read_only("CREATE INDEX")?;
@@ -135,7 +140,12 @@ impl<'e> Backend<'_, 'e> {
         let mut parts = self.parts_of(transaction, create)?;
         self.resolve_foreign_keys(transaction, &name, &mut parts)?;
         let definition = parts.definition(&name);
-        transaction.create_defined_table(&name, &parts.stored_columns()?, Some(&definition))?;
+        let columns = parts.stored_columns()?;
+        let table = transaction.create_defined_table(&name, &columns, Some(&definition))?;
+        let def = TableDef::of(table, transaction)?;
+        // The primary key is made first.
+        parts.indexes.sort_by_key(|index| !index.is_primary);
+        self.make_indexes(transaction, &def, &parts.indexes)?;
         // Defaults and checks that make no sense are found now.
         self.check_rules(transaction, &name)?;
         Ok(Answer::tag("CREATE TABLE"))
@@ -176,21 +186,21 @@ impl<'e> Backend<'_, 'e> {
     ) -> Result<()> {
         let mut keys = std::mem::take(&mut parts.foreign_keys);
         for key in &mut keys {
-            let (parent_columns, uniques) = if key.parent == name {
-                (parts.columns.clone(), parts.uniques.clone())
+            let (parent_columns, indexes) = if key.parent == name {
+                (parts.columns.clone(), parts.indexes.clone())
             } else {
                 let parent = self.database.table(transaction, &key.parent)?;
                 if parent.kinship.divided.is_some() {
                     let what = "a foreign key that refers to a partitioned table";
                     return Err(SqlError::not_supported(what));
                 }
-                (parent.columns.clone(), parent.uniques.clone())
+                (parent.columns.clone(), parent.indexes.clone())
             };
-            let names_of = |unique: &Unique| -> Vec<String> {
-                unique.columns().map(|column| parent_columns[column].name.clone()).collect()
+            let names_of = |index: &IndexDef| -> Vec<String> {
+                index.columns().map(|column| parent_columns[column].name.clone()).collect()
             };
             if key.parent_columns.is_empty() {
-                let primary = uniques.iter().find(|unique| unique.is_primary).ok_or_else(|| {
+                let primary = indexes.iter().find(|index| index.is_primary).ok_or_else(|| {
                     let message =
                         format!("there is no primary key for referenced table \"{}\"", key.parent);
                     SqlError::new("42704", message)
@@ -205,13 +215,13 @@ impl<'e> Backend<'_, 'e> {
                     return Err(SqlError::new("42703", message));
                 }
             }
-            let is_meant = |unique: &Unique| {
-                let names = names_of(unique);
-                unique.is_of_columns()
+            let is_meant = |index: &IndexDef| {
+                let names = names_of(index);
+                index.is_referable()
                     && names.len() == key.parent_columns.len()
                     && names.iter().all(|name| key.parent_columns.contains(name))
             };
-            if !uniques.iter().any(is_meant) {
+            if !indexes.iter().any(is_meant) {
                 let message = format!(
                     "there is no unique constraint matching given keys for referenced table \"{}\"",
                     key.parent
@@ -328,7 +338,7 @@ impl<'e> Backend<'_, 'e> {
         for follower in followers {
             // What it was given by another parent it has.
             if !self.has_already(transaction, &follower, operation)? {
-                self.alter(transaction, &follower, operation, false)?;
+                self.alter(transaction, &follower, &without_name(operation), false)?;
             }
         }
         Ok(())
@@ -360,45 +370,6 @@ impl<'e> Backend<'_, 'e> {
         self.remake(transaction, old, &parts, added)
     }
 
-    fn create_index(
-        &mut self,
-        transaction: &mut Transaction<'_, 'e>,
-        create: &ast::CreateIndex,
-    ) -> Result<()> {
-        let table = object_name(&create.table_name)?;
-        // One that is not unique changes nothing.
-        let old = match create.unique {
-            true => self.table_to_change(transaction, &table)?,
-            false => self.database.table(transaction, &table)?,
-        };
-        let mut parts = old.parts();
-        let key = parts.index_elements(&create.columns)?;
-        let included = parts.included_columns(&create.include)?;
-        Analyzer::new(transaction, self.database).key(&old, &key)?;
-        if !create.unique {
-            // It would change no result.
-            return Ok(());
-        }
-        if create.predicate.is_some() {
-            return Err(SqlError::not_supported("a unique index with WHERE"));
-        }
-        let name = create.name.as_ref().map(object_name).transpose()?;
-        let name = name.unwrap_or_else(|| parts.index_name(&table, &key, &included));
-        parts.add_unique(&table, Some(name), key, false)?;
-        parts.check_divided(&table)?;
-        if old.kinship.divided.is_some() {
-            for child in self.database.children(transaction, &table)? {
-                let create = ast::CreateIndex {
-                    table_name: named(child.name()),
-                    name: None,
-                    ..create.clone()
-                };
-                self.create_index(transaction, &create)?;
-            }
-        }
-        self.remake(transaction, &old, &parts, None)
-    }
-
     /// A table that is to get another definition: locked before it is read, so that nobody changes its rows or itself
     /// meanwhile.
     pub(crate) fn table_to_change(
@@ -411,7 +382,7 @@ impl<'e> Backend<'_, 'e> {
     }
 
     /// Makes a table anew with another definition, and copies its rows. It is one of [`Backend::table_to_change`].
-    fn remake(
+    pub(crate) fn remake(
         &mut self,
         transaction: &mut Transaction<'_, 'e>,
         old: &TableDef,
@@ -431,7 +402,7 @@ impl<'e> Backend<'_, 'e> {
         let table =
             transaction.create_defined_table(&name, &parts.stored_columns()?, Some(&definition))?;
         self.database.keep_counting(old.table.oid(), table.oid());
-        let def = TableDef::of(table)?;
+        let def = TableDef::of(table, transaction)?;
         if let Some(at) = added {
             self.fill_added(transaction, &def, at, &mut rows)?;
         }
@@ -443,7 +414,7 @@ impl<'e> Backend<'_, 'e> {
             def.table.insert(transaction, &stored.values()?)?;
         }
         transaction.end_command();
-        Ok(())
+        self.make_indexes(transaction, &def, &parts.indexes)
     }
 }
 
@@ -465,10 +436,17 @@ fn of_old_rows(error: SqlError, table: &str) -> SqlError {
     }
 }
 
-/// A table's name, as it is written.
-fn named(name: &str) -> ast::ObjectName {
-    let name = ast::Ident::with_quote('"', name);
-    ast::ObjectName(vec![ast::ObjectNamePart::Identifier(name)])
+/// What a child gets of a unique constraint of its parent: one of a name of its own.
+fn without_name(operation: &AlterTableOperation) -> AlterTableOperation {
+    let mut operation = operation.clone();
+    if let AlterTableOperation::AddConstraint { constraint, .. } = &mut operation {
+        match constraint {
+            ast::TableConstraint::Unique(key) => key.name = None,
+            ast::TableConstraint::PrimaryKey(key) => key.name = None,
+            _ => {}
+        }
+    }
+    operation
 }
 
 /// Whether there is an `=` of two types.
@@ -482,10 +460,10 @@ fn are_comparable(one: Type, other: Type) -> bool {
 
 impl TableDef {
     /// What its definition says.
-    fn parts(&self) -> Parts {
+    pub(crate) fn parts(&self) -> Parts {
         Parts {
             columns: self.columns.clone(),
-            uniques: self.uniques.clone(),
+            indexes: self.indexes.clone(),
             checks: self.checks.clone(),
             foreign_keys: self.foreign_keys.clone(),
             kinship: self.kinship.clone(),

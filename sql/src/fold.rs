@@ -33,7 +33,9 @@ fn each<'x>(
 
 fn plan(node: &mut Plan, exec: &mut Exec<'_, '_, '_, '_>) -> Result<()> {
     match node {
-        Plan::One | Plan::Scan(_) | Plan::Prepared { .. } | Plan::Cte(_) => Ok(()),
+        Plan::One | Plan::Scan(_) | Plan::IndexScan(..) | Plan::Prepared { .. } | Plan::Cte(_) => {
+            Ok(())
+        }
         Plan::Running(snapshot) => expr(snapshot, exec),
         Plan::Values(rows) => rows.iter_mut().try_for_each(|row| all(row, exec)),
         Plan::Series { from, to, step, .. } => each([from, to].into_iter().chain(step), exec),

@@ -158,11 +158,8 @@ impl<'e> Backend<'_, 'e> {
         self.check_default(transaction, &partitioned, &bound)?;
         let mut parts = Parts { columns: def.columns.clone(), ..Parts::default() };
         parts.checks.clone_from(&def.checks);
-        for unique in &def.uniques {
-            // What has expressions is an index, and no constraint.
-            let is_index = !unique.is_of_columns();
-            let index_name = is_index.then(|| parts.index_name(name, &unique.key, &[]));
-            parts.add_unique(name, index_name, unique.key.clone(), unique.is_primary)?;
+        for index in &def.indexes {
+            parts.add_index_like(name, index)?;
         }
         parts.kinship.partition_of = Some(PartitionOf { parent: parent.to_owned(), bound });
         Ok(parts)
@@ -359,7 +356,7 @@ impl Parts {
             let detail = format!("Column \"{name}\" is a generated column.");
             return Err(SqlError::new("42P17", message).detail(detail));
         }
-        for unique in &self.uniques {
+        for unique in self.indexes.iter().filter(|index| index.is_unique) {
             let lacks = |at: &&usize| !unique.columns().any(|column| column == **at);
             let Some(lacking) = key.columns.iter().find(lacks) else {
                 continue;

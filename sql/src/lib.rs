@@ -38,6 +38,7 @@
 //! # }
 //! ```
 
+mod access;
 mod analyze;
 pub mod backend;
 mod cast;
@@ -53,6 +54,7 @@ mod function;
 mod index;
 mod inherit;
 pub mod isolation;
+mod make_index;
 mod numeric;
 mod parse;
 mod partition;

@@ -11,6 +11,7 @@
 
 use std::rc::Rc;
 
+use crate::access::Access;
 use crate::expr::{Comparison, Expr};
 use crate::family::Family;
 use crate::parse::STRENGTHS;
@@ -23,6 +24,8 @@ pub(crate) enum Plan {
     One,
     Values(Vec<Vec<Expr>>),
     Scan(Rc<Family>),
+    /// The same, with an index for each member that rows are found by, if there is one.
+    IndexScan(Rc<Family>, Vec<Option<Access>>),
     /// `generate_series`
     Series {
         of: Type,
@@ -227,7 +230,7 @@ impl ChangeKind {
 
 #[derive(Debug)]
 pub(crate) struct OnConflict {
-    /// The table's unique keys of which one may be violated, by number; any if none is named.
+    /// The table's unique indexes of which one may be violated, by number; any if none is named.
     pub(crate) arbiters: Option<Vec<usize>>,
     /// What is done to the row that is there, `EXCLUDED` behind it; nothing without.
     pub(crate) update: Option<ConflictUpdate>,
@@ -280,7 +283,7 @@ impl Plan {
     /// Whether it reads rows of tables.
     pub(crate) fn reads_tables(&self) -> bool {
         match self {
-            Plan::Scan(_) | Plan::Change(_) => true,
+            Plan::Scan(_) | Plan::IndexScan(..) | Plan::Change(_) => true,
             Plan::One
             | Plan::Values(_)
             | Plan::Series { .. }

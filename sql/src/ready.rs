@@ -1,4 +1,5 @@
-//! A statement made ready to run: analyzed, its constants worked out, and refused where the transaction only reads.
+//! A statement made ready to run: analyzed, its constants worked out, indexes found for what it reads, and refused where
+//! the transaction only reads.
 //!
 //! Invariant: whatever changes or locks rows, of a client or within a function, comes through here. Source:
 //! `ExecCheckXactReadOnly`.
@@ -8,6 +9,7 @@ use std::rc::Rc;
 use engine::Transaction;
 use sqlparser::ast;
 
+use crate::access;
 use crate::analyze::{Analyzer, Parameter};
 use crate::backend::State;
 use crate::database::Database;
@@ -28,6 +30,7 @@ pub(crate) fn ready<'e>(
     let mut program = analyzer.statement(statement)?;
     let nothing = Program::nothing();
     fold::program(&mut program, &mut Exec::new(&nothing, transaction, database, state))?;
+    access::program(&mut program);
     if state.settings.read_only {
         refuse_changes(&program)?;
     }

@@ -7,11 +7,11 @@
 
 use std::rc::Rc;
 
-use engine::{Definition, Table};
+use engine::{Definition, Table, TableIndex, Transaction};
 use sqlparser::ast::{self, ColumnOption, ReferentialAction, TableConstraint};
 
 use crate::error::{Result, SqlError};
-use crate::index::KeyElement;
+use crate::index::IndexDef;
 use crate::parse::{ONLY, Statement, statements, tokens};
 use crate::partition::{Bound, PartitionKey, PartitionOf};
 pub(crate) use crate::type_name::{data_type, serial_type, written_type};
@@ -22,7 +22,8 @@ use crate::types::{Modifier, Type};
 pub(crate) struct TableDef {
     pub(crate) table: Table,
     pub(crate) columns: Vec<ColumnDef>,
-    pub(crate) uniques: Vec<Unique>,
+    /// In the order in which they were made.
+    pub(crate) indexes: Vec<IndexDef>,
     pub(crate) checks: Vec<Check>,
     pub(crate) foreign_keys: Vec<ForeignKey>,
     pub(crate) kinship: Kinship,
@@ -49,26 +50,6 @@ pub(crate) struct ColumnDef {
     pub(crate) is_generated: bool,
     /// Whether it counts by itself (`serial`).
     pub(crate) is_serial: bool,
-}
-
-/// A unique constraint or index, or a primary key.
-#[derive(Debug, Clone)]
-pub(crate) struct Unique {
-    pub(crate) name: String,
-    pub(crate) key: Vec<KeyElement>,
-    pub(crate) is_primary: bool,
-}
-
-impl Unique {
-    /// The columns of its key, expressions aside.
-    pub(crate) fn columns(&self) -> impl Iterator<Item = usize> + '_ {
-        self.key.iter().filter_map(KeyElement::column)
-    }
-
-    /// Whether a foreign key may refer to it.
-    pub(crate) fn is_of_columns(&self) -> bool {
-        self.columns().count() == self.key.len()
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -116,7 +97,8 @@ impl TableDef {
     }
 
     /// Reads what the engine keeps of a table.
-    pub(crate) fn of(table: Table) -> Result<Rc<TableDef>> {
+    pub(crate) fn of(table: Table, transaction: &Transaction<'_, '_>) -> Result<Rc<TableDef>> {
+        let made = table.all_indexes(transaction);
         let Some(definition) = table.definition() else {
             // Made without SQL.
             let column = |column: &engine::Column| ColumnDef {
@@ -128,11 +110,12 @@ impl TableDef {
                 is_generated: false,
                 is_serial: false,
             };
-            let columns = table.columns().iter().map(column).collect();
+            let columns: Vec<ColumnDef> = table.columns().iter().map(column).collect();
+            let indexes = indexes_of(made, &columns)?;
             return Ok(Rc::new(TableDef {
                 table,
                 columns,
-                uniques: Vec::new(),
+                indexes,
                 checks: Vec::new(),
                 foreign_keys: Vec::new(),
                 kinship: Kinship::default(),
@@ -149,9 +132,15 @@ impl TableDef {
         if parts.columns.len() != table.columns().len() {
             return Err(damaged());
         }
-        let Parts { columns, uniques, checks, foreign_keys, kinship } = parts;
-        Ok(Rc::new(TableDef { table, columns, uniques, checks, foreign_keys, kinship }))
+        let Parts { columns, checks, foreign_keys, kinship, .. } = parts;
+        let indexes = indexes_of(made, &columns)?;
+        Ok(Rc::new(TableDef { table, columns, indexes, checks, foreign_keys, kinship }))
     }
+}
+
+fn indexes_of(made: Vec<TableIndex>, columns: &[ColumnDef]) -> Result<Vec<IndexDef>> {
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    made.into_iter().map(|made| IndexDef::of(made, &names)).collect()
 }
 
 /// Asked about a column that is there already when it is defined again, with a type.
@@ -161,7 +150,7 @@ type Merge<'a> = dyn FnMut(&str, (&ColumnDef, Type)) -> Result<()> + 'a;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Parts {
     pub(crate) columns: Vec<ColumnDef>,
-    pub(crate) uniques: Vec<Unique>,
+    pub(crate) indexes: Vec<IndexDef>,
     pub(crate) checks: Vec<Check>,
     pub(crate) foreign_keys: Vec<ForeignKey>,
     pub(crate) kinship: Kinship,
@@ -261,10 +250,10 @@ impl Parts {
             ColumnOption::NotNull => self.columns[at].not_null = true,
             ColumnOption::Default(default) => self.columns[at].default = Some(default.clone()),
             ColumnOption::PrimaryKey(_) => {
-                self.add_unique(table, name, vec![KeyElement::Column(at)], true)?;
+                self.add_unique(table, name, vec![at], true)?;
             }
             ColumnOption::Unique(_) => {
-                self.add_unique(table, name, vec![KeyElement::Column(at)], false)?;
+                self.add_unique(table, name, vec![at], false)?;
             }
             ColumnOption::Check(check) => self.add_check(
                 name.unwrap_or_else(|| format!("{table}_{column}_check")),
@@ -286,12 +275,12 @@ impl Parts {
     pub(crate) fn constraint(&mut self, table: &str, constraint: &TableConstraint) -> Result<()> {
         match constraint {
             TableConstraint::PrimaryKey(key) => {
-                let elements = self.key_elements(&key.columns)?;
-                self.add_unique(table, key.name.as_ref().map(ident), elements, true)
+                let columns = self.key_columns(&key.columns)?;
+                self.add_unique(table, key.name.as_ref().map(ident), columns, true)
             }
             TableConstraint::Unique(key) => {
-                let elements = self.key_elements(&key.columns)?;
-                self.add_unique(table, key.name.as_ref().map(ident), elements, false)
+                let columns = self.key_columns(&key.columns)?;
+                self.add_unique(table, key.name.as_ref().map(ident), columns, false)
             }
             TableConstraint::Check(check) => {
                 let name = check.name.as_ref().map(ident);
@@ -334,48 +323,47 @@ impl Parts {
         let place = |name: &ast::Ident| {
             let name = ident(name);
             let found = self.columns.iter().position(|column| column.name == name);
-            found.ok_or_else(|| not_in_key(&name))
+            found.ok_or_else(|| {
+                let message = format!("column \"{name}\" named in key does not exist");
+                SqlError::new("42703", message)
+            })
         };
         names.iter().map(place).collect()
     }
 
-    /// The elements of a key as constraints have them.
-    fn key_elements(&self, written: &[ast::IndexColumn]) -> Result<Vec<KeyElement>> {
-        let element = |written: &ast::IndexColumn| match &written.column.expr {
-            ast::Expr::Identifier(name) => {
-                let found = KeyElement::named(name, &self.column_names())?;
-                found.ok_or_else(|| not_in_key(&ident(name)))
-            }
+    /// The columns of a key as constraints have them.
+    fn key_columns(&self, written: &[ast::IndexColumn]) -> Result<Vec<usize>> {
+        let name = |written: &ast::IndexColumn| match &written.column.expr {
+            ast::Expr::Identifier(name) => Ok(name.clone()),
             _ => Err(SqlError::syntax("a constraint's key is made of columns alone")),
         };
-        written.iter().map(element).collect()
+        self.named_columns(&written.iter().map(name).collect::<Result<Vec<_>>>()?)
     }
 
     pub(crate) fn add_unique(
         &mut self,
         table: &str,
         name: Option<String>,
-        key: Vec<KeyElement>,
+        columns: Vec<usize>,
         is_primary: bool,
     ) -> Result<()> {
-        if is_primary && self.uniques.iter().any(|unique| unique.is_primary) {
+        if is_primary && self.indexes.iter().any(|index| index.is_primary) {
             let message = format!("multiple primary keys for table \"{table}\" are not allowed");
             return Err(SqlError::new("42P16", message));
         }
         if is_primary {
-            let columns = key.iter().filter_map(KeyElement::column);
-            columns.for_each(|column| self.columns[column].not_null = true);
+            columns.iter().for_each(|column| self.columns[*column].not_null = true);
         }
+        let is_named_by_us = name.is_none();
         let name = name.unwrap_or_else(|| {
             if is_primary {
                 return format!("{table}_pkey");
             }
-            let columns = key.iter().filter_map(KeyElement::column);
             let names: Vec<&str> =
-                columns.map(|column| self.columns[column].name.as_str()).collect();
+                columns.iter().map(|column| self.columns[*column].name.as_str()).collect();
             format!("{table}_{}_key", names.join("_"))
         });
-        self.uniques.push(Unique { name, key, is_primary });
+        self.indexes.push(IndexDef::of_constraint(name, is_named_by_us, columns, is_primary));
         Ok(())
     }
 
@@ -438,11 +426,7 @@ impl Parts {
 
     /// What the engine keeps of it.
     pub(crate) fn definition(&self, table: &str) -> Definition {
-        let referable = self.uniques.iter().filter(|unique| unique.is_of_columns());
-        let mut key_columns: Vec<usize> = referable.flat_map(Unique::columns).collect();
-        key_columns.sort_unstable();
-        key_columns.dedup();
-        Definition { key_columns, text: self.text(table) }
+        Definition { key_columns: Vec::new(), text: self.text(table) }
     }
 
     /// As a statement that [`Parts::of`] reads.
@@ -471,13 +455,6 @@ impl Parts {
                 None => {}
             }
             lines.push(line);
-        }
-        for unique in &self.uniques {
-            let kind = if unique.is_primary { "PRIMARY KEY" } else { "UNIQUE" };
-            let columns = self.column_names();
-            let key: Vec<String> = unique.key.iter().map(|key| key.text(&columns)).collect();
-            let name = quoted(&unique.name);
-            lines.push(format!("CONSTRAINT {name} {kind} ({})", key.join(", ")));
         }
         for check in &self.checks {
             lines.push(format!("CONSTRAINT {} CHECK ({})", quoted(&check.name), check.condition));
@@ -518,10 +495,6 @@ impl Parts {
         }
         text
     }
-}
-
-fn not_in_key(name: &str) -> SqlError {
-    SqlError::new("42703", format!("column \"{name}\" named in key does not exist"))
 }
 
 /// What the text of a table that inherits has before its parents.

@@ -6,6 +6,8 @@
 //! | `bool`, integers, `timestamptz`, `date` | by number |
 //! | `float8` | by number; NaN is equal to itself and greater than all others, -0 equal to 0 |
 //! | `text`, in the collation C; `bytea`, `uuid` | by bytes |
+//! | `numeric` | by number; digits of zero behind the point count for nothing |
+//! | `bpchar`, in the collation C | by bytes, blanks at the end aside |
 //!
 //! Entries that are equal in all key columns are ordered by the tid of their row. Nulls are equal, and come last or first;
 //! a descending column turns values round, and not that. Included columns are carried along and order nothing.
@@ -23,7 +25,7 @@ use super::tuple::{
     NULL_BITMAP_SIZE, SIZE,
 };
 use crate::heap::tuple::push_value;
-use crate::heap::{ColumnType, FormError, TupleValues, Value};
+use crate::heap::{ColumnType, FormError, TupleValues, Value, numeric};
 
 /// A column that an index is ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,12 +63,6 @@ pub enum KeyError {
         /// Columns in all.
         columns: usize,
     },
-    /// A type that has no order here.
-    #[error("the engine does not order values of type {name}; include the column, or leave it out")]
-    Order {
-        /// The type.
-        name: &'static str,
-    },
     /// More values than columns.
     #[error("{values} values for {columns} columns of an index")]
     Values {
@@ -96,8 +92,8 @@ pub struct Shape {
     key: Vec<KeyColumn>,
 }
 
-/// Whether the engine orders values of the type; whether equal ones have the same bytes then.
-fn order_of(column: ColumnType) -> Option<bool> {
+/// Whether values of the type that are equal have the same bytes.
+fn equal_image(column: ColumnType) -> bool {
     match column {
         ColumnType::Bool
         | ColumnType::Int2
@@ -107,9 +103,10 @@ fn order_of(column: ColumnType) -> Option<bool> {
         | ColumnType::Date
         | ColumnType::Uuid
         | ColumnType::Text
-        | ColumnType::Bytea => Some(true),
-        ColumnType::Float8 => Some(false),
-        ColumnType::Numeric | ColumnType::Bpchar => None,
+        | ColumnType::Bytea => true,
+        // As for PostgreSQL, though blanks at the end may differ where a column has no length.
+        ColumnType::Bpchar => true,
+        ColumnType::Float8 | ColumnType::Numeric => false,
     }
 }
 
@@ -117,14 +114,11 @@ impl Shape {
     /// Ordered by these columns, with those included.
     ///
     /// # Errors
-    /// [`KeyError::Columns`], [`KeyError::Order`].
+    /// [`KeyError::Columns`].
     pub fn new(key: &[KeyColumn], included: &[ColumnType]) -> Result<Shape, KeyError> {
         let columns = key.len() + included.len();
         if key.is_empty() || columns > MAX_COLUMNS {
             return Err(KeyError::Columns { key: key.len(), columns });
-        }
-        if let Some(key) = key.iter().find(|key| order_of(key.column).is_none()) {
-            return Err(KeyError::Order { name: key.column.name() });
         }
         let columns = key.iter().map(|key| key.column).chain(included.iter().copied()).collect();
         Ok(Shape { columns, key: key.to_vec() })
@@ -143,8 +137,7 @@ impl Shape {
     /// Whether equal keys have the same bytes, so that entries can share them (`_bt_allequalimage`). An index with
     /// included columns has none to share.
     pub fn all_equal_image(&self) -> bool {
-        self.columns.len() == self.key.len()
-            && self.key.iter().all(|key| order_of(key.column) == Some(true))
+        self.columns.len() == self.key.len() && self.key.iter().all(|key| equal_image(key.column))
     }
 
     /// A plain entry with the first columns' values, for this row (`index_form_tuple`). For a leaf they are all columns;
@@ -417,13 +410,18 @@ fn compare_values(column: ColumnType, one: &[u8], other: &[u8]) -> Ordering {
             let of_nan = one.is_nan().cmp(&other.is_nan());
             one.partial_cmp(&other).unwrap_or(of_nan)
         }
-        ColumnType::Bool
-        | ColumnType::Uuid
-        | ColumnType::Text
-        | ColumnType::Bytea
-        | ColumnType::Numeric
-        | ColumnType::Bpchar => one.cmp(other),
+        ColumnType::Bool | ColumnType::Uuid | ColumnType::Text | ColumnType::Bytea => {
+            one.cmp(other)
+        }
+        ColumnType::Numeric => numeric::compare(one, other),
+        ColumnType::Bpchar => without_blanks(one).cmp(without_blanks(other)),
     }
+}
+
+/// Bytes without the blanks at their end.
+fn without_blanks(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
+    &bytes[..end]
 }
 
 /// What is searched for (`BTScanInsert`).

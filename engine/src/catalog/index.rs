@@ -1,8 +1,10 @@
 //! Which indexes a table has.
 //!
 //! Invariants: the list of a table's indexes changes under a lock of the table that keeps writers out, so whoever writes
-//! rows maintains all of them; one that was made by a transaction that still runs is shown to nobody else. The columns are
-//! written down as `2,1df,+4`: key columns, `d` for descending, `f` for nulls first, and with `+` those that are included.
+//! rows maintains all of them; one that was made by a transaction that still runs is shown to nobody else. What an index
+//! computes of a row is counted as columns behind the table's. The columns are written down as `2,1df,+4;25:1/3`: key
+//! columns, `d` for descending, `f` for nulls first, with `+` those that are included, and behind each semicolon one that
+//! is computed: its type's oid, and the columns that it reads.
 
 use std::fmt::Write as _;
 
@@ -11,6 +13,7 @@ use base::sync::atomic::Ordering::Relaxed;
 use base::sync::atomic::{AtomicBool, AtomicUsize};
 use base::{Oid, Xid};
 
+use super::store::type_oid;
 use super::{Column, locator};
 use crate::btree::index::Known;
 use crate::btree::{KeyColumn, KeyError, Shape};
@@ -19,7 +22,7 @@ use crate::heap::{ColumnType, Value};
 /// A column of an index's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IndexColumn {
-    /// The table's column, counted from 0.
+    /// The table's column, counted from 0. What the index computes has the numbers behind the table's last column.
     pub column: usize,
     /// `DESC`
     pub descending: bool,
@@ -39,6 +42,18 @@ impl IndexColumn {
     }
 }
 
+/// What an index has of a row that is no column of it: whoever puts rows in works it out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Computed {
+    /// The type of its values.
+    pub of: ColumnType,
+    /// The table's columns that decide its value, counted from 0: a row that keeps all of them keeps its value.
+    pub reads: Vec<usize>,
+}
+
+/// What indexes compute of one row, by the indexes' numbers. Those that compute nothing need not be there.
+pub type ComputedValues<'v> = [(Oid, Vec<Value<'v>>)];
+
 /// What an index is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct IndexDefinition {
@@ -52,6 +67,10 @@ pub struct IndexDefinition {
     pub is_unique: bool,
     /// Whether it is the table's primary key.
     pub is_primary: bool,
+    /// What it computes, in the order of the numbers that [`IndexDefinition::key`] has for it.
+    pub computed: Vec<Computed>,
+    /// What its maker knows of it besides, such as expressions. The engine does not look into it.
+    pub text: String,
 }
 
 impl IndexDefinition {
@@ -73,7 +92,15 @@ impl IndexDefinition {
 
     /// Its columns' types and order; `None` where the table has no such column.
     pub(crate) fn shape(&self, columns: &[Column]) -> Option<Result<Shape, KeyError>> {
-        let of = |column: usize| columns.get(column).map(|column| column.column_type);
+        let computed = |column: usize| self.computed.get(column - columns.len());
+        let of = |column: usize| match columns.get(column) {
+            Some(column) => Some(column.column_type),
+            None => computed(column).map(|computed| computed.of),
+        };
+        let mut read = self.computed.iter().flat_map(|computed| &computed.reads);
+        if read.any(|column| *column >= columns.len()) {
+            return None;
+        }
         let key = |key: &IndexColumn| {
             let IndexColumn { column, descending, nulls_first } = *key;
             Some(KeyColumn { column: of(column)?, descending, nulls_first })
@@ -96,14 +123,27 @@ impl IndexDefinition {
         for column in &self.included {
             let _ = write!(text, ",+{}", column + 1);
         }
+        for Computed { of, reads } in &self.computed {
+            let reads: Vec<String> = reads.iter().map(|column| (column + 1).to_string()).collect();
+            let _ = write!(text, ";{}:{}", type_oid(*of), reads.join("/"));
+        }
         text
     }
 
     /// Reads what [`IndexDefinition::columns_text`] wrote.
-    pub(super) fn read_columns(text: &str) -> Option<(Vec<IndexColumn>, Vec<usize>)> {
+    pub(super) fn read_columns(text: &str) -> Option<IndexDefinition> {
         let number = |text: &str| text.parse::<usize>().ok()?.checked_sub(1);
-        let (mut key, mut included) = (Vec::new(), Vec::new());
-        for part in text.split(',') {
+        let (mut key, mut included, mut computed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut parts = text.split(';');
+        let columns = parts.next()?;
+        for part in parts {
+            let (oid, reads) = part.split_once(':')?;
+            let oid: i32 = oid.parse().ok()?;
+            let of = ColumnType::ALL.into_iter().find(|column| type_oid(*column) == oid)?;
+            let reads = reads.split('/').filter(|read| !read.is_empty()).map(number);
+            computed.push(Computed { of, reads: reads.collect::<Option<_>>()? });
+        }
+        for part in columns.split(',') {
             if let Some(part) = part.strip_prefix('+') {
                 included.push(number(part)?);
                 continue;
@@ -118,7 +158,7 @@ impl IndexDefinition {
             };
             key.push(IndexColumn { column: number(digits)?, descending, nulls_first });
         }
-        Some((key, included))
+        Some(IndexDefinition { key, included, computed, ..IndexDefinition::default() })
     }
 }
 
@@ -129,6 +169,8 @@ pub(crate) struct IndexEntry {
     /// The table's.
     pub(crate) table: Oid,
     pub(crate) definition: IndexDefinition,
+    /// The table's columns that its entries depend on, each once.
+    pub(crate) reads: Vec<usize>,
     pub(crate) known: Arc<Known>,
     /// The session whose transaction made it and has not ended, plus 1; 0 for none.
     maker: AtomicUsize,
@@ -139,17 +181,23 @@ pub(crate) struct IndexEntry {
 }
 
 impl IndexEntry {
-    /// One that was there when the engine was opened.
+    /// One that was there when the engine was opened, of a table with so many columns.
     pub(crate) fn new(
         oid: Oid,
-        table: Oid,
+        (table, columns): (Oid, usize),
         file: Oid,
         definition: IndexDefinition,
         shape: Shape,
     ) -> IndexEntry {
+        let read = definition.computed.iter().flat_map(|computed| computed.reads.iter().copied());
+        let stored = definition.columns().filter(|column| *column < columns);
+        let mut reads: Vec<usize> = stored.chain(read).collect();
+        reads.sort_unstable();
+        reads.dedup();
         IndexEntry {
             oid,
             table,
+            reads,
             known: Arc::new(Known::new(locator(file), shape, definition.is_unique)),
             definition,
             maker: AtomicUsize::new(0),
@@ -177,7 +225,10 @@ impl IndexEntry {
     /// Whether two rows of the table have the same key (`index_unchanged_by_update`, by values instead of by the columns that
     /// a statement names).
     pub(crate) fn has_same_key(&self, one: &[Value<'_>], other: &[Value<'_>]) -> bool {
-        self.definition.key.iter().all(|key| one.get(key.column) == other.get(key.column))
+        let key = self.definition.key.iter().map(|key| key.column);
+        let read =
+            self.definition.computed.iter().flat_map(|computed| computed.reads.iter().copied());
+        key.chain(read).all(|column| one.get(column) == other.get(column))
     }
 
     /// Whether a session knows of it.
@@ -209,9 +260,21 @@ impl IndexEntry {
         self.is_gone.store(true, Relaxed);
     }
 
-    /// Its columns' values among those of a row.
-    pub(crate) fn pick<'v>(&self, row: &[Value<'v>]) -> Vec<Value<'v>> {
-        self.definition.columns().map(|column| row[column]).collect()
+    /// Its columns' values among those of a row; `None` where it computes some that are not among these.
+    pub(crate) fn pick<'v>(
+        &self,
+        row: &[Value<'v>],
+        computed: &ComputedValues<'v>,
+    ) -> Option<Vec<Value<'v>>> {
+        let computed: &[Value<'v>] = match computed.iter().find(|(oid, _)| *oid == self.oid) {
+            Some((_, values)) => values,
+            None => &[],
+        };
+        let value = |column: usize| match row.get(column) {
+            Some(value) => Some(*value),
+            None => computed.get(column - row.len()).copied(),
+        };
+        self.definition.columns().map(value).collect()
     }
 }
 
@@ -224,11 +287,18 @@ mod tests {
         let last = IndexColumn { column: 2, descending: true, nulls_first: false };
         let first = IndexColumn { column: 3, descending: false, nulls_first: true };
         let key = vec![IndexColumn::ascending(11), IndexColumn::descending(0), last, first];
-        let index = IndexDefinition { key, included: vec![4, 1], ..IndexDefinition::default() };
+        let mut index = IndexDefinition { key, included: vec![4, 1], ..IndexDefinition::default() };
         assert_eq!(index.columns_text(), "12,1df,3d,4f,+5,+2");
-        let read = IndexDefinition::read_columns(&index.columns_text());
-        assert_eq!(read, Some((index.key, index.included)));
-        for damaged in ["", "0", "1fd", "d", "1,", "+", "+0", "1x", "-1"] {
+        assert_eq!(IndexDefinition::read_columns(&index.columns_text()).as_ref(), Some(&index));
+        index.computed = vec![
+            Computed { of: ColumnType::Text, reads: vec![0, 2] },
+            Computed { of: ColumnType::Int4, reads: Vec::new() },
+        ];
+        assert_eq!(index.columns_text(), "12,1df,3d,4f,+5,+2;25:1/3;23:");
+        assert_eq!(IndexDefinition::read_columns(&index.columns_text()).as_ref(), Some(&index));
+        for damaged in
+            ["", "0", "1fd", "d", "1,", "+", "+0", "1x", "-1", "1;", "1;25", "1;7:1", "1;25:0"]
+        {
             assert_eq!(IndexDefinition::read_columns(damaged), None, "{damaged:?}");
         }
     }

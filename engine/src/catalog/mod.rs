@@ -5,7 +5,7 @@
 //! strata_column      base/5/9901   table_oid int8, number int2, name text, type int4 (oid of pg_type), not_null bool
 //! strata_definition  base/5/9902   table_oid int8, key_columns text (numbers and commas), definition text
 //! strata_index       base/5/9903   oid int8, name text, table_oid int8, file int8, is_unique bool, is_primary bool,
-//!                                  columns text ([`index`])
+//!                                  columns text ([`index`]), definition text
 //! strata_frozen      base/5/9910   table_oid int8, relfrozenxid int8, relminmxid int8 ([`frozen`])
 //! ```
 //!
@@ -37,7 +37,7 @@ use crate::data_directory::DEFAULT_DATABASE;
 use crate::heap::ColumnType;
 use crate::table::room::Extension;
 pub(crate) use index::IndexEntry;
-pub use index::{IndexColumn, IndexDefinition};
+pub use index::{Computed, ComputedValues, IndexColumn, IndexDefinition};
 
 /// `pg_default`
 pub(crate) const DEFAULT_TABLESPACE: Oid = 1663;
@@ -126,10 +126,20 @@ impl TableEntry {
         TableEntry { definition: definition.map(Arc::new), ..self }
     }
 
-    /// Whether a column, counted from 0, is of a unique key that a foreign key may refer to: a change of it is a change of
-    /// the key, which takes the strongest row lock (`INDEX_ATTR_BITMAP_KEY`).
-    pub(crate) fn is_key_column(&self, column: usize) -> bool {
-        self.definition.as_ref().is_some_and(|definition| definition.key_columns.contains(&column))
+    /// The columns, counted from 0, of unique keys that a foreign key may refer to: a change of one is a change of the key,
+    /// which takes the strongest row lock (`INDEX_ATTR_BITMAP_KEY`). A key that is computed is none.
+    pub(crate) fn key_columns(&self) -> Vec<usize> {
+        let mut columns = Vec::new();
+        if let Some(definition) = &self.definition {
+            columns.extend_from_slice(&definition.key_columns);
+        }
+        for index in self.indexes().iter() {
+            let definition = &index.definition;
+            if definition.is_unique && definition.computed.is_empty() {
+                columns.extend(definition.key.iter().map(|key| key.column));
+            }
+        }
+        columns
     }
 
     /// Its indexes, in the order in which they were made, those of a transaction that has not ended among them.

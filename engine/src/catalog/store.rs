@@ -67,12 +67,13 @@ pub(super) fn indexes() -> TableEntry {
         Column::new("is_unique", ColumnType::Bool).not_null(),
         Column::new("is_primary", ColumnType::Bool).not_null(),
         Column::new("columns", ColumnType::Text).not_null(),
+        Column::new("definition", ColumnType::Text).not_null(),
     ];
     TableEntry::new(INDEXES, "strata_index", INDEXES, columns)
 }
 
 /// Its oid in `pg_type`.
-fn type_oid(column_type: ColumnType) -> i32 {
+pub(super) fn type_oid(column_type: ColumnType) -> i32 {
     match column_type {
         ColumnType::Bool => 16,
         ColumnType::Bytea => 17,
@@ -169,7 +170,7 @@ pub(crate) fn insert_index(
     catalog: &Catalog,
     index: &IndexEntry,
 ) -> Result<(), Error> {
-    let IndexDefinition { name, is_unique, is_primary, .. } = &index.definition;
+    let IndexDefinition { name, is_unique, is_primary, text, .. } = &index.definition;
     let number = |oid: Oid| Value::Int8(i64::from(oid));
     let row = [
         number(index.oid),
@@ -179,6 +180,7 @@ pub(crate) fn insert_index(
         Value::Bool(*is_unique),
         Value::Bool(*is_primary),
         Value::Text(&index.definition.columns_text()),
+        Value::Text(text),
     ];
     transaction.insert_row(&catalog.indexes, &row)?;
     transaction.next_command();
@@ -370,6 +372,7 @@ fn indexes_in(
             Value::Bool(is_unique),
             Value::Bool(is_primary),
             Value::Text(columns),
+            Value::Text(text),
         ] = values[..]
         else {
             let reason = format!("row {} of strata_index has nulls", row.tid());
@@ -378,15 +381,21 @@ fn indexes_in(
         let damaged = |what: &str| Error::Catalog(format!("index \"{name}\" {what}"));
         let table = Oid::try_from(table).ok().and_then(table_of);
         let table = table.ok_or_else(|| damaged("is of a table that is not there"))?;
-        let (key, included) = IndexDefinition::read_columns(columns)
+        let definition = IndexDefinition::read_columns(columns)
             .ok_or_else(|| damaged(&format!("has the columns \"{columns}\"")))?;
-        let name = name.to_owned();
-        let definition = IndexDefinition { name, key, included, is_unique, is_primary };
+        let (name, text) = (name.to_owned(), text.to_owned());
+        let definition = IndexDefinition { name, text, is_unique, is_primary, ..definition };
         let shape = definition.shape(&table.columns);
         let shape = shape.ok_or_else(|| damaged("has columns that its table lacks"))?;
         let shape = shape.map_err(|error| damaged(&format!("cannot be: {error}")))?;
         let (oid, file) = (number(&definition.name, oid)?, number(&definition.name, file)?);
-        let index = Arc::new(IndexEntry::new(oid, table.oid, file, definition, shape));
+        let index = Arc::new(IndexEntry::new(
+            oid,
+            (table.oid, table.columns.len()),
+            file,
+            definition,
+            shape,
+        ));
         indexes.insert(oid, Relation::Index { index, table });
     }
     Ok(indexes.into_values().collect())

@@ -1,12 +1,12 @@
-//! Ending a tuple: `heap_delete`.
+//! Ending a tuple: `heap_delete`, and `heap_abort_speculative`.
 //!
 //! Source: `heapam.c` of PostgreSQL 15. Invariant: the caller has seen that the version may be ended, has waited for
 //! whoever held it, and has worked out the new `xmax`.
 
 use base::page::PageFlags;
 use base::tuple::MOVED_PARTITIONS;
-use base::{Infomask2, PageMut, Tid, Xid};
-use wal::rmgr::heap::{Delete, DeleteFlags};
+use base::{Infomask, Infomask2, PageMut, Tid, Xid};
+use wal::rmgr::heap::{Delete, DeleteFlags, InfoBits};
 
 use super::change::{self, Change, CommandStamp, HeapError, NewXmax, RM_HEAP};
 
@@ -46,6 +46,33 @@ pub fn delete(
     }
     change.begin(RM_HEAP, DELETE, false);
     let payload = Delete { xmax: new.xmax, offset, info_bits: new.bits, flags, old_tuple: None };
+    payload.encode(&mut change.main);
+    Ok(())
+}
+
+/// Takes a tuple back that the transaction itself has just put in: it is dead for everybody at once. Logged as `DELETE`.
+///
+/// Source: `heap_abort_speculative`.
+///
+/// # Errors
+/// Where there is no tuple.
+pub fn take_back(
+    page: &mut PageMut<'_>,
+    tid: Tid,
+    xid: Xid,
+    change: &mut Change,
+) -> Result<(), HeapError> {
+    let offset = tid.offset;
+    change::change_header(page, offset, |header| {
+        change::put_xmax_bits(&mut header.infomask, &mut header.infomask2, InfoBits::empty());
+        header.infomask.remove(Infomask::MOVED);
+        header.xmin = Xid::INVALID;
+        header.ctid = tid;
+    })?;
+    page.set_prunable(xid);
+    change.begin(RM_HEAP, DELETE, false);
+    let (info_bits, flags) = (InfoBits::empty(), DeleteFlags::IS_SUPER);
+    let payload = Delete { xmax: xid, offset, info_bits, flags, old_tuple: None };
     payload.encode(&mut change.main);
     Ok(())
 }

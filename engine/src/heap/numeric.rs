@@ -11,6 +11,8 @@
 //!
 //! Invariants: of a number there is one form, the one that PostgreSQL makes. What is read is not believed.
 
+use std::cmp::Ordering;
+
 /// The most digits behind the point, and those before it (`NUMERIC_MAX_PRECISION`, `NUMERIC_DSCALE_MAX`).
 const MOST_BEHIND: usize = 0x3FFF;
 const MOST_BEFORE: usize = 131_072;
@@ -81,8 +83,20 @@ pub fn from_text(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The text of a number; `None` where the bytes are none.
-pub fn to_text(bytes: &[u8]) -> Option<String> {
+/// A number taken apart.
+enum Parts {
+    Special(u16),
+    Finite {
+        is_negative: bool,
+        /// Digits shown behind the point.
+        scale: usize,
+        weight: i32,
+        digits: Vec<u16>,
+    },
+}
+
+/// What the bytes are; `None` where they are no number.
+fn parts(bytes: &[u8]) -> Option<Parts> {
     let word = |at: usize| {
         let pair = bytes.get(at..at + 2)?;
         Some(u16::from_le_bytes([pair[0], pair[1]]))
@@ -90,12 +104,8 @@ pub fn to_text(bytes: &[u8]) -> Option<String> {
     let header = word(0)?;
     let (is_negative, scale, weight, begin) = match header & 0xC000 {
         0xC000 if bytes.len() == 2 => {
-            return match header {
-                NAN => Some("NaN".to_owned()),
-                INFINITY => Some("Infinity".to_owned()),
-                NEGATIVE_INFINITY => Some("-Infinity".to_owned()),
-                _ => None,
-            };
+            let is_known = matches!(header, NAN | INFINITY | NEGATIVE_INFINITY);
+            return is_known.then_some(Parts::Special(header));
         }
         0xC000 => return None,
         0x8000 => {
@@ -115,6 +125,53 @@ pub fn to_text(bytes: &[u8]) -> Option<String> {
     if digits.iter().any(|digit| *digit > 9999) {
         return None;
     }
+    Some(Parts::Finite { is_negative, scale, weight, digits })
+}
+
+/// Where a number stands to another: NaN is equal to itself and above all others (`cmp_numerics`). What is no number is
+/// below all that are.
+pub fn compare(one: &[u8], other: &[u8]) -> Ordering {
+    // Of the greatest first what decides between numbers of unlike kinds, then between finite ones of one sign.
+    let rank = |parts: &Option<Parts>| match parts {
+        None => 0,
+        Some(Parts::Special(NEGATIVE_INFINITY)) => 1,
+        Some(Parts::Finite { is_negative: true, .. }) => 2,
+        Some(Parts::Finite { digits, .. }) if digits.is_empty() => 3,
+        Some(Parts::Finite { .. }) => 4,
+        Some(Parts::Special(INFINITY)) => 5,
+        Some(Parts::Special(_)) => 6,
+    };
+    let (one_parts, other_parts) = (parts(one), parts(other));
+    let by_rank = rank(&one_parts).cmp(&rank(&other_parts));
+    match (one_parts, other_parts) {
+        (None, None) => one.cmp(other),
+        (
+            Some(Parts::Finite { is_negative, weight, digits, .. }),
+            Some(Parts::Finite { weight: other_weight, digits: other_digits, .. }),
+        ) if by_rank.is_eq() => {
+            // Digits of zero are left out at both ends.
+            let of_zero = digits.is_empty() && other_digits.is_empty();
+            let size = weight.cmp(&other_weight).then_with(|| digits.cmp(&other_digits));
+            match (of_zero, is_negative) {
+                (true, _) => Ordering::Equal,
+                (false, true) => size.reverse(),
+                (false, false) => size,
+            }
+        }
+        _ => by_rank,
+    }
+}
+
+/// The text of a number; `None` where the bytes are none.
+pub fn to_text(bytes: &[u8]) -> Option<String> {
+    let (is_negative, scale, weight, digits) = match parts(bytes)? {
+        Parts::Special(NAN) => return Some("NaN".to_owned()),
+        Parts::Special(INFINITY) => return Some("Infinity".to_owned()),
+        Parts::Special(_) => return Some("-Infinity".to_owned()),
+        Parts::Finite { is_negative, scale, weight, digits } => {
+            (is_negative, scale, weight, digits)
+        }
+    };
     // The digit that counts 10,000 to this power.
     let digit_at = |power: i32| {
         let at = usize::try_from(weight - power).ok();
@@ -159,6 +216,47 @@ mod tests {
             assert_eq!(shown, bytes.replace(' ', ""), "{text}");
             assert_eq!(to_text(&found).as_deref(), Some(text));
         }
+    }
+
+    #[test]
+    fn numbers_have_the_order_of_the_server() {
+        let ascending = [
+            "-Infinity",
+            "-10000",
+            "-9999.5",
+            "-1.01",
+            "-1",
+            "-0.5",
+            "-0.0001",
+            "0",
+            "0.0001",
+            "0.00011",
+            "0.5",
+            "1",
+            "1.01",
+            "2",
+            "9999",
+            "10000",
+            "10000.1",
+            "123456789",
+            "Infinity",
+            "NaN",
+        ];
+        let bytes = ascending.map(|text| from_text(text).expect("a number"));
+        for (at, one) in bytes.iter().enumerate() {
+            for (before, other) in bytes.iter().enumerate() {
+                let texts = (ascending[at], ascending[before]);
+                assert_eq!(compare(one, other), at.cmp(&before), "{texts:?}");
+            }
+        }
+        for (one, other) in
+            [("1", "1.000"), ("0", "0.00"), ("-12.5", "-12.50"), ("10000", "10000.0")]
+        {
+            let [one, other] = [one, other].map(|text| from_text(text).expect("a number"));
+            assert_eq!(compare(&one, &other), Ordering::Equal);
+        }
+        assert_eq!(compare(&[1], &[2]), Ordering::Less);
+        assert_eq!(compare(&[1], &bytes[0]), Ordering::Less);
     }
 
     #[test]

@@ -12,7 +12,7 @@
 use std::ops::Bound;
 
 use base::sync::Arc;
-use base::{Tid, Xid};
+use base::{Oid, Tid, Xid};
 use snapshot::TupleStamp;
 use snapshot::satisfies::{MvccSnapshot, Outcome, satisfies_dirty};
 
@@ -23,7 +23,7 @@ use crate::Error;
 use crate::btree::scan::KeyBound;
 use crate::btree::unique::Inserted;
 use crate::btree::{self, Direction, Heap, Index};
-use crate::catalog::{IndexDefinition, IndexEntry, TableEntry};
+use crate::catalog::{ComputedValues, IndexDefinition, IndexEntry, TableEntry};
 use crate::heap::{TupleValues, Value};
 use crate::lock::{TableLockMode, WaitPolicy};
 use crate::session::{Isolation, Session};
@@ -63,6 +63,19 @@ impl TableIndex {
     }
 }
 
+/// A row that indexes get entries for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EnteredRow<'a> {
+    pub(crate) tuple: &'a [u8],
+    /// The tuple of the version before it, where there is one.
+    pub(crate) old: Option<&'a [u8]>,
+    pub(crate) tid: Tid,
+    /// What indexes have computed of it.
+    pub(crate) computed: &'a ComputedValues<'a>,
+    /// Unique indexes that may refuse it, by their numbers.
+    pub(crate) arbiters: &'a [Oid],
+}
+
 /// Rows found by an index, in its order. Between two of them the transaction may do something else; it is done with when the
 /// command ends in which it was begun.
 #[derive(Debug)]
@@ -72,6 +85,13 @@ pub struct IndexScan<'e> {
 }
 
 impl Table {
+    /// Its indexes, in the order in which they were made: what the transaction's rows are put into.
+    pub fn all_indexes(&self, transaction: &Transaction<'_, '_>) -> Vec<TableIndex> {
+        let all = self.entry().indexes();
+        let known = all.iter().filter(|index| transaction.knows(index));
+        known.map(|index| TableIndex::new(Arc::clone(index))).collect()
+    }
+
     /// Its indexes that the transaction may read by, in the order in which they were made.
     ///
     /// # Errors
@@ -113,7 +133,8 @@ impl Table {
     }
 
     /// The rows with this key that are there if everybody who still runs commits, with who is at work on them: what
-    /// [`Table::scan_dirty`] gives of the whole table.
+    /// [`Table::scan_dirty`] gives of the whole table. Of an index that computes something, rows of other keys may be among
+    /// them: the caller computes it of each.
     ///
     /// # Errors
     /// As [`Table::scan_index`].
@@ -136,9 +157,12 @@ impl Table {
         let mut rows = Vec::new();
         for found in index.scan(bound, bound, Direction::Forward)? {
             // Vacuum may have given the place to another row since the entry was read.
-            if let Some(found) = session.dirty_row(self.entry(), found?)?
-                && index.has_key(&entry.pick(&found.row.values()?), key)?
-            {
+            let Some(found) = session.dirty_row(self.entry(), found?)? else { continue };
+            let has_key = match entry.pick(&found.row.values()?, &[]) {
+                Some(values) => index.has_key(&values, key)?,
+                None => true,
+            };
+            if has_key {
                 rows.push(found);
             }
         }
@@ -194,18 +218,17 @@ impl Transaction<'_, '_> {
         Ok(snapshot.outcome(maker, false, &self.session.status())? == Outcome::Committed)
     }
 
-    /// Puts entries for a row, whose tuple is this, into all indexes of its table, which are these. `old` is the tuple of the
-    /// version before it, where there is one.
+    /// Puts entries for a row into all indexes of its table, which are these. Ends with the first of its arbiters in which
+    /// another row has its key, or may be about to have it; in others that is waited for, and an error.
     pub(crate) fn insert_entries(
         &mut self,
         table: &TableEntry,
         indexes: &[Arc<IndexEntry>],
-        tuple: &[u8],
-        old: Option<&[u8]>,
-        tid: Tid,
-    ) -> Result<(), Error> {
+        entered: &EnteredRow<'_>,
+    ) -> Result<Option<Oid>, Error> {
+        let EnteredRow { tuple, old, tid, computed, arbiters } = *entered;
         if indexes.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let row = table.values(tuple)?;
         let old = old.map(|old| table.values(old)).transpose()?;
@@ -213,11 +236,17 @@ impl Transaction<'_, '_> {
             if self.has_dropped(index) {
                 continue;
             }
-            let values = index.pick(&row);
+            let values = index.pick(&row, computed).ok_or_else(|| Error::NotComputed {
+                index: index.definition.name.clone(),
+                table: table.name.clone(),
+            })?;
             let is_unchanged = old.as_ref().is_some_and(|old| index.has_same_key(old, &row));
             loop {
                 match self.put_entry(table, index, &values, is_unchanged, tid)? {
                     Inserted::Done => break,
+                    Inserted::Wait(_) | Inserted::Conflict(_) if arbiters.contains(&index.oid) => {
+                        return Ok(Some(index.oid));
+                    }
                     Inserted::Wait(xid) => {
                         self.session.wait_for(xid, WaitPolicy::Wait)?;
                     }
@@ -228,7 +257,7 @@ impl Transaction<'_, '_> {
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn put_entry(
@@ -256,7 +285,7 @@ impl Transaction<'_, '_> {
 
 impl TableEntry {
     /// The values of one of its rows.
-    pub(super) fn values<'t>(&'t self, tuple: &'t [u8]) -> Result<Vec<Value<'t>>, Error> {
+    pub(crate) fn values<'t>(&'t self, tuple: &'t [u8]) -> Result<Vec<Value<'t>>, Error> {
         let values = TupleValues::of(&self.types, tuple).and_then(Iterator::collect);
         values.map_err(|error| Error::Row { table: self.name.clone(), error })
     }
@@ -273,16 +302,14 @@ impl TableEntry {
             return Ok(false);
         }
         let of_table = |error| Error::Row { table: self.name.clone(), error };
-        let last = indexes.iter().flat_map(|index| index.definition.columns()).max();
+        let last = indexes.iter().filter_map(|index| index.reads.last().copied()).max();
         let mut olds = TupleValues::of(&self.types, old).map_err(of_table)?;
         let mut news = TupleValues::of(&self.types, new).map_err(of_table)?;
         for column in 0..=last.unwrap_or(0) {
             let old = olds.next_raw().transpose().map_err(of_table)?;
             let new = news.next_raw().transpose().map_err(of_table)?;
-            let is_indexed = || {
-                let mut indexed = indexes.iter().flat_map(|index| index.definition.columns());
-                indexed.any(|indexed| indexed == column)
-            };
+            let is_indexed =
+                || indexes.iter().any(|index| index.reads.binary_search(&column).is_ok());
             if old != new && is_indexed() {
                 return Ok(true);
             }
@@ -305,7 +332,11 @@ impl Session<'_> {
     }
 
     /// The version of a row that is there if everybody who still runs commits.
-    fn dirty_row(&self, table: &Arc<TableEntry>, tid: Tid) -> Result<Option<DirtyRow>, Error> {
+    pub(crate) fn dirty_row(
+        &self,
+        table: &Arc<TableEntry>,
+        tid: Tid,
+    ) -> Result<Option<DirtyRow>, Error> {
         let name = table.page_name(tid.block);
         let pinned = self.shared.storage.pool.get(name)?;
         let status = self.status();

@@ -30,6 +30,7 @@ pub(crate) struct Indexable<'r> {
     /// Where the entry leads to.
     pub(crate) root: Tid,
     pub(crate) values: Vec<Value<'r>>,
+    pub(crate) tuple: &'r [u8],
     /// Whether the row is there for those who come.
     pub(crate) is_alive: bool,
 }
@@ -64,7 +65,7 @@ impl Session<'_> {
                     continue;
                 }
                 let root = Tid { block, offset: root };
-                see(Indexable { root, values: table.values(tuple)?, is_alive })?;
+                see(Indexable { root, values: table.values(tuple)?, tuple, is_alive })?;
             }
         }
         Ok(leaves_out)

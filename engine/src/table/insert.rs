@@ -2,18 +2,41 @@
 //!
 //! Invariant: a row is in the heap before indexes lead to it.
 
-use base::{BlockNumber, ForkNumber, Tid};
+use base::{BlockNumber, ForkNumber, Oid, Tid};
 
+use super::index::EnteredRow;
 use super::page::{clear_map, heap_error, log_change, page_to_fill};
 use crate::Error;
 use crate::buffer::{PageName, PageStore};
-use crate::catalog::TableEntry;
 use crate::catalog::changes::RowChange;
+use crate::catalog::{ComputedValues, TableEntry};
 use crate::db::Shared;
+use crate::heap::delete;
 use crate::heap::insert::{self, Insertion};
 use crate::heap::{Value, form_tuple};
 use crate::transaction::Transaction;
 use crate::visibility_map::MapPage;
+
+/// What came of putting a row in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InsertOutcome {
+    /// It is in, at this place.
+    Inserted(Tid),
+    /// Its key of this index, one of those that were named, is another row's, or may be: the row was taken back.
+    Taken(Oid),
+}
+
+impl InsertOutcome {
+    /// Where the row is that no index could refuse, none having been named.
+    pub(super) fn place(self) -> Result<Tid, Error> {
+        match self {
+            InsertOutcome::Inserted(tid) => Ok(tid),
+            InsertOutcome::Taken(index) => {
+                Err(Error::Catalog(format!("index {index} took a row back unasked")))
+            }
+        }
+    }
+}
 
 impl TableEntry {
     /// Whether a row can be stored, but for its size.
@@ -51,22 +74,55 @@ impl TableEntry {
 }
 
 impl Transaction<'_, '_> {
-    /// Puts a row in.
+    /// Puts a row in that indexes compute nothing of.
     pub(crate) fn insert_row(
         &mut self,
         table: &TableEntry,
         values: &[Value<'_>],
     ) -> Result<Tid, Error> {
+        self.insert_unless(table, values, &[], &[])?.place()
+    }
+
+    /// Puts a row in, of which indexes have computed this, unless somebody has its key of one of the indexes `arbiters`, or
+    /// may be about to have it.
+    pub(crate) fn insert_unless(
+        &mut self,
+        table: &TableEntry,
+        values: &[Value<'_>],
+        computed: &ComputedValues<'_>,
+        arbiters: &[Oid],
+    ) -> Result<InsertOutcome, Error> {
         let mut tuple = std::mem::take(&mut self.session.tuple);
         let formed = table.form(values, &mut tuple);
         let inserted = formed.and_then(|()| self.insert_tuple(table, &mut tuple));
         let inserted = inserted.and_then(|tid| {
             self.session.changes.count(&table.changes, RowChange::Insert, 1);
-            self.insert_entries(table, &table.indexes(), &tuple, None, tid)?;
-            Ok(tid)
+            let entered = EnteredRow { tuple: &tuple, old: None, tid, computed, arbiters };
+            match self.insert_entries(table, &table.indexes(), &entered)? {
+                None => Ok(InsertOutcome::Inserted(tid)),
+                Some(index) => {
+                    self.take_back(table, tid)?;
+                    Ok(InsertOutcome::Taken(index))
+                }
+            }
         });
         self.session.tuple = tuple;
         inserted
+    }
+
+    /// Takes a row back that this command has just put in, at once and for everybody (`heap_abort_speculative`).
+    fn take_back(&mut self, table: &TableEntry, tid: Tid) -> Result<(), Error> {
+        let xid = self.assign_xid()?;
+        let session = &mut *self.session;
+        let name = table.page_name(tid.block);
+        let pinned = session.shared.storage.pool.get(name)?;
+        let mut guard = pinned.write();
+        let mut page = page_to_fill(name, &mut guard)?;
+        let change = &mut session.change;
+        delete::take_back(&mut page, tid, xid, change).map_err(heap_error(name))?;
+        log_change(session.shared, &mut session.inserter, xid, change, &mut [(name, &mut guard)])?;
+        session.changes.count(&table.changes, RowChange::Delete, 1);
+        Ok(())
     }
 
     fn insert_tuple(&mut self, table: &TableEntry, tuple: &mut [u8]) -> Result<Tid, Error> {
@@ -135,7 +191,9 @@ impl Transaction<'_, '_> {
         self.session.changes.count(&table.changes, RowChange::Insert, tids.len() as u64);
         let indexes = table.indexes();
         for (tuple, tid) in tuples.iter().zip(&tids) {
-            self.insert_entries(table, &indexes, tuple, None, *tid)?;
+            let (computed, arbiters) = (&[][..], &[][..]);
+            let entered = EnteredRow { tuple, old: None, tid: *tid, computed, arbiters };
+            self.insert_entries(table, &indexes, &entered)?;
         }
         Ok(tids)
     }

@@ -43,6 +43,8 @@ pub enum RowLocked {
     Updated(Row),
     /// Somebody holds it, and it was to be skipped then.
     Skipped,
+    /// Somebody has taken it to another partition, and committed.
+    Moved,
     /// Somebody has deleted it, or the command itself has changed it.
     Gone,
 }
@@ -70,6 +72,8 @@ pub(super) enum Newest {
     },
     /// Somebody is about to end it, and is not to be waited for.
     Held,
+    /// It is another partition's.
+    Moved,
     Gone,
 }
 
@@ -182,12 +186,13 @@ impl Transaction<'_, '_> {
                     return Err(Error::Serialization { table, tid, how: "update" });
                 }
                 VersionLocked::Updated { header, .. } if header.moved_to_another_partition() => {
-                    return Err(Error::Moved { table: table.name.clone() });
+                    return Ok(RowLocked::Moved);
                 }
                 VersionLocked::Updated { header, by } => {
                     match self.newest(table, &header, by, policy)? {
                         Newest::At { tid: newest, .. } => place = newest,
                         Newest::Held => return Ok(RowLocked::Skipped),
+                        Newest::Moved => return Ok(RowLocked::Moved),
                         Newest::Gone => return Ok(RowLocked::Gone),
                     }
                 }
@@ -237,7 +242,7 @@ impl Transaction<'_, '_> {
                 return Ok(Newest::Gone);
             }
             if header.moved_to_another_partition() {
-                return Err(Error::Moved { table: table.name.clone() });
+                return Ok(Newest::Moved);
             }
             (tid, prior, root) = (header.ctid, ender, leads_to(&header).or(root));
         }

@@ -25,11 +25,11 @@ pub(crate) mod room;
 mod row_xmax;
 mod scan;
 
-use base::Tid;
 use base::sync::Arc;
+use base::{Oid, Tid};
 
 use crate::Error;
-use crate::catalog::{Column, Definition, TableEntry};
+use crate::catalog::{Column, ComputedValues, Definition, TableEntry};
 use crate::heap::{ColumnType, RowLock, TupleValues, Value};
 use crate::lock::{TableLockMode, WaitPolicy};
 use crate::planted::{self, Bug};
@@ -37,6 +37,7 @@ use crate::transaction::Transaction;
 pub use check_index::{CheckedIndex, IndexCheck};
 pub use dirty::DirtyRow;
 pub use index::{IndexScan, TableIndex};
+pub use insert::InsertOutcome;
 pub use lock::RowLocked;
 use modify::NewRow;
 pub use scan::{PageScan, Scan};
@@ -133,11 +134,6 @@ impl Table {
         self.0.definition.as_deref()
     }
 
-    /// Whether a column, counted from 0, is of a unique key that a foreign key may refer to.
-    pub fn is_key_column(&self, column: usize) -> bool {
-        self.0.is_key_column(column)
-    }
-
     /// Its file.
     pub fn locator(&self) -> base::RelFileLocator {
         self.0.locator
@@ -153,13 +149,31 @@ impl Table {
         transaction: &mut Transaction<'_, '_>,
         values: &[Value<'_>],
     ) -> Result<Tid, Error> {
+        self.insert_unless(transaction, values, &[], &[])?.place()
+    }
+
+    /// Puts a row in, of which indexes have computed this, and says where, unless somebody has its key of one of the unique
+    /// indexes `arbiters`, by their numbers, or may be about to have it: then nothing is there of it. A key of another
+    /// index is waited for.
+    ///
+    /// # Errors
+    /// As [`Table::insert`]; [`Error::Unique`] where another row has its key of an index that is no arbiter;
+    /// [`Error::NotComputed`] where an index computes what is not given.
+    pub fn insert_unless(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        values: &[Value<'_>],
+        computed: &ComputedValues<'_>,
+        arbiters: &[Oid],
+    ) -> Result<InsertOutcome, Error> {
         transaction.begin_statement()?;
         transaction.use_table(&self.0, TableLockMode::RowExclusive)?;
         self.0.check_row(values)?;
-        let tid =
-            transaction.all_or_nothing(|transaction| transaction.insert_row(&self.0, values))?;
+        let put = transaction.all_or_nothing(|transaction| {
+            transaction.insert_unless(&self.0, values, computed, arbiters)
+        })?;
         transaction.next_command();
-        Ok(tid)
+        Ok(put)
     }
 
     /// Puts many rows in, as many a page as it has room for, and says where.
@@ -216,22 +230,25 @@ impl Table {
         transaction.scan_pages(&self.0)
     }
 
-    /// Gives the version of a row at this place other values, if it is still the newest.
+    /// Gives the version of a row at this place other values, of which indexes have computed this, if it is still the
+    /// newest.
     ///
     /// # Errors
-    /// As [`Table::update_with`].
+    /// As [`Table::update_with`]; [`Error::NotComputed`] where an index computes what is not given.
     pub fn update_version(
         &self,
         transaction: &mut Transaction<'_, '_>,
         tid: Tid,
         values: &[Value<'_>],
+        computed: &ComputedValues<'_>,
     ) -> Result<VersionChange, Error> {
         let mut tuple = Vec::new();
         self.0.form(values, &mut tuple)?;
-        self.change_version(transaction, tid, |into| {
+        let update = |into: &mut Vec<u8>| {
             into.clone_from(&tuple);
             NewRow::Update
-        })
+        };
+        self.change_version(transaction, tid, update, computed)
     }
 
     /// Deletes a row by its version at this place, if that is still the newest.
@@ -243,7 +260,7 @@ impl Table {
         transaction: &mut Transaction<'_, '_>,
         tid: Tid,
     ) -> Result<VersionChange, Error> {
-        self.change_version(transaction, tid, |_| NewRow::Delete)
+        self.change_version(transaction, tid, |_| NewRow::Delete, &[])
     }
 
     /// The same for a row that an update takes to another partition, where the caller puts it in anew: whoever finds it
@@ -256,7 +273,7 @@ impl Table {
         transaction: &mut Transaction<'_, '_>,
         tid: Tid,
     ) -> Result<VersionChange, Error> {
-        self.change_version(transaction, tid, |_| NewRow::Move)
+        self.change_version(transaction, tid, |_| NewRow::Move, &[])
     }
 
     fn change_version(
@@ -264,15 +281,17 @@ impl Table {
         transaction: &mut Transaction<'_, '_>,
         tid: Tid,
         mut change: impl FnMut(&mut Vec<u8>) -> NewRow,
+        computed: &ComputedValues<'_>,
     ) -> Result<VersionChange, Error> {
         let mut newer = None;
-        let changed = self.modify(transaction, tid, |row, into| {
+        let decide = |row: &Row, into: &mut Vec<u8>| {
             if row.tid() == tid || planted::has(Bug::NoRecheck) {
                 return Ok(change(into));
             }
             newer = Some(row.clone());
             Ok(NewRow::Keep)
-        })?;
+        };
+        let changed = self.modify(transaction, tid, decide, computed)?;
         Ok(match (changed, newer) {
             (Some(root), _) => VersionChange::Changed(root),
             (None, Some(newer)) => VersionChange::Newer(newer),
@@ -293,10 +312,11 @@ impl Table {
     ) -> Result<Option<Tid>, Error> {
         let mut tuple = Vec::new();
         self.0.form(values, &mut tuple)?;
-        self.modify(transaction, tid, |_, into| {
+        let update = |_: &Row, into: &mut Vec<u8>| {
             into.clone_from(&tuple);
             Ok(NewRow::Update)
-        })
+        };
+        self.modify(transaction, tid, update, &[])
     }
 
     /// Gives a row values that depend on those that it has: `change` is shown the newest version, and gives the new
@@ -314,12 +334,13 @@ impl Table {
         tid: Tid,
         mut change: impl for<'r> FnMut(&[Value<'r>]) -> Option<Vec<Value<'r>>>,
     ) -> Result<Option<Tid>, Error> {
-        self.modify(transaction, tid, |row, into| {
+        let update = |row: &Row, into: &mut Vec<u8>| {
             let values = row.values()?;
             let Some(values) = change(&values) else { return Ok(NewRow::Keep) };
             self.0.form(&values, into)?;
             Ok(NewRow::Update)
-        })
+        };
+        self.modify(transaction, tid, update, &[])
     }
 
     /// Deletes a row; whether there was one.
@@ -387,11 +408,12 @@ impl Table {
         transaction: &mut Transaction<'_, '_>,
         tid: Tid,
         decide: impl FnMut(&Row, &mut Vec<u8>) -> Result<NewRow, Error>,
+        computed: &ComputedValues<'_>,
     ) -> Result<Option<Tid>, Error> {
         transaction.begin_statement()?;
         transaction.use_table(&self.0, TableLockMode::RowExclusive)?;
         let changed = transaction
-            .all_or_nothing(|transaction| transaction.modify_row(&self.0, tid, decide))?;
+            .all_or_nothing(|transaction| transaction.modify_row(&self.0, tid, decide, computed))?;
         transaction.next_command();
         Ok(changed)
     }

@@ -28,6 +28,7 @@ use snapshot::{CommandIdPair, MultiXactMember, TransactionStatus, TupleStamp};
 use wal::rmgr::heap::DeleteFlags;
 
 use super::Row;
+use super::index::EnteredRow;
 use super::lock::{Newest, Queued, Version, VersionLocked, has_same_xmax};
 use super::page::{
     PinnedPage, clear_map, heap_error, log_change, page_to_fill, read_header, try_prune,
@@ -36,8 +37,8 @@ use super::room::{self, room_on};
 use super::row_xmax::{holders, is_only_locked, set_conflict, updater};
 use crate::Error;
 use crate::buffer::PageName;
-use crate::catalog::TableEntry;
 use crate::catalog::changes::RowChange;
+use crate::catalog::{ComputedValues, TableEntry};
 use crate::heap::update::{Updating, update, update_to_other_page};
 use crate::heap::{Change, CommandStamp, NewXmax, RowLock, TupleValues, Value, delete};
 use crate::lock::WaitPolicy;
@@ -83,10 +84,11 @@ impl Transaction<'_, '_> {
         let decide = |row: &Row, _: &mut Vec<u8>| {
             Ok(if condition(&row.values()?) { NewRow::Delete } else { NewRow::Keep })
         };
-        Ok(self.modify_row(table, tid, decide)?.is_some())
+        Ok(self.modify_row(table, tid, decide, &[])?.is_some())
     }
 
-    /// Changes a row; `decide` is shown its newest version, and writes down the tuple that it is to become. While somebody
+    /// Changes a row; `decide` is shown its newest version, and writes down the tuple that it is to become, of which indexes
+    /// have computed this. While somebody
     /// changes that, it may be shown versions before it, too: what it says of them counts for nothing but the strength of
     /// the lock. Gives the root of what was changed or made, if `tid` was one; `None` if nothing was.
     pub(crate) fn modify_row(
@@ -94,9 +96,10 @@ impl Transaction<'_, '_> {
         table: &Arc<TableEntry>,
         tid: Tid,
         decide: impl FnMut(&Row, &mut Vec<u8>) -> Result<NewRow, Error>,
+        computed: &ComputedValues<'_>,
     ) -> Result<Option<Tid>, Error> {
         let mut queued = Queued::default();
-        let modified = self.modify_in_queue(table, tid, decide, &mut queued);
+        let modified = self.modify_in_queue(table, tid, decide, computed, &mut queued);
         self.session.leave_queue(&mut queued);
         modified
     }
@@ -106,6 +109,7 @@ impl Transaction<'_, '_> {
         table: &Arc<TableEntry>,
         tid: Tid,
         mut decide: impl FnMut(&Row, &mut Vec<u8>) -> Result<NewRow, Error>,
+        computed: &ComputedValues<'_>,
         queued: &mut Queued,
     ) -> Result<Option<Tid>, Error> {
         let (mut place, mut root) = (tid, tid);
@@ -214,11 +218,14 @@ impl Transaction<'_, '_> {
                         return Err(Error::Moved { table: table.name.clone() });
                     }
                     drop(pinned);
-                    let Newest::At { tid: newest, root: of_newest } =
-                        self.newest(table, &header, by, WaitPolicy::Wait)?
-                    else {
-                        return Ok(None);
-                    };
+                    let (newest, of_newest) =
+                        match self.newest(table, &header, by, WaitPolicy::Wait)? {
+                            Newest::At { tid, root } => (tid, root),
+                            Newest::Moved => {
+                                return Err(Error::Moved { table: table.name.clone() });
+                            }
+                            Newest::Held | Newest::Gone => return Ok(None),
+                        };
                     root = of_newest.unwrap_or(root);
                     (place, expected_xmin, contested) = (newest, None, Some(strength));
                     continue;
@@ -269,7 +276,9 @@ impl Transaction<'_, '_> {
                     // Those who wait for the row's end, or for its key, are not to wait for this.
                     self.session.leave_queue(queued);
                     drop(pinned);
-                    self.insert_entries(table, &indexes, &tuple, Some(row.tuple()), new)?;
+                    let (old, arbiters) = (Some(row.tuple()), &[][..]);
+                    let entered = EnteredRow { tuple: &tuple, old, tid: new, computed, arbiters };
+                    self.insert_entries(table, &indexes, &entered)?;
                     return Ok(Some(new));
                 }
                 Tried::Stale | Tried::NoRoom => {}
@@ -437,8 +446,8 @@ enum Stand {
 impl TableEntry {
     /// Whether two tuples differ in a key column (`HeapDetermineColumnsInfo`).
     fn changes_key(&self, old: &[u8], new: &[u8]) -> Result<bool, Error> {
-        let Some(definition) = &self.definition else { return Ok(false) };
-        if definition.key_columns.is_empty() {
+        let key_columns = self.key_columns();
+        if key_columns.is_empty() {
             return Ok(false);
         }
         let values = |tuple| {
@@ -446,7 +455,7 @@ impl TableEntry {
             values.map_err(|error| Error::Row { table: self.name.clone(), error })
         };
         let (old, new): (Vec<Value<'_>>, Vec<Value<'_>>) = (values(old)?, values(new)?);
-        Ok(definition.key_columns.iter().any(|column| old.get(*column) != new.get(*column)))
+        Ok(key_columns.iter().any(|column| old.get(*column) != new.get(*column)))
     }
 }
 

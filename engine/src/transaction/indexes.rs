@@ -4,6 +4,7 @@
 //! built before the table's list has it, and is in the list before the transaction writes another row. Source:
 //! `DefineIndex`, `index_build`.
 
+use base::Tid;
 use base::sync::Arc;
 
 use super::Transaction;
@@ -11,21 +12,45 @@ use super::tables::{NAME_RULE, is_name};
 use crate::Error;
 use crate::btree::{Build, IndexError};
 use crate::catalog::{IndexDefinition, IndexEntry, Relation, TableEntry, store};
+use crate::copy_text;
+use crate::heap::Value;
 use crate::lock::TableLockMode;
 use crate::table::{Table, TableIndex};
 
-impl Transaction<'_, '_> {
-    /// Makes an index on a table, with an entry for each of its rows. Others write to the table again, and see the index,
+/// Works out what an index computes of a row, and gives it away.
+pub type Compute<'f, 's, 'e> = dyn FnMut(
+        &mut Transaction<'s, 'e>,
+        &[Value<'_>],
+        &mut dyn FnMut(&[Value<'_>]) -> Result<(), Error>,
+    ) -> Result<(), Error>
+    + 'f;
+
+impl<'s, 'e> Transaction<'s, 'e> {
+    /// Makes an index that computes nothing on a table, as [`Transaction::create_computed_index`] does.
+    ///
+    /// # Errors
+    /// As that.
+    pub fn create_index(
+        &mut self,
+        table: &Table,
+        definition: &IndexDefinition,
+    ) -> Result<TableIndex, Error> {
+        self.create_computed_index(table, definition, &mut |_, _, give| give(&[]))
+    }
+
+    /// Makes an index on a table, with an entry for each of its rows, of which `compute` gives what the index computes, in
+    /// the order of [`IndexDefinition::computed`]. Others write to the table again, and see the index,
     /// when the transaction has committed.
     ///
     /// # Errors
     /// [`Error::TableExists`] where a relation has the name; [`Error::IndexDefinition`] where it cannot be had on these
     /// columns; [`Error::NotUnique`] where it is to be unique, and two rows have the same key; as a lock of the table; as the
-    /// disk says.
-    pub fn create_index(
+    /// disk says; those of `compute`.
+    pub fn create_computed_index(
         &mut self,
         table: &Table,
         definition: &IndexDefinition,
+        compute: &mut Compute<'_, 's, 'e>,
     ) -> Result<TableIndex, Error> {
         self.check()?;
         self.use_table(table.entry(), TableLockMode::Share)?;
@@ -47,7 +72,8 @@ impl Transaction<'_, '_> {
         let index = self.all_or_nothing(|transaction| {
             transaction.assign_xid()?;
             let (oid, session) = (transaction.new_file()?, transaction.session.number());
-            let index = IndexEntry::new(oid, table.oid(), oid, definition.clone(), shape);
+            let of = (table.oid(), table.columns().len());
+            let index = IndexEntry::new(oid, of, oid, definition.clone(), shape);
             let index = Arc::new(index.made_by(session));
             let relation =
                 Relation::Index { index: Arc::clone(&index), table: Arc::clone(table.entry()) };
@@ -56,7 +82,7 @@ impl Transaction<'_, '_> {
             let inserter = &mut transaction.session.inserter;
             store::log_create(&shared.storage, inserter, relation.locator())?;
             transaction.claim(&definition.name, Some(relation))?;
-            transaction.build(table.entry(), &index)?;
+            transaction.build(table.entry(), &index, compute)?;
             table.entry().add_index(&index);
             store::insert_index(transaction, &shared.catalog, &index)?;
             Ok(index)
@@ -65,25 +91,92 @@ impl Transaction<'_, '_> {
     }
 
     /// Puts an entry for each row of its table into a new index.
-    fn build(&mut self, table: &Arc<TableEntry>, index: &IndexEntry) -> Result<(), Error> {
+    fn build(
+        &mut self,
+        table: &Arc<TableEntry>,
+        index: &IndexEntry,
+        compute: &mut Compute<'_, 's, 'e>,
+    ) -> Result<(), Error> {
         let xid = self.assign_xid()?;
         let shared = self.session.shared;
         let mut build = Build::of(&shared.storage, &index.known, xid);
+        // Rows that something is computed of: nothing of the table is held meanwhile.
+        let mut rows: Vec<(Tid, Box<[u8]>, bool)> = Vec::new();
         let leaves_out = self.session.indexable_rows(table, |row| {
-            let values = index.pick(&row.values);
-            Ok(build.add(&values, row.root, row.is_alive)?)
+            match index.pick(&row.values, &[]) {
+                Some(values) => build.add(&values, row.root, row.is_alive)?,
+                None => rows.push((row.root, row.tuple.into(), row.is_alive)),
+            }
+            Ok(())
         })?;
+        for (root, tuple, is_alive) in rows {
+            self.session.check_cancelled()?;
+            let row = table.values(&tuple)?;
+            self.compute(table, index, &row, compute, &mut |values| {
+                Ok(build.add(values, root, is_alive)?)
+            })?;
+        }
         if leaves_out {
             index.set_lacks_before(self.session.ids.top.map_or(xid, base::FullXid::xid));
         }
         match build.finish(&mut self.session.inserter) {
             Ok(_) => Ok(()),
             Err(IndexError::Duplicate { one, other }) => {
+                let key = self.key_text(table, index, one, compute)?;
                 let index = index.definition.name.clone();
-                Err(Error::NotUnique { index, one, other })
+                Err(Error::NotUnique { index, one, other, key })
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The values of an index's columns for a row, given to `see`.
+    fn compute(
+        &mut self,
+        table: &TableEntry,
+        index: &IndexEntry,
+        row: &[Value<'_>],
+        compute: &mut Compute<'_, 's, 'e>,
+        see: &mut dyn FnMut(&[Value<'_>]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        compute(self, row, &mut |computed| {
+            let values = index.pick(row, &[(index.oid, computed.to_vec())]);
+            let values = values.ok_or_else(|| Error::NotComputed {
+                index: index.definition.name.clone(),
+                table: table.name.clone(),
+            })?;
+            see(&values)
+        })
+    }
+
+    /// The text of the key that a row has.
+    fn key_text(
+        &mut self,
+        table: &Arc<TableEntry>,
+        index: &IndexEntry,
+        root: Tid,
+        compute: &mut Compute<'_, 's, 'e>,
+    ) -> Result<Vec<String>, Error> {
+        let mut key = Vec::new();
+        let Some(found) = self.session.dirty_row(table, root)? else { return Ok(key) };
+        let row = found.row.values()?;
+        self.compute(table, index, &row, compute, &mut |values| {
+            for value in values.iter().take(index.definition.key.len()) {
+                let mut text = Vec::new();
+                match value {
+                    // Nothing is to be escaped.
+                    Value::Text(value) | Value::Bpchar(value) => text.extend(value.bytes()),
+                    Value::Bytea(_) => {
+                        copy_text::push_value(value, &mut text);
+                        text.remove(0);
+                    }
+                    value => copy_text::push_value(value, &mut text),
+                }
+                key.push(String::from_utf8_lossy(&text).into_owned());
+            }
+            Ok(())
+        })?;
+        Ok(key)
     }
 
     /// The index of this name, and its table's name.

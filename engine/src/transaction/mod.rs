@@ -36,6 +36,7 @@ use crate::catalog::changes::OwnChanges;
 use crate::planted::{self, Bug};
 use crate::session::{Isolation, Session};
 use export::Exported;
+pub use indexes::Compute;
 pub use locks::AdvisoryMode;
 pub use nested::OuterCommand;
 pub use savepoint::SavepointId;

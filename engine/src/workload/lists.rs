@@ -164,7 +164,7 @@ impl Lists {
         loop {
             let (text, replaced) = new(&row)?;
             let values = [Value::Int8((self.first + key) as i64), value(&text)];
-            match self.table.update_version(transaction, row.tid(), &values)? {
+            match self.table.update_version(transaction, row.tid(), &values, &[])? {
                 VersionChange::Changed(root) => {
                     // It hangs from where the old one does, unless it went to another page.
                     if root.block != row.tid().block

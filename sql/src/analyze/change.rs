@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use engine::{TableLockMode, WaitPolicy};
 use sqlparser::ast::{
     self, AssignmentTarget, ConflictTarget, Expr as Ast, FromTable, OnConflictAction, OnInsert,
     SelectItem, SetExpr, Statement, TableFactor, TableObject, UpdateTableFromKind,
@@ -11,6 +12,7 @@ use super::{Analyzer, Level, Query, Typed};
 use crate::error::{Result, SqlError};
 use crate::expr::Expr;
 use crate::family::Family;
+use crate::index::IndexDef;
 use crate::plan::{Change, ChangeKind, ConflictUpdate, JoinKind, OnConflict, Plan};
 use crate::table::{ColumnDef, TableDef, ident, object_name, relation_name};
 use crate::types::{Datum, Type};
@@ -38,6 +40,7 @@ impl Analyzer<'_, '_, '_> {
             return Err(SqlError::not_supported("INSERT into what is no table"));
         };
         let name = object_name(name)?;
+        self.lock_target(&name)?;
         let table = self.table(&name)?;
         // What is put into a table goes to it alone, unless it is divided.
         let family = match table.kinship.divided {
@@ -69,6 +72,12 @@ impl Analyzer<'_, '_, '_> {
         let (returning, columns) = self.returned(insert.returning.as_deref())?;
         let kind = ChangeKind::Insert { on_conflict };
         Ok((Change { family, input, base, kind, returning }, columns))
+    }
+
+    /// Locks a table before it is looked at, so that it has the indexes then that its rows are put into.
+    fn lock_target(&mut self, name: &str) -> Result<()> {
+        self.transaction.open_table(name, TableLockMode::RowExclusive, WaitPolicy::Wait)?;
+        Ok(())
     }
 
     fn target(&self, table: &TableDef, name: &str) -> Result<usize> {
@@ -227,7 +236,8 @@ impl Analyzer<'_, '_, '_> {
             Some(ConflictTarget::Columns(names)) => Some(self.inferred(table, names)?),
             Some(ConflictTarget::OnConstraint(name)) => {
                 let name = object_name(name)?;
-                let found = table.uniques.iter().position(|unique| unique.name == name);
+                let is_meant = |index: &IndexDef| index.is_constraint && index.name == name;
+                let found = table.indexes.iter().position(is_meant);
                 Some(vec![found.ok_or_else(|| {
                     let message = format!(
                         "constraint \"{name}\" for table \"{}\" does not exist",
@@ -321,6 +331,7 @@ impl Analyzer<'_, '_, '_> {
             return Err(SqlError::syntax("syntax error at or near \"JOIN\""));
         }
         let (name, only) = relation_name(name)?;
+        self.lock_target(&name)?;
         let family = self.family((&name, only))?;
         let alias = alias.as_ref().map_or(name, |alias| ident(&alias.name));
         self.level()?.add_family(&family, alias);

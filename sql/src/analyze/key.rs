@@ -10,7 +10,7 @@ use sqlparser::ast;
 use super::Analyzer;
 use crate::error::{Result, SqlError};
 use crate::expr::Expr;
-use crate::index::{KeyElement, KeyExpr};
+use crate::index::{KeyElement, KeyExpr, KeyPart};
 use crate::table::TableDef;
 use crate::types::Type;
 
@@ -19,8 +19,8 @@ impl Analyzer<'_, '_, '_> {
     ///
     /// # Errors
     /// Where an expression cannot be had in an index.
-    pub(crate) fn key(&mut self, def: &Rc<TableDef>, key: &[KeyElement]) -> Result<Vec<KeyExpr>> {
-        key.iter().map(|element| self.key_element(def, element)).collect()
+    pub(crate) fn key(&mut self, def: &Rc<TableDef>, key: &[KeyPart]) -> Result<Vec<KeyExpr>> {
+        key.iter().map(|part| self.key_element(def, &part.element)).collect()
     }
 
     fn key_element(&mut self, def: &Rc<TableDef>, element: &KeyElement) -> Result<KeyExpr> {
@@ -48,7 +48,7 @@ impl Analyzer<'_, '_, '_> {
         Ok(KeyExpr { expr, of: typed.of })
     }
 
-    /// The unique keys that an `ON CONFLICT` means.
+    /// The unique indexes that an `ON CONFLICT` means, by number.
     ///
     /// # Errors
     /// `42P10` if there is none.
@@ -67,8 +67,11 @@ impl Analyzer<'_, '_, '_> {
             wanted.push(self.key_element(table, &element)?);
         }
         let mut found = Vec::new();
-        for (number, unique) in table.uniques.iter().enumerate() {
-            let key = self.key(table, &unique.key)?;
+        for (number, index) in table.indexes.iter().enumerate() {
+            if !index.is_unique {
+                continue;
+            }
+            let key = self.key(table, &index.key)?;
             if key.iter().all(|element| wanted.contains(element))
                 && wanted.iter().all(|element| key.contains(element))
             {

@@ -158,7 +158,6 @@ impl<'e> Backend<'_, 'e> {
         for row in rows.iter_mut() {
             rules.apply(def, row, &mut exec)?;
         }
-        rules.check_unique(def, rows, &mut exec)?;
         let checks: Vec<Check> = rows.iter().flat_map(|row| Check::of_insert(def, row)).collect();
         self.run_checks(transaction, checks, false)
     }

@@ -16,6 +16,7 @@ use crate::backend::{Answer, Backend};
 use crate::cast::cast;
 use crate::error::{Result, SqlError};
 use crate::exec::cursor::stored_row;
+use crate::index::IndexDef;
 use crate::table::{Action, ForeignKey, TableDef, quoted};
 use crate::types::{Datum, Type};
 
@@ -48,8 +49,8 @@ impl Check {
             Check::Parent { key, .. } => is_changed(&table.foreign_keys[*key].columns),
             Check::Children { .. } => true,
         });
-        let mut keys = table.uniques.iter().filter(|unique| unique.is_of_columns());
-        if keys.any(|unique| is_changed(&unique.columns().collect::<Vec<_>>())) {
+        let mut keys = table.indexes.iter().filter(|index| index.is_referable());
+        if keys.any(|index| is_changed(&index.columns().collect::<Vec<_>>())) {
             let (old, new) = (old.to_vec(), Some(new.to_vec()));
             checks.push(Check::Children { parent: Rc::clone(table), old, new });
         }
@@ -57,7 +58,7 @@ impl Check {
     }
 
     pub(crate) fn of_delete(table: &Rc<TableDef>, row: &[Datum]) -> Vec<Check> {
-        if table.uniques.is_empty() {
+        if !table.indexes.iter().any(IndexDef::is_referable) {
             return Vec::new();
         }
         vec![Check::Children { parent: Rc::clone(table), old: row.to_vec(), new: None }]

@@ -23,8 +23,8 @@ use crate::types::{Datum, Type};
 pub(crate) struct Rules {
     generated: Vec<(usize, Expr)>,
     checks: Vec<(String, Expr)>,
-    /// The unique keys, in the order of the table's.
-    pub(crate) uniques: Vec<Vec<KeyExpr>>,
+    /// The keys of its indexes, in their order.
+    pub(crate) keys: Vec<Vec<KeyExpr>>,
 }
 
 impl Rules {
@@ -57,9 +57,9 @@ impl Rules {
             refuse_subqueries(subplans.len(), "check constraint")?;
             rules.checks.push((check.name.clone(), expr));
         }
-        for unique in &table.uniques {
+        for index in &table.indexes {
             let mut analyzer = Analyzer::new(exec.transaction, exec.database);
-            rules.uniques.push(analyzer.key(table, &unique.key)?);
+            rules.keys.push(analyzer.key(table, &index.key)?);
         }
         Ok(rules)
     }

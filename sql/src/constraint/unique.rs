@@ -1,133 +1,146 @@
-//! Unique keys, without an index: the whole table is read for each row with a new key.
+//! Unique keys, by their indexes: who has a new row's key, and what an error says of it.
 //!
-//! Invariant: rows are looked at as they are at this instant; where another transaction that still runs decides whether a
-//! row counts, that one is waited for, with no gate held. Source: `_bt_check_unique`.
+//! A row is put in first, and its key then looked for by the engine, which waits for who may have it. Who has something else
+//! to do about a row with the same key (`ON CONFLICT`) looks for one before that.
+//!
+//! Invariant: rows are looked at as they are at this instant. Source: `check_exclusion_or_unique_constraint`.
 
-use std::cmp::Ordering;
-
-use base::Xid;
+use base::{Oid, Xid};
+use engine::ComputedValues;
+use engine::heap::Value;
 
 use super::{Rules, key_text};
 use crate::error::{Result, SqlError};
 use crate::exec::Exec;
 use crate::exec::cursor::stored_row;
-use crate::index::{KeyExpr, key_values};
-use crate::table::{TableDef, Unique};
-use crate::types::Datum;
+use crate::index::{IndexDef, key_values};
+use crate::table::TableDef;
+use crate::types::{Datum, StoredRow, Type};
 
-/// A row with the same key.
+/// A row with a key of a new one.
 #[derive(Debug)]
 pub(crate) struct Conflict {
-    /// Which of the table's unique keys it is.
-    pub(crate) unique: usize,
     pub(crate) row: engine::Row,
     /// Who decides whether it counts.
     pub(crate) decides: Option<Xid>,
-    /// The key that both have.
-    key: Vec<Datum>,
 }
 
-/// A row with the same key as a new one.
-struct Found {
-    row: engine::Row,
-    decides: Option<Xid>,
-}
-
-/// Where a key stands to another, nulls being alike.
-fn order(key: &[KeyExpr], one: &[Datum], other: &[Datum]) -> Ordering {
-    let pairs = one.iter().zip(other).zip(key);
-    let mut orders = pairs.map(|((one, other), element)| one.sort_order(other, element.of));
-    orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
-}
-
-/// A row with a key of `new`, but for those keys that `old` had.
+/// A row with the new one's key of one of these indexes, by number.
 pub(crate) fn conflict(
     (table, rules): (&TableDef, &Rules),
+    arbiters: &[usize],
     new: &[Datum],
-    old: Option<&[Datum]>,
     exec: &mut Exec<'_, '_, '_, '_>,
 ) -> Result<Option<Conflict>> {
-    for (number, unique) in rules.uniques.iter().enumerate() {
-        let key = key_values(unique, new, exec)?;
-        if key.iter().any(Datum::is_null) {
+    for number in arbiters {
+        let (index, elements) = (&table.indexes[*number], &rules.keys[*number]);
+        let key = key_values(elements, new, exec)?;
+        let Some(made) = index.made.as_ref().filter(|_| !key.iter().any(Datum::is_null)) else {
             continue;
-        }
-        if let Some(old) = old
-            && order(unique, &key_values(unique, old, exec)?, &key).is_eq()
-        {
-            continue;
-        }
+        };
+        let types: Vec<Type> = elements.iter().map(|element| element.of).collect();
+        let stored = StoredRow::new(&key, &types);
         let mut found = Vec::new();
-        for dirty in table.table.scan_dirty(exec.transaction)? {
-            let values = key_values(unique, &stored_row(table, &dirty.row)?, exec)?;
-            if order(unique, &values, &key).is_eq() {
+        for dirty in table.table.find_dirty(exec.transaction, made, &stored.values()?)? {
+            let values = key_values(elements, &stored_row(table, &dirty.row)?, exec)?;
+            let mut pairs = values.iter().zip(&key).zip(&types);
+            if pairs.all(|((one, other), of)| one.sort_order(other, *of).is_eq()) {
                 let decides = dirty.inserting.or(dirty.ending);
-                found.push(Found { row: dirty.row, decides });
+                found.push(Conflict { row: dirty.row, decides });
             }
         }
         // One that counts decides before one that may.
-        let at = found.iter().position(|dirty| dirty.decides.is_none());
+        let at = found.iter().position(|conflict| conflict.decides.is_none());
         let at = at.or(if found.is_empty() { None } else { Some(0) });
         if let Some(at) = at {
-            let Found { row, decides } = found.swap_remove(at);
-            return Ok(Some(Conflict { unique: number, row, decides, key }));
+            return Ok(Some(found.swap_remove(at)));
         }
     }
     Ok(None)
 }
 
-/// Whether a row with other values has a unique key that it did not have.
-pub(crate) fn has_new_key(
-    rules: &Rules,
-    old: &[Datum],
-    new: &[Datum],
-    exec: &mut Exec<'_, '_, '_, '_>,
-) -> Result<bool> {
-    for unique in &rules.uniques {
-        let [old, new] = [key_values(unique, old, exec)?, key_values(unique, new, exec)?];
-        if order(unique, &old, &new).is_ne() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// `(a, lower(b))=(1, x)`
-fn shown(table: &TableDef, unique: &Unique, key: &[Datum]) -> String {
+/// The names of an index's elements.
+fn names(table: &TableDef, index: &IndexDef) -> Vec<String> {
     let columns: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
-    let names: Vec<String> = unique.key.iter().map(|element| element.shown(&columns)).collect();
-    key_text(&names.iter().map(String::as_str).collect::<Vec<_>>(), key)
+    index.key.iter().map(|part| part.element.shown(&columns)).collect()
 }
 
-pub(crate) fn violation(table: &TableDef, conflict: &Conflict) -> SqlError {
-    let unique = &table.uniques[conflict.unique];
-    let message = format!("duplicate key value violates unique constraint \"{}\"", unique.name);
-    SqlError::new("23505", message)
-        .detail(format!("Key {} already exists.", shown(table, unique, &conflict.key)))
+/// What is wrong with a row that the engine has refused.
+pub(crate) fn refused(
+    error: engine::Error,
+    (table, rules): (&TableDef, &Rules),
+    row: &[Datum],
+    exec: &mut Exec<'_, '_, '_, '_>,
+) -> SqlError {
+    let engine::Error::Unique { index: name, .. } = &error else { return error.into() };
+    let number = table.indexes.iter().position(|index| index.name == *name);
+    let message = format!("duplicate key value violates unique constraint \"{name}\"");
+    let violation = SqlError::new("23505", message);
+    let Some(number) = number else { return violation };
+    match key_values(&rules.keys[number], row, exec) {
+        Ok(key) => {
+            let names = names(table, &table.indexes[number]);
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            violation.detail(format!("Key {} already exists.", key_text(&names, &key)))
+        }
+        Err(error) => error,
+    }
+}
+
+/// What is wrong with rows of which two have this key, as text.
+pub(crate) fn not_unique(
+    table: &TableDef,
+    index: &IndexDef,
+    name: &str,
+    key: Vec<String>,
+) -> SqlError {
+    let names = names(table, index);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let key: Vec<Datum> = key.into_iter().map(Datum::Text).collect();
+    let message = format!("could not create unique index \"{name}\"");
+    let detail = format!("Key {} is duplicated.", key_text(&names, &key));
+    SqlError::new("23505", message).detail(detail)
+}
+
+/// What one index computes of a row.
+pub(crate) struct ComputedKey {
+    index: Oid,
+    values: Vec<Datum>,
+    types: Vec<Type>,
 }
 
 impl Rules {
-    /// Whether no two rows have the same unique key.
-    pub(crate) fn check_unique(
+    /// What a table's indexes compute of a row.
+    pub(crate) fn computed(
         &self,
-        def: &TableDef,
-        rows: &[Vec<Datum>],
+        table: &TableDef,
+        row: &[Datum],
         exec: &mut Exec<'_, '_, '_, '_>,
-    ) -> Result<()> {
-        for (unique, elements) in def.uniques.iter().zip(&self.uniques) {
-            let keys = rows.iter().map(|row| key_values(elements, row, exec));
-            let mut keys = keys.collect::<Result<Vec<_>>>()?;
-            keys.retain(|key| !key.iter().any(Datum::is_null));
-            keys.sort_by(|one, other| order(elements, one, other));
-            let is_same = |pair: &&[Vec<Datum>]| order(elements, &pair[0], &pair[1]).is_eq();
-            if let Some(pair) = keys.windows(2).find(is_same) {
-                let key = shown(def, unique, &pair[0]);
-                let message = format!("could not create unique index \"{}\"", unique.name);
-                return Err(
-                    SqlError::new("23505", message).detail(format!("Key {key} is duplicated."))
-                );
+    ) -> Result<Vec<ComputedKey>> {
+        let mut all = Vec::new();
+        for (index, key) in table.indexes.iter().zip(&self.keys) {
+            let parts = index.key.iter().zip(key);
+            let computed = parts.filter(|(part, _)| part.element.column().is_none());
+            let computed: Vec<_> = computed.map(|(_, element)| element.clone()).collect();
+            if computed.is_empty() {
+                continue;
             }
+            let types = computed.iter().map(|element| element.of).collect();
+            let values = key_values(&computed, row, exec)?;
+            all.push(ComputedKey { index: index.oid(), values, types });
         }
-        Ok(())
+        Ok(all)
     }
+}
+
+/// Has `with` use computed keys as the engine takes them.
+pub(crate) fn with_computed<T>(
+    keys: &[ComputedKey],
+    with: impl FnOnce(&ComputedValues<'_>) -> T,
+) -> Result<T> {
+    let stored: Vec<(Oid, StoredRow<'_>)> =
+        keys.iter().map(|key| (key.index, StoredRow::new(&key.values, &key.types))).collect();
+    let values = stored.iter().map(|(index, row)| Ok((*index, row.values()?)));
+    let values: Vec<(Oid, Vec<Value<'_>>)> = values.collect::<Result<_>>()?;
+    Ok(with(&values))
 }

@@ -1,7 +1,8 @@
 //! Rows inserted, updated and deleted.
 //!
 //! ```text
-//! insert   row ─► defaults, generated columns, checks ─► unique keys, waiting for who decides ─► in
+//! insert   row ─► defaults, generated columns, checks ─► ON CONFLICT: who has its key? ─► in ─► into the indexes, waiting
+//!          for who may have its key
 //! update   row that the snapshot shows ─► new values ─► changed, if it is still the newest version; else, at read
 //!          committed: newer version ─► still wanted? ─► new values from it, and again
 //!          new values that another partition takes ─► gone from here, and in there
@@ -12,16 +13,17 @@
 use std::rc::Rc;
 
 use base::{Oid, Tid};
-use engine::{RowLock, RowLocked, VersionChange, WaitPolicy};
+use engine::{InsertOutcome, RowLock, RowLocked, VersionChange, WaitPolicy};
 
 use super::cursor::{Cursor, evaluated};
 use super::recheck::{is_wanted, replace};
 use super::target::Targets;
 use super::{Exec, Row};
-use crate::constraint::unique::{self, Conflict};
+use crate::constraint::unique::{self, Conflict, with_computed};
 use crate::constraint::{Check, Rules};
 use crate::error::{Result, SqlError};
 use crate::expr::Rows;
+use crate::index::IndexDef;
 use crate::plan::{Change, ChangeKind, OnConflict};
 use crate::table::TableDef;
 use crate::types::{Datum, StoredRow};
@@ -102,37 +104,39 @@ impl Making<'_> {
     ) -> Result<Option<Tid>> {
         let table = Rc::clone(&self.targets.member(at).def);
         let types = table.types();
+        let stored = StoredRow::new(row, &types);
+        let values = stored.values()?;
+        let computed = self.targets.rules(at).computed(&table, row, exec)?;
+        let arbiters = on_conflict.map_or_else(Vec::new, |on| self.targets.arbiters(at, on));
+        let oids: Vec<Oid> = arbiters.iter().map(|index| table.indexes[*index].oid()).collect();
         let tid = loop {
-            let looked = {
-                let gate = exec.database.gate(table.table.oid());
-                let _held = gate.lock().unwrap_or_else(base::sync::PoisonError::into_inner);
-                match unique::conflict((&table, self.targets.rules(at)), row, None, exec)? {
-                    None => {
-                        let stored = StoredRow::new(row, &types);
-                        Ok(table.table.insert(exec.transaction, &stored.values()?)?)
+            if let Some(on_conflict) = on_conflict {
+                let rules = (&*table, self.targets.rules(at));
+                match unique::conflict(rules, &arbiters, row, exec)? {
+                    None => {}
+                    Some(Conflict { decides: Some(xid), .. }) => {
+                        exec.transaction.wait_for_end(xid)?;
+                        continue;
                     }
-                    Some(conflict) => Err(conflict),
-                }
-            };
-            match looked {
-                Ok(tid) => break tid,
-                Err(Conflict { decides: Some(xid), .. }) => exec.transaction.wait_for_end(xid)?,
-                Err(conflict) => {
-                    let is_arbiter = |on: &&OnConflict| {
-                        on.arbiters
-                            .as_ref()
-                            .is_none_or(|arbiters| arbiters.contains(&conflict.unique))
-                    };
-                    match on_conflict.filter(is_arbiter) {
-                        None => return Err(unique::violation(&table, &conflict)),
-                        Some(on_conflict)
-                            if self.resolve(at, row, on_conflict, &conflict, exec, outer)? =>
-                        {
+                    Some(conflict) => {
+                        if self.resolve(at, row, on_conflict, &conflict, exec, outer)? {
                             return Ok(None);
                         }
                         // It is gone by now.
-                        Some(_) => {}
+                        continue;
                     }
+                }
+            }
+            let inserted = with_computed(&computed, |computed| {
+                table.table.insert_unless(exec.transaction, &values, computed, &oids)
+            })?;
+            match inserted {
+                Ok(InsertOutcome::Inserted(tid)) => break tid,
+                // Somebody else was first.
+                Ok(InsertOutcome::Taken(_)) => {}
+                Err(error) => {
+                    let rules = (&*table, self.targets.rules(at));
+                    return Err(unique::refused(error, rules, row, exec));
                 }
             }
         };
@@ -173,6 +177,20 @@ impl Making<'_> {
         if !is_visible && exec.keeps_snapshot() {
             let message = "could not serialize access due to concurrent update";
             return Err(SqlError::new("40001", message));
+        }
+        let keys = table.indexes.iter().filter(|index| index.is_referable());
+        let keys: Vec<usize> = keys.flat_map(IndexDef::columns).collect();
+        let strength = match update.sets.iter().any(|(column, _)| keys.contains(column)) {
+            true => RowLock::Update,
+            false => RowLock::NoKeyUpdate,
+        };
+        let (tid, wait) = (conflict.row.tid(), WaitPolicy::Wait);
+        match table.table.lock_row(exec.transaction, tid, strength, wait)? {
+            RowLocked::Locked(_) => {}
+            // It is looked for again: another row may be in its place, or none.
+            RowLocked::Updated(_) | RowLocked::Moved | RowLocked::Gone | RowLocked::Skipped => {
+                return Ok(false);
+            }
         }
         let mut both = self.targets.member(at).stored_row(&conflict.row)?;
         both.extend_from_slice(row);
@@ -292,7 +310,7 @@ impl Making<'_> {
     }
 }
 
-/// Gives a version new values, if nobody else has its unique keys.
+/// Gives a version new values; an error if another row has one of its unique keys.
 fn put(
     (table, rules): (&Rc<TableDef>, &Rules),
     old: &[Datum],
@@ -303,32 +321,11 @@ fn put(
     let types = table.types();
     let stored = StoredRow::new(new, &types);
     let values = stored.values()?;
-    let changed = if unique::has_new_key(rules, old, new, exec)? {
-        // Nobody else changes the row while it is found out whether the key is free.
-        match table.table.lock_row(exec.transaction, tid, RowLock::Update, WaitPolicy::Wait)? {
-            RowLocked::Locked(_) => {}
-            RowLocked::Updated(newer) => return Ok(VersionChange::Newer(newer)),
-            RowLocked::Gone | RowLocked::Skipped => return Ok(VersionChange::Gone),
-        }
-        loop {
-            let conflict = {
-                let gate = exec.database.gate(table.table.oid());
-                let _held = gate.lock().unwrap_or_else(base::sync::PoisonError::into_inner);
-                match unique::conflict((table, rules), new, Some(old), exec)? {
-                    None => {
-                        break table.table.update_version(exec.transaction, tid, &values)?;
-                    }
-                    Some(conflict) => conflict,
-                }
-            };
-            match conflict.decides {
-                Some(xid) => exec.transaction.wait_for_end(xid)?,
-                None => return Err(unique::violation(table, &conflict)),
-            }
-        }
-    } else {
-        table.table.update_version(exec.transaction, tid, &values)?
-    };
+    let computed = rules.computed(table, new, exec)?;
+    let changed = with_computed(&computed, |computed| {
+        table.table.update_version(exec.transaction, tid, &values, computed)
+    })?;
+    let changed = changed.map_err(|error| unique::refused(error, (&**table, rules), new, exec))?;
     if let VersionChange::Changed(_) = &changed {
         exec.checks.extend(Check::of_update(table, old, new));
     }

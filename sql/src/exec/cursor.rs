@@ -9,6 +9,7 @@ use engine::PageScan;
 
 use super::recheck::lock_rows;
 use super::{Exec, Row, aggregate, change};
+use crate::access::Access;
 use crate::analyze::from_prepared;
 use crate::error::{Result, SqlError};
 use crate::expr::{Expr, Rows};
@@ -24,6 +25,8 @@ pub(crate) enum Cursor<'p> {
     Scan {
         /// The member that is read, with those that follow.
         members: &'p [Member],
+        /// What each of them is read by; nothing of those that are read whole.
+        found: &'p [Option<Access>],
         pages: Option<PageScan>,
         rows: VecDeque<Row>,
     },
@@ -81,7 +84,11 @@ impl<'p> Cursor<'p> {
             Plan::Values(rows) => Cursor::Values(rows.iter()),
             // Its tables were locked when they were looked up.
             Plan::Scan(family) => {
-                Cursor::Scan { members: &family.members, pages: None, rows: VecDeque::new() }
+                let rows = VecDeque::new();
+                Cursor::Scan { members: &family.members, found: &[], pages: None, rows }
+            }
+            Plan::IndexScan(family, found) => {
+                Cursor::Scan { members: &family.members, found, pages: None, rows: VecDeque::new() }
             }
             Plan::Series { of, from, to, step } => {
                 let from = from.eval(exec, &nothing)?.int();
@@ -201,17 +208,26 @@ impl<'p> Cursor<'p> {
                 *at += 1;
                 Ok(rows.get(*at - 1).cloned())
             }
-            Cursor::Scan { members, pages, rows } => loop {
+            Cursor::Scan { members, found, pages, rows } => loop {
                 if let Some(row) = rows.pop_front() {
                     return Ok(Some(row));
                 }
                 let Some(member) = members.first() else { return Ok(None) };
+                if pages.is_none()
+                    && let Some(Some(access)) = found.first()
+                    && let Some(by_index) = access.rows(member, exec, outer)?
+                {
+                    *rows = by_index.into();
+                    (*members, *found) = (&members[1..], &found[1..]);
+                    continue;
+                }
                 let scan = match pages {
                     Some(scan) => scan,
                     None => pages.insert(member.def.table.scan_pages(exec.transaction)?),
                 };
                 let Some(page) = scan.next_page(exec.transaction)? else {
                     (*members, *pages) = (&members[1..], None);
+                    *found = found.get(1..).unwrap_or(&[]);
                     continue;
                 };
                 for row in &page {

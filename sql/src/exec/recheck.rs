@@ -46,6 +46,10 @@ pub(crate) fn lock_rows(
                 replace(member, mark.base, &newer, row)?;
                 is_newer = true;
             }
+            RowLocked::Moved => {
+                let table = member.def.name().to_owned();
+                return Err(engine::Error::Moved { table }.into());
+            }
             RowLocked::Skipped | RowLocked::Gone => return Ok(false),
         }
     }
@@ -122,7 +126,7 @@ fn gives(
             Ok(false)
         }
         // An outer join had no row of it.
-        Plan::Scan(family) => {
+        Plan::Scan(family) | Plan::IndexScan(family, _) => {
             let has_row = family.whose(row, *base).is_some();
             *base += family.width() + HIDDEN;
             Ok(has_row)

@@ -9,7 +9,9 @@ use super::Exec;
 use crate::constraint::{Rules, failing_row};
 use crate::error::{Result, SqlError};
 use crate::family::{Family, Member};
+use crate::index::IndexDef;
 use crate::partition::Partitioned;
+use crate::plan::OnConflict;
 use crate::types::Datum;
 
 /// What a change works on; members are named by their numbers in the family.
@@ -90,6 +92,18 @@ impl Targets {
         let name = self.family.head.name();
         let message = format!("new row for relation \"{name}\" violates partition constraint");
         Err(SqlError::new("23514", message).detail(failing_row(row)))
+    }
+
+    /// The unique indexes of a member, by number, that an `ON CONFLICT` is about.
+    pub(super) fn arbiters(&self, at: usize, on_conflict: &OnConflict) -> Vec<usize> {
+        let (head, indexes) = (&self.family.head.indexes, &self.member(at).def.indexes);
+        let is_meant = |index: &IndexDef| match &on_conflict.arbiters {
+            None => true,
+            Some(named) => named.iter().any(|number| index.has_key_of(&head[*number])),
+        };
+        let meant = indexes.iter().enumerate();
+        let meant = meant.filter(|(_, index)| index.is_unique && is_meant(index));
+        meant.map(|(number, _)| number).collect()
     }
 
     /// What a member asks of its rows.

@@ -68,7 +68,7 @@ fn not_supported(tokens: &[TokenWithSpan]) -> Option<String> {
     let (first, second) = (word(0), word(if is_replacing { 3 } else { 1 }));
     let is_known = match first.as_str() {
         "CREATE" => matches!(second.as_str(), "TABLE" | "UNLOGGED" | "UNIQUE" | "INDEX"),
-        "DROP" => second == "TABLE",
+        "DROP" => matches!(second.as_str(), "TABLE" | "INDEX"),
         "ALTER" => second == "TABLE",
         "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "WITH" | "VALUES" | "TRUNCATE" | "TABLE" => {
             true

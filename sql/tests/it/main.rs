@@ -4,6 +4,7 @@
 mod concurrent;
 mod hermitage;
 mod hostile;
+mod reopened;
 mod scripts;
 mod settings;
 
@@ -18,9 +19,14 @@ fn engine(mode: SnapshotMode) -> (tempfile::TempDir, Engine) {
     let data = place.path().join("data");
     let birth = Birth::now().expect("a birth");
     init(&RealDisk, &data, &InitOptions::default(), &birth).expect("a data directory");
+    let engine = open(&place, mode);
+    (place, engine)
+}
+
+/// The engine of such a directory, opened again.
+fn open(place: &tempfile::TempDir, mode: SnapshotMode) -> Engine {
     let log = LogOptions { sync_method: SyncMethod::None, ..LogOptions::default() };
     let prepared_transactions = 10;
     let options = EngineOptions { mode, log, prepared_transactions, ..EngineOptions::default() };
-    let engine = Engine::open(&data, options);
-    (place, engine.expect("an engine"))
+    Engine::open(&place.path().join("data"), options).expect("an engine")
 }

@@ -133,6 +133,7 @@ pub(super) const EQUAL: &[&str] = &[
     "insert-conflict-do-update",
     "insert-conflict-do-update-2",
     "insert-conflict-do-update-3",
+    "insert-conflict-do-update-4",
     "lock-committed-keyupdate",
     "lock-committed-update",
     "lock-update-delete",

@@ -27,10 +27,19 @@ pub(super) fn script(count: u32, seed: u64) -> String {
     text
 }
 
-/// `n` and `k` are small numbers without nulls.
+/// `n` and `k` are small numbers without nulls. No index is unique: which of several rows is refused first would depend on
+/// a plan.
 const SETUP: &str =
     "CREATE TABLE t (n int NOT NULL, i int, b bigint, c text, d numeric(12,3), e boolean, f date);
 CREATE TABLE s (k int NOT NULL, i int, c text, e boolean);
+CREATE INDEX ON t (n);
+CREATE INDEX ON t (i, c DESC);
+CREATE INDEX ON t (b DESC NULLS LAST, d);
+CREATE INDEX ON t (c NULLS FIRST) INCLUDE (n);
+CREATE INDEX ON t (d, lower(c));
+CREATE INDEX ON t (e, f DESC);
+CREATE INDEX ON s (k, i);
+CREATE INDEX ON s (c);
 ";
 
 /// The choices of a script.
@@ -325,7 +334,8 @@ fn statement(random: &mut Random, text: &mut String) {
             let _ = writeln!(text, "SELECT {expr} AS x;");
         }
         9..12 => {
-            let query = table_query(random);
+            let condition = condition(random, &T);
+            let query = table_query(random, &condition);
             let _ = writeln!(text, "{query};");
         }
         12 => {
@@ -340,14 +350,32 @@ fn statement(random: &mut Random, text: &mut String) {
     }
 }
 
-fn table_query(random: &mut Random) -> String {
+/// Any condition, or, every other time, comparisons of columns with values, as indexes serve them.
+fn condition(random: &mut Random, columns: &[(&'static str, Of)]) -> String {
+    let mut maker = Maker { random, columns: columns.into(), may_fail: false };
+    if maker.random.one_in(2) {
+        return maker.expr(Of::Bool, 3);
+    }
+    let mut parts = Vec::new();
+    for _ in 0..=maker.random.below(3) {
+        let (column, of) = columns[maker.random.below(columns.len())];
+        let op = maker.random.pick(&["=", "=", "<", "<=", ">", ">=", "<>"]);
+        let value = maker.literal(of);
+        parts.push(match maker.random.one_in(4) {
+            true => format!("{value} {op} {column}"),
+            false => format!("{column} {op} {value}"),
+        });
+    }
+    parts.join(if maker.random.one_in(8) { " OR " } else { " AND " })
+}
+
+fn table_query(random: &mut Random, condition: &str) -> String {
     let mut maker = Maker { random, columns: T.into(), may_fail: false };
     let mut exprs = vec!["t.n AS n".to_owned()];
     for number in 0..=maker.random.below(3) {
         let of = ALL[maker.random.below(ALL.len())];
         exprs.push(format!("{} AS x{number}", maker.expr(of, 2)));
     }
-    let condition = maker.expr(Of::Bool, 3);
     let limit = match maker.random.below(4) {
         0 => format!(" LIMIT {}", maker.random.below(6)),
         1 => format!(" OFFSET {}", maker.random.below(6)),
@@ -374,7 +402,9 @@ fn join(random: &mut Random, text: &mut String) {
             .to_owned(),
     };
     let of = ALL[maker.random.below(ALL.len())];
-    let (expr, condition) = (maker.expr(of, 2), maker.expr(Of::Bool, 2));
+    let expr = maker.expr(of, 2);
+    let all: Vec<(&'static str, Of)> = T.into_iter().chain(S).collect();
+    let condition = condition(random, &all);
     let _ = writeln!(
         text,
         "SELECT t.n, s.k, {expr} AS x FROM t {kind} s{on} WHERE {condition} ORDER BY 1, 2 LIMIT 40;"
@@ -423,8 +453,8 @@ fn subquery(random: &mut Random, text: &mut String) {
 
 /// A change, what it left, and its undoing.
 fn change(random: &mut Random, text: &mut String) {
+    let condition = condition(random, &T);
     let mut maker = Maker { random, columns: T.into(), may_fail: false };
-    let condition = maker.expr(Of::Bool, 2);
     let (number, word) = (maker.expr(Of::Int, 2), maker.expr(Of::Text, 1));
     let statement = match maker.random.below(4) {
         0 => format!("DELETE FROM t WHERE {condition}"),

@@ -3,6 +3,7 @@
 mod bank;
 mod check_index;
 mod churn;
+mod computed_indexes;
 mod conflicts;
 mod dumped;
 mod exported;

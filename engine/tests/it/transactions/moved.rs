@@ -22,7 +22,7 @@ fn try_to(
 ) -> Result<bool, Error> {
     Ok(match wants {
         Wants::Update => {
-            let changed = table.update_version(transaction, tid, &account(0, 5))?;
+            let changed = table.update_version(transaction, tid, &account(0, 5), &[])?;
             matches!(changed, VersionChange::Changed(_))
         }
         Wants::Delete => {
@@ -30,6 +30,9 @@ fn try_to(
         }
         Wants::Lock => {
             let locked = table.lock_row(transaction, tid, RowLock::Update, WaitPolicy::Wait)?;
+            if matches!(locked, RowLocked::Moved) {
+                return Err(Error::Moved { table: table.name().to_owned() });
+            }
             matches!(locked, RowLocked::Locked(_))
         }
     })
@@ -94,7 +97,7 @@ fn a_row_that_was_updated_and_moved_is_not_found_at_the_end_of_its_versions() {
         old.begin_command().expect("begun");
         assert_eq!(accounts(&table, &mut old), [(0, 100)]);
         let mut mover = begin(&mut moving);
-        let changed = table.update_version(&mut mover, tids[0], &account(0, 1)).expect("free");
+        let changed = table.update_version(&mut mover, tids[0], &account(0, 1), &[]).expect("free");
         assert!(matches!(changed, VersionChange::Changed(_)), "{changed:?}");
         let moved = table.move_version(&mut mover, tids[0]).expect("its own");
         let VersionChange::Newer(newest) = moved else { panic!("an old place: {moved:?}") };

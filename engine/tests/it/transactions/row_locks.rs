@@ -51,7 +51,7 @@ fn is_free(engine: &Engine, table: &Table, tid: Tid, strength: RowLock) -> bool 
             assert_eq!(error.sqlstate(), "55P03");
             false
         }
-        RowLocked::Gone => panic!("the row is there"),
+        RowLocked::Gone | RowLocked::Moved => panic!("the row is there"),
     }
 }
 

@@ -267,10 +267,10 @@ fn a_command_of_several_parts_has_one_snapshot() {
     table.update(&mut other, tid, &[Value::Int4(3)]).expect("updated");
     other.commit().expect("committed");
     assert_eq!(values(&mut transaction), ["[Int4(1)]"]);
-    let change = table.update_version(&mut transaction, tid, &[Value::Int4(4)]);
+    let change = table.update_version(&mut transaction, tid, &[Value::Int4(4)], &[]);
     let Ok(engine::VersionChange::Newer(newer)) = change else { panic!("{change:?}") };
     assert_eq!(newer.values().expect("values"), [Value::Int4(3)]);
-    let change = table.update_version(&mut transaction, newer.tid(), &[Value::Int4(4)]);
+    let change = table.update_version(&mut transaction, newer.tid(), &[Value::Int4(4)], &[]);
     assert!(matches!(change, Ok(engine::VersionChange::Changed(_))), "{change:?}");
     let change = table.delete_version(&mut transaction, newer.tid());
     assert!(matches!(change, Ok(engine::VersionChange::Gone)), "{change:?}");
