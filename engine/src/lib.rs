@@ -123,7 +123,9 @@ pub mod workload;
 mod xact;
 
 #[cfg(not(any(loom, shuttle)))]
-pub use catalog::{Column, Computed, ComputedValues, Definition, IndexColumn, IndexDefinition};
+pub use catalog::{
+    Column, Computed, ComputedValues, Definition, IndexColumn, IndexDefinition, PG_CLASS,
+};
 #[cfg(not(any(loom, shuttle)))]
 pub use db::{Engine, EngineOptions};
 #[cfg(not(any(loom, shuttle)))]

@@ -102,9 +102,10 @@ fn below(node: &mut Plan, base: &mut usize, asked: &[Asked]) {
             plan(right);
         }
         Plan::Change(change) => match &change.kind {
-            ChangeKind::Insert { .. } | ChangeKind::Update { .. } | ChangeKind::Delete => {
-                plan(&mut change.input);
-            }
+            ChangeKind::Insert { .. }
+            | ChangeKind::Update { .. }
+            | ChangeKind::Delete
+            | ChangeKind::Merge { .. } => plan(&mut change.input),
         },
         Plan::One
         | Plan::Values(_)

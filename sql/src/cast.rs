@@ -172,7 +172,8 @@ fn narrow(value: i64, to: Type) -> Result<Datum> {
         Type::Int2 => Datum::Int2(i16::try_from(value).map_err(refuse)?),
         Type::Int4 => Datum::Int4(i32::try_from(value).map_err(refuse)?),
         Type::Oid | Type::Xid | Type::Regclass => {
-            Datum::Oid(u32::try_from(value).map_err(|_| out_of_range(Type::Oid))?)
+            let refuse = |_| SqlError::new("22003", "OID out of range");
+            Datum::Oid(u32::try_from(value).map_err(refuse)?)
         }
         _ => Datum::Int8(value),
     })
@@ -189,6 +190,11 @@ pub(crate) fn cast(value: &Datum, from: Type, to: Type) -> Result<Datum> {
             Type::Float8 => Datum::Float8(number as f64),
             Type::Bool => Datum::Bool(number != 0),
             to if to.is_string() => Datum::Text(value.text().unwrap_or_default()),
+            // Of the same width, they are taken as they are.
+            Type::Oid | Type::Regclass if matches!(from, Type::Int2 | Type::Int4) => {
+                Datum::Oid(number as u32)
+            }
+            Type::Int4 if matches!(from, Type::Oid | Type::Regclass) => Datum::Int4(number as i32),
             to => narrow(number, to)?,
         });
     }
@@ -263,6 +269,8 @@ pub(crate) fn is_assignable(from: Type, to: Type) -> bool {
         || to.is_string() && from != Type::Void
         || from.is_number() && to.is_number()
         || is_time(from) && is_time(to)
+        || matches!(from, Type::Oid | Type::Regclass) && matches!(to, Type::Int4 | Type::Int8)
+        || is_implicit(from, to)
 }
 
 fn is_time(of: Type) -> bool {
@@ -289,6 +297,7 @@ pub(crate) fn is_implicit(from: Type, to: Type) -> bool {
             (Type::Date, Type::Timestamp | Type::TimestampTz)
                 | (Type::Timestamp, Type::TimestampTz)
                 | (Type::Regclass, Type::Oid)
+                | (Type::Oid, Type::Regclass)
         )
 }
 

@@ -22,6 +22,8 @@ pub struct Database<'e> {
     cancels: Mutex<HashMap<usize, Cancel<'e>>>,
     /// The last number that each column which counts by itself gave out.
     counters: Mutex<HashMap<(Oid, usize), i64>>,
+    /// Whether every relation has its row in `pg_class`.
+    pub(crate) has_classes: Mutex<bool>,
     /// The level that transactions get, whatever they ask for.
     pub(crate) isolation: Option<IsolationLevel>,
 }
@@ -29,7 +31,13 @@ pub struct Database<'e> {
 impl<'e> Database<'e> {
     /// The tables of this engine.
     pub fn new(engine: &'e Engine) -> Database<'e> {
-        Database { engine, cancels: Mutex::default(), counters: Mutex::default(), isolation: None }
+        Database {
+            engine,
+            cancels: Mutex::default(),
+            counters: Mutex::default(),
+            has_classes: Mutex::default(),
+            isolation: None,
+        }
     }
 
     /// The same, with every transaction of one level, whatever it asks for.

@@ -9,6 +9,7 @@ use engine::{TableLockMode, Transaction, WaitPolicy};
 use sqlparser::ast::{self, AlterTableOperation, ObjectType, Statement};
 
 use crate::backend::{Answer, Backend};
+use crate::class;
 use crate::error::{Result, SqlError};
 use crate::exec::cursor::stored_row;
 use crate::index::IndexDef;
@@ -55,6 +56,7 @@ impl<'e> Backend<'_, 'e> {
                     let made = transaction.create_defined_table(&name, columns, definition)?;
                     self.database.keep_counting(old.table.oid(), made.oid());
                     let made = TableDef::of(made, transaction)?;
+                    class::insert(transaction, &made)?;
                     self.make_indexes(transaction, &made, &old.indexes)?;
                 }
                 "TRUNCATE TABLE"
@@ -143,6 +145,7 @@ impl<'e> Backend<'_, 'e> {
         let columns = parts.stored_columns()?;
         let table = transaction.create_defined_table(&name, &columns, Some(&definition))?;
         let def = TableDef::of(table, transaction)?;
+        class::insert(transaction, &def)?;
         // The primary key is made first.
         parts.indexes.sort_by_key(|index| !index.is_primary);
         self.make_indexes(transaction, &def, &parts.indexes)?;
@@ -167,6 +170,7 @@ impl<'e> Backend<'_, 'e> {
         let definition = parts.definition(name);
         let table =
             transaction.create_defined_table(name, &parts.stored_columns()?, Some(&definition))?;
+        class::insert(transaction, &TableDef::of(table.clone(), transaction)?)?;
         let types: Vec<Type> = columns.iter().map(|(_, of)| *of).collect();
         transaction.begin_command()?;
         for row in &rows {
@@ -269,7 +273,10 @@ impl<'e> Backend<'_, 'e> {
             match self.table_to_change(transaction, name) {
                 // It may be named twice.
                 Ok(_) if doomed.contains(name) => {}
-                Ok(_) => doomed.push(name.clone()),
+                Ok(table) => {
+                    class::refuse_system(&table)?;
+                    doomed.push(name.clone());
+                }
                 Err(error) if error.code == "42P01" => {
                     let message = format!("table \"{name}\" does not exist");
                     if !if_exists {
@@ -378,7 +385,9 @@ impl<'e> Backend<'_, 'e> {
         name: &str,
     ) -> Result<Rc<TableDef>> {
         transaction.open_table(name, TableLockMode::AccessExclusive, WaitPolicy::Wait)?;
-        self.database.table(transaction, name)
+        let table = self.database.table(transaction, name)?;
+        class::refuse_system(&table)?;
+        Ok(table)
     }
 
     /// Makes a table anew with another definition, and copies its rows. It is one of [`Backend::table_to_change`].
@@ -403,6 +412,7 @@ impl<'e> Backend<'_, 'e> {
             transaction.create_defined_table(&name, &parts.stored_columns()?, Some(&definition))?;
         self.database.keep_counting(old.table.oid(), table.oid());
         let def = TableDef::of(table, transaction)?;
+        class::insert(transaction, &def)?;
         if let Some(at) = added {
             self.fill_added(transaction, &def, at, &mut rows)?;
         }

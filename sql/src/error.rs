@@ -116,6 +116,23 @@ pub struct Notice {
     pub message: String,
     /// More of it.
     pub detail: Option<String>,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl Notice {
+    /// A notice of one line.
+    pub(crate) fn new(
+        severity: &'static str,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Notice {
+        Notice { severity, code, message: message.into(), detail: None, hint: None }
+    }
+
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Notice {
+        Notice { hint: Some(hint.into()), ..self }
+    }
 }
 
 impl fmt::Display for Notice {

@@ -8,7 +8,7 @@
 use crate::error::Result;
 use crate::exec::Exec;
 use crate::expr::{Expr, Rows, SubqueryUse};
-use crate::plan::{ChangeKind, Plan, Program};
+use crate::plan::{ChangeKind, MergeAction, Plan, Program};
 use crate::types::{Datum, Type};
 
 /// Works out a program's constants; `exec` is one of no program.
@@ -93,6 +93,19 @@ fn plan(node: &mut Plan, exec: &mut Exec<'_, '_, '_, '_>) -> Result<()> {
                     on_conflict.as_mut().and_then(|on_conflict| on_conflict.update.as_mut())
                 }
                 ChangeKind::Delete => None,
+                ChangeKind::Merge { whens } => {
+                    for when in whens {
+                        each(&mut when.condition, exec)?;
+                        match &mut when.action {
+                            MergeAction::Update(sets) => {
+                                each(sets.iter_mut().map(|(_, value)| value), exec)?;
+                            }
+                            MergeAction::Insert(values) => all(values, exec)?,
+                            MergeAction::Delete | MergeAction::Nothing => {}
+                        }
+                    }
+                    None
+                }
             };
             if let Some(update) = conflict {
                 each(update.sets.iter_mut().map(|(_, value)| value), exec)?;

@@ -42,6 +42,7 @@ mod access;
 mod analyze;
 pub mod backend;
 mod cast;
+mod class;
 mod constraint;
 pub mod database;
 mod ddl;

@@ -11,6 +11,7 @@ use sqlparser::ast;
 
 use crate::analyze::Analyzer;
 use crate::backend::Backend;
+use crate::class;
 use crate::constraint::unique;
 use crate::error::{Result, SqlError};
 use crate::exec::Exec;
@@ -86,7 +87,7 @@ impl<'e> Backend<'_, 'e> {
         );
         match (made, refused) {
             (_, Some(error)) => Err(error),
-            (Ok(_), None) => Ok(()),
+            (Ok(made), None) => class::insert_index(transaction, &made),
             (Err(engine::Error::NotUnique { key, .. }), None) => {
                 let key = key.into_iter().zip(&index.key).map(|(text, part)| {
                     let column = part.element.column().map(|column| def.columns[column].of);
@@ -125,6 +126,7 @@ impl<'e> Backend<'_, 'e> {
         let table = object_name(&create.table_name)?;
         transaction.open_table(&table, TableLockMode::Share, WaitPolicy::Wait)?;
         let def = self.database.table(transaction, &table)?;
+        class::refuse_system(&def)?;
         let parts = def.parts();
         let name = create.name.as_ref().map(object_name).transpose()?;
         if create.if_not_exists

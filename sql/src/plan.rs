@@ -215,6 +215,10 @@ pub(crate) enum ChangeKind {
         sets: Vec<(usize, Expr)>,
     },
     Delete,
+    /// The rows that FROM gives have nulls in the table's place where it has none that matches.
+    Merge {
+        whens: Vec<When>,
+    },
 }
 
 impl ChangeKind {
@@ -224,8 +228,29 @@ impl ChangeKind {
             ChangeKind::Insert { .. } => "INSERT",
             ChangeKind::Update { .. } => "UPDATE",
             ChangeKind::Delete => "DELETE",
+            ChangeKind::Merge { .. } => "MERGE",
         }
     }
+}
+
+/// A `WHEN` of a `MERGE`.
+#[derive(Debug)]
+pub(crate) struct When {
+    /// Whether it is for rows of the table that match, or for those of the source that match none.
+    pub(crate) is_matched: bool,
+    pub(crate) condition: Option<Expr>,
+    pub(crate) action: MergeAction,
+}
+
+/// What a `WHEN` has done.
+#[derive(Debug)]
+pub(crate) enum MergeAction {
+    /// The columns that get a value.
+    Update(Vec<(usize, Expr)>),
+    Delete,
+    /// A row, in the order of the columns.
+    Insert(Vec<Expr>),
+    Nothing,
 }
 
 #[derive(Debug)]

@@ -203,7 +203,8 @@ impl Psql<'_> {
     }
 
     fn notice(&self, notice: &Notice) -> String {
-        self.told(notice.severity, notice.code, &notice.message, notice.detail.as_deref(), None)
+        let (detail, hint) = (notice.detail.as_deref(), notice.hint.as_deref());
+        self.told(notice.severity, notice.code, &notice.message, detail, hint)
     }
 
     fn told(

@@ -44,7 +44,8 @@ const KEPT: [(&str, &str); 25] = [
 /// A session's settings.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    kept: BTreeMap<String, String>,
+    /// Of [`KEPT`], those that were set.
+    kept: BTreeMap<&'static str, String>,
     pub(crate) default_isolation: IsolationLevel,
     pub(crate) default_read_only: bool,
     pub(crate) deadlock_timeout: Duration,
@@ -59,10 +60,7 @@ pub(crate) struct Settings {
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
-            kept: KEPT
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
+            kept: BTreeMap::new(),
             default_isolation: IsolationLevel::ReadCommitted,
             default_read_only: false,
             deadlock_timeout: Duration::from_secs(1),
@@ -96,14 +94,13 @@ impl Settings {
             }
             "lock_timeout" => self.lock_timeout = limit(name, value)?,
             "statement_timeout" => self.statement_timeout = limit(name, value)?,
-            name => match self.kept.get_mut(name) {
-                Some(kept) => {
-                    let default = KEPT.iter().find(|(kept, _)| *kept == name);
-                    let default = default.map_or("", |(_, default)| default);
-                    value.unwrap_or(default).clone_into(kept);
+            name => {
+                let (name, _) = kept(name)?;
+                match value {
+                    Some(value) => drop(self.kept.insert(name, value.to_owned())),
+                    None => drop(self.kept.remove(name)),
                 }
-                None => return Err(unknown(name)),
-            },
+            }
         }
         Ok(())
     }
@@ -133,13 +130,20 @@ impl Settings {
             "deadlock_timeout" => shown(self.deadlock_timeout),
             "lock_timeout" => limited(self.lock_timeout),
             "statement_timeout" => limited(self.statement_timeout),
-            name => self.kept.get(name).cloned().ok_or_else(|| unknown(name))?,
+            name => {
+                let (name, default) = kept(name)?;
+                self.kept.get(name).map_or(default, String::as_str).to_owned()
+            }
         })
     }
 }
 
-fn unknown(name: &str) -> SqlError {
-    SqlError::new("42704", format!("unrecognized configuration parameter \"{name}\""))
+/// A setting that is kept, with its default.
+fn kept(name: &str) -> Result<(&'static str, &'static str)> {
+    let found = KEPT.into_iter().find(|(kept, _)| *kept == name);
+    found.ok_or_else(|| {
+        SqlError::new("42704", format!("unrecognized configuration parameter \"{name}\""))
+    })
 }
 
 fn invalid(name: &str, value: &str) -> SqlError {

@@ -103,7 +103,7 @@ impl TableDef {
             // Made without SQL.
             let column = |column: &engine::Column| ColumnDef {
                 name: column.name.clone(),
-                of: Type::of_stored(column.column_type),
+                of: crate::class::column_type(table.oid(), column.column_type),
                 modifier: Modifier::None,
                 not_null: column.not_null,
                 default: None,
@@ -547,12 +547,13 @@ pub(crate) fn ident(ident: &ast::Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
-/// A table's name; the schema `public` is the only one.
+/// A table's name; the schema `public` is the only one, but for `pg_class`.
 pub(crate) fn object_name(name: &ast::ObjectName) -> Result<String> {
     let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(ident).collect();
     match parts.as_slice() {
         [name] => Ok(name.clone()),
-        [schema, name] if schema == "public" => Ok(name.clone()),
+        [schema, name] if schema == "public" && name != crate::class::NAME => Ok(name.clone()),
+        [schema, name] if schema == "pg_catalog" && name == crate::class::NAME => Ok(name.clone()),
         [schema, name] => {
             let message = format!("relation \"{schema}.{name}\" does not exist");
             Err(SqlError::new("42P01", message))

@@ -143,6 +143,8 @@ impl Type {
             // Both are microseconds since the same moment; the zone is UTC.
             Type::TimestampTz | Type::Timestamp => ColumnType::TimestampTz,
             Type::Uuid => ColumnType::Uuid,
+            // So that they are in order as whole numbers.
+            Type::Oid | Type::Regclass => ColumnType::Int8,
             _ => return None,
         })
     }
@@ -255,6 +257,11 @@ impl Datum {
     pub(crate) fn of_column(value: &Value<'_>, of: Type) -> Result<Datum> {
         Ok(match Datum::of_stored(value)? {
             Datum::TimestampTz(micros) if of == Type::Timestamp => Datum::Timestamp(micros),
+            Datum::Int8(number) if matches!(of, Type::Oid | Type::Regclass) => {
+                Datum::Oid(u32::try_from(number).map_err(|_| {
+                    SqlError::new("XX001", format!("a stored {} is damaged", of.name()))
+                })?)
+            }
             value => value,
         })
     }
@@ -383,6 +390,9 @@ impl<'a> StoredRow<'a> {
                     Value::TimestampTz(TimestampTz(*value))
                 }
                 Datum::Uuid(value) => Value::Uuid(*value),
+                Datum::Oid(value) if matches!(of, Type::Oid | Type::Regclass) => {
+                    Value::Int8(i64::from(*value))
+                }
                 Datum::Numeric(_) => match number {
                     Some(number) => Value::Numeric(number),
                     None => return Err(SqlError::new("22003", "value overflows numeric format")),

@@ -1,55 +1,159 @@
-//! `VACUUM`: read, and done between transactions.
+//! `VACUUM` and `ANALYZE`: read, and done between transactions, or by one.
 //!
-//! Invariant: nothing of it runs within a transaction block or a query of several statements. Source: `ExecVacuum`,
-//! `PreventInTransactionBlock`.
+//! ```text
+//! the tables that are named ─► each, or its partitions ─► vacuumed, in a transaction of its own ─► analyzed, in another one
+//! ```
+//!
+//! Nothing plans by statistics: a table that is analyzed is locked as PostgreSQL locks it, and found to be there.
+//!
+//! Invariants: nothing is vacuumed within a transaction block or a query of several statements. Nobody is told of a table
+//! that he has not named. Source: `ExecVacuum`, `expand_vacuum_rel`, `vacuum_open_relation`, `PreventInTransactionBlock`.
 
 use std::ops::ControlFlow;
 
-use engine::Session;
-use engine::vacuum::{FreezeAges, VacuumOptions, VacuumProgress};
+use engine::vacuum::{FreezeAges, VacuumOptions, VacuumProgress, VacuumReport, VacuumWarning};
+use engine::{Isolation, Session, TableLockMode, Transaction, WaitPolicy};
 
+use crate::database::Database;
 use crate::error::{Notice, Result, SqlError};
+use crate::routine::is_routine;
 
 /// What is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Vacuum {
-    pub(crate) freeze: bool,
-    pub(crate) skip_locked: bool,
-    pub(crate) disable_page_skipping: bool,
+    /// Whether tables are vacuumed, or analyzed alone.
+    pub(crate) vacuums: bool,
+    analyzes: bool,
+    freeze: bool,
+    skip_locked: bool,
+    disable_page_skipping: bool,
     /// Not `TRUNCATE`.
-    pub(crate) keeps_end: bool,
+    keeps_end: bool,
     /// All of them where none is named.
     pub(crate) tables: Vec<String>,
 }
 
+/// A table that is worked on.
+struct Target {
+    name: String,
+    /// Whether its name was written, and not that of what it is a partition of.
+    is_named: bool,
+    is_divided: bool,
+}
+
 impl Vacuum {
+    /// `VACUUM`
+    pub(crate) fn vacuum() -> Vacuum {
+        Vacuum {
+            vacuums: true,
+            analyzes: false,
+            freeze: false,
+            skip_locked: false,
+            disable_page_skipping: false,
+            keeps_end: false,
+            tables: Vec::new(),
+        }
+    }
+
+    /// `ANALYZE`
+    pub(crate) fn analyze() -> Vacuum {
+        Vacuum { vacuums: false, analyzes: true, ..Vacuum::vacuum() }
+    }
+
+    /// The statement's name.
+    pub(crate) fn verb(&self) -> &'static str {
+        if self.vacuums { "VACUUM" } else { "ANALYZE" }
+    }
+
     /// An option of the list in parentheses, by its name in lower case.
     ///
     /// # Errors
     /// Where PostgreSQL has it and this has not, or neither has.
     pub(crate) fn set(&mut self, name: &str, value: bool) -> Result<()> {
         match name {
-            "freeze" => self.freeze = value,
+            // Without a report, whatever is asked for.
+            "verbose" => {}
             "skip_locked" => self.skip_locked = value,
+            _ if !self.vacuums => return Err(self.unrecognized(name)),
+            "freeze" => self.freeze = value,
+            "analyze" => self.analyzes = value,
             "disable_page_skipping" => self.disable_page_skipping = value,
             "truncate" => self.keeps_end = !value,
-            // Without a report, without planner statistics, on one thread, whatever is asked for.
-            "verbose" | "analyze" | "process_toast" | "index_cleanup" => {}
+            // On one thread, whatever is asked for.
+            "process_toast" | "index_cleanup" => {}
             // Neither is what is there without the word.
             "full" | "parallel" if !value => {}
             "full" | "parallel" => {
                 return Err(SqlError::not_supported(format!("VACUUM {}", name.to_uppercase())));
             }
-            _ => {
-                let message = format!("unrecognized VACUUM option \"{name}\"");
-                return Err(SqlError::syntax(message));
-            }
+            _ => return Err(self.unrecognized(name)),
         }
         Ok(())
     }
 
+    fn unrecognized(&self, name: &str) -> SqlError {
+        SqlError::syntax(format!("unrecognized {} option \"{name}\"", self.verb()))
+    }
+
+    fn policy(&self) -> WaitPolicy {
+        if self.skip_locked { WaitPolicy::NoWait } else { WaitPolicy::Wait }
+    }
+
     /// Does it, and gives what its user is to be warned of.
-    pub(crate) fn run(&self, session: &mut Session<'_>) -> Result<Vec<Notice>> {
+    pub(crate) fn run<'e>(
+        &self,
+        database: &Database<'e>,
+        session: &mut Session<'e>,
+    ) -> Result<Vec<Notice>> {
+        let mut notices = Vec::new();
+        let has_all = self.vacuums && self.tables.is_empty();
+        if has_all {
+            warn_of(&self.vacuumed(None, session)?, &mut notices);
+            if !self.analyzes {
+                return Ok(notices);
+            }
+        }
+        let mut transaction = session.begin(Isolation::ReadCommitted)?;
+        let targets = self.targets(database, &mut transaction, &mut notices)?;
+        transaction.commit()?;
+        for target in targets {
+            if self.vacuums && !has_all && !target.is_divided {
+                match self.vacuumed(Some(&target.name), session) {
+                    Ok(reports) => warn_of(&reports, &mut notices),
+                    Err(error) => {
+                        notices.extend(skipped("vacuum", &target, error)?);
+                        continue;
+                    }
+                }
+            }
+            if self.analyzes {
+                let mut transaction = session.begin(Isolation::ReadCommitted)?;
+                notices.extend(self.analyzed(&target, database, &mut transaction)?);
+                transaction.commit()?;
+            }
+        }
+        Ok(notices)
+    }
+
+    /// Analyzes by a transaction that does something else, too.
+    pub(crate) fn run_within<'e>(
+        &self,
+        database: &Database<'e>,
+        transaction: &mut Transaction<'_, 'e>,
+    ) -> Result<Vec<Notice>> {
+        let mut notices = Vec::new();
+        transaction.begin_time();
+        for target in self.targets(database, transaction, &mut notices)? {
+            notices.extend(self.analyzed(&target, database, transaction)?);
+        }
+        Ok(notices)
+    }
+
+    fn vacuumed(
+        &self,
+        table: Option<&str>,
+        session: &mut Session<'_>,
+    ) -> Result<Vec<VacuumReport>, engine::Error> {
         let ages = if self.freeze { FreezeAges::freeze_all() } else { FreezeAges::default() };
         let options = VacuumOptions {
             ages,
@@ -58,26 +162,81 @@ impl Vacuum {
             truncates: !self.keeps_end,
             ..VacuumOptions::default()
         };
-        let go_on = &mut |_: &VacuumProgress<'_>| ControlFlow::Continue(());
-        let mut notices = Vec::new();
-        let named = self.tables.iter().map(|table| Some(table.as_str()));
-        let all = self.tables.is_empty().then_some(None);
-        for table in named.chain(all) {
-            let reports = match session.vacuum(table, &options, go_on) {
-                Err(engine::Error::LockNotAvailable(name)) => {
-                    let message = format!("skipping vacuum of \"{name}\" --- lock not available");
-                    notices.push(warning("55P03", message));
+        session.vacuum(table, &options, &mut |_: &VacuumProgress<'_>| ControlFlow::Continue(()))
+    }
+
+    /// The tables that are named, with their partitions; all that there are if none is.
+    fn targets<'e>(
+        &self,
+        database: &Database<'e>,
+        transaction: &mut Transaction<'_, 'e>,
+        notices: &mut Vec<Notice>,
+    ) -> Result<Vec<Target>> {
+        let target = |name: &str, is_named, is_divided| Target {
+            name: name.to_owned(),
+            is_named,
+            is_divided,
+        };
+        if self.tables.is_empty() {
+            let tables = transaction.tables();
+            let tables = tables.iter().filter(|table| !is_routine(table));
+            return Ok(tables.map(|table| target(table.name(), false, false)).collect());
+        }
+        let mut targets = Vec::with_capacity(self.tables.len());
+        for name in &self.tables {
+            match transaction.open_table(name, TableLockMode::AccessShare, self.policy()) {
+                Err(error @ engine::Error::LockNotAvailable(_)) => {
+                    let what = if self.vacuums { "vacuum" } else { "analyze" };
+                    notices.extend(skipped(what, &target(name, true, false), error)?);
                     continue;
                 }
-                reports => reports?,
+                opened => opened?,
             };
-            let warnings = reports.iter().flat_map(|report| &report.warnings);
-            notices.extend(warnings.map(|why| warning("01000", why.to_string())));
+            let def = database.table(transaction, name)?;
+            let is_divided = def.kinship.divided.is_some();
+            targets.push(target(name, true, is_divided));
+            if is_divided {
+                for part in database.descendants(transaction, name)? {
+                    targets.push(target(part.name(), false, part.kinship.divided.is_some()));
+                }
+            }
         }
-        Ok(notices)
+        Ok(targets)
+    }
+
+    fn analyzed<'e>(
+        &self,
+        target: &Target,
+        database: &Database<'e>,
+        transaction: &mut Transaction<'_, 'e>,
+    ) -> Result<Option<Notice>> {
+        let mode = TableLockMode::ShareUpdateExclusive;
+        if let Err(error) = transaction.open_table(&target.name, mode, self.policy()) {
+            return skipped("analyze", target, error);
+        }
+        // The rows of its children are looked at with its own.
+        database.descendants(transaction, &target.name)?;
+        Ok(None)
     }
 }
 
-fn warning(code: &'static str, message: String) -> Notice {
-    Notice { severity: "WARNING", code, message, detail: None }
+/// What is told of a table that was left out.
+///
+/// # Errors
+/// The error, if it is of something else.
+fn skipped(what: &str, target: &Target, error: engine::Error) -> Result<Option<Notice>> {
+    let (code, why) = match error {
+        engine::Error::LockNotAvailable(_) => ("55P03", "lock not available"),
+        engine::Error::NoTable(_) => ("42P01", "relation no longer exists"),
+        error => return Err(error.into()),
+    };
+    let message = format!("skipping {what} of \"{}\" --- {why}", target.name);
+    Ok(target.is_named.then(|| Notice::new("WARNING", code, message)))
+}
+
+fn warn_of(reports: &[VacuumReport], notices: &mut Vec<Notice>) {
+    let warnings = reports.iter().flat_map(|report| &report.warnings);
+    let told =
+        |why: &VacuumWarning| Notice::new("WARNING", "01000", why.to_string()).hint(why.hint());
+    notices.extend(warnings.map(told));
 }

@@ -7,6 +7,7 @@
 //! strata_index       base/5/9903   oid int8, name text, table_oid int8, file int8, is_unique bool, is_primary bool,
 //!                                  columns text ([`index`]), definition text
 //! strata_frozen      base/5/9910   table_oid int8, relfrozenxid int8, relminmxid int8 ([`frozen`])
+//! pg_class           base/5/1259   what SQL shows of them ([`class`])
 //! ```
 //!
 //! They are heaps like any other, of fixed file numbers, made when a data directory is opened first; their rows are
@@ -19,6 +20,7 @@
 //! table has it locked; it is dropped by who has it locked exclusively. Nothing here waits.
 
 pub(crate) mod changes;
+pub(crate) mod class;
 pub(crate) mod frozen;
 pub(crate) mod index;
 pub(crate) mod store;
@@ -36,6 +38,7 @@ use crate::catalog::frozen::FrozenCell;
 use crate::data_directory::DEFAULT_DATABASE;
 use crate::heap::ColumnType;
 use crate::table::room::Extension;
+pub use class::PG_CLASS;
 pub(crate) use index::IndexEntry;
 pub use index::{Computed, ComputedValues, IndexColumn, IndexDefinition};
 
@@ -186,6 +189,13 @@ impl Relation {
         }
     }
 
+    pub(crate) fn oid(&self) -> Oid {
+        match self {
+            Relation::Table(table) => table.oid,
+            Relation::Index { index, .. } => index.oid,
+        }
+    }
+
     pub(crate) fn locator(&self) -> RelFileLocator {
         match self {
             Relation::Table(table) => table.locator,
@@ -237,6 +247,8 @@ pub(crate) struct Catalog {
     pub(crate) indexes: Arc<TableEntry>,
     /// `strata_frozen`
     pub(crate) frozen: Arc<TableEntry>,
+    /// `pg_class`
+    classes: Arc<TableEntry>,
     /// How old what any row names may be.
     pub(crate) database: FrozenCell,
 }
@@ -276,13 +288,15 @@ impl Catalog {
             definitions: Arc::new(store::definitions()),
             indexes: Arc::new(store::indexes()),
             frozen: Arc::new(frozen::frozen()),
+            classes: Arc::new(class::classes()),
             database: frozen::of_database(),
         }
     }
 
     /// The catalog's own tables.
-    pub(crate) fn own(&self) -> [&Arc<TableEntry>; 5] {
-        [&self.tables, &self.columns, &self.definitions, &self.indexes, &self.frozen]
+    pub(crate) fn own(&self) -> [&Arc<TableEntry>; 6] {
+        let Catalog { tables, columns, definitions, indexes, frozen, classes, .. } = self;
+        [tables, columns, definitions, indexes, frozen, classes]
     }
 
     /// All tables that everybody sees, the catalog's own first.
@@ -307,6 +321,16 @@ impl Catalog {
         }
         let names = lock(&self.names);
         names.get(name)?.meant_by(session).cloned()
+    }
+
+    /// The name of the relation of this number, as a session knows it.
+    pub(crate) fn name_of(&self, oid: Oid, session: usize) -> Option<String> {
+        if let Some(own) = self.own().into_iter().find(|own| own.oid == oid) {
+            return Some(own.name.clone());
+        }
+        let names = lock(&self.names);
+        let mut meant = names.values().filter_map(|name| name.meant_by(session));
+        meant.find(|relation| relation.oid() == oid).map(|relation| relation.name().to_owned())
     }
 
     /// Whether another session's transaction makes something else of a name.

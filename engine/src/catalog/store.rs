@@ -187,20 +187,22 @@ pub(crate) fn insert_index(
     Ok(())
 }
 
-/// Deletes the rows that tell of a table, or the one that tells of an index.
+/// Deletes the rows that tell of a table, or of an index, whatever the transaction's snapshot shows: who drops a relation
+/// sees it as it is, and its name is claimed.
 ///
 /// # Errors
-/// As a scan and a deletion.
+/// As a deletion.
 pub(crate) fn delete(
     transaction: &mut Transaction<'_, '_>,
     catalog: &Catalog,
     oid: Oid,
 ) -> Result<(), Error> {
+    let number = Value::Int8(i64::from(oid));
     for table in catalog.own() {
-        let rows: Vec<Row> = transaction.scan(table)?.collect::<Result<_, _>>()?;
-        for row in rows {
-            if row.values()?.first() == Some(&Value::Int8(i64::from(oid))) {
-                transaction.delete_row(table, row.tid(), |_| true)?;
+        for DirtyRow { row, inserting, .. } in transaction.session.scan_dirty(table)? {
+            // What another transaction makes of the row, of `pg_class`, is come to from the version before it.
+            if inserting.is_none() && row.values()?.first() == Some(&number) {
+                transaction.delete_newest(table, row.tid())?;
             }
         }
     }

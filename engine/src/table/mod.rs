@@ -39,7 +39,7 @@ pub use dirty::DirtyRow;
 pub use index::{IndexScan, TableIndex};
 pub use insert::InsertOutcome;
 pub use lock::RowLocked;
-use modify::NewRow;
+use modify::{Modified, NewRow};
 pub use scan::{PageScan, Scan};
 
 /// A table, to be used in transactions. It can be kept: whether the table is still there is looked at by each use.
@@ -58,8 +58,13 @@ pub struct Row {
 /// What came of changing a version that a command had seen.
 #[derive(Debug, Clone)]
 pub enum VersionChange {
-    /// It is changed; the row's root, as [`Row::root`].
-    Changed(Tid),
+    /// It is changed.
+    Changed {
+        /// The row's root, as [`Row::root`].
+        root: Tid,
+        /// Where the new version is, as [`Row::tid`]; of a row that was deleted, the one that has ended.
+        tid: Tid,
+    },
     /// Somebody has given the row other values, and committed: nothing was changed. Whether the command still wants the
     /// row is to be looked at again.
     Newer(Row),
@@ -293,7 +298,7 @@ impl Table {
         };
         let changed = self.modify(transaction, tid, decide, computed)?;
         Ok(match (changed, newer) {
-            (Some(root), _) => VersionChange::Changed(root),
+            (Some(Modified { root, tid }), _) => VersionChange::Changed { root, tid },
             (None, Some(newer)) => VersionChange::Newer(newer),
             (None, None) => VersionChange::Gone,
         })
@@ -316,7 +321,8 @@ impl Table {
             into.clone_from(&tuple);
             Ok(NewRow::Update)
         };
-        self.modify(transaction, tid, update, &[])
+        let modified = self.modify(transaction, tid, update, &[])?;
+        Ok(modified.map(|modified| modified.root))
     }
 
     /// Gives a row values that depend on those that it has: `change` is shown the newest version, and gives the new
@@ -340,7 +346,8 @@ impl Table {
             self.0.form(&values, into)?;
             Ok(NewRow::Update)
         };
-        self.modify(transaction, tid, update, &[])
+        let modified = self.modify(transaction, tid, update, &[])?;
+        Ok(modified.map(|modified| modified.root))
     }
 
     /// Deletes a row; whether there was one.
@@ -409,7 +416,7 @@ impl Table {
         tid: Tid,
         decide: impl FnMut(&Row, &mut Vec<u8>) -> Result<NewRow, Error>,
         computed: &ComputedValues<'_>,
-    ) -> Result<Option<Tid>, Error> {
+    ) -> Result<Option<Modified>, Error> {
         transaction.begin_statement()?;
         transaction.use_table(&self.0, TableLockMode::RowExclusive)?;
         let changed = transaction

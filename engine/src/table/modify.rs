@@ -61,6 +61,15 @@ pub(crate) enum NewRow {
     Move,
 }
 
+/// A row that was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Modified {
+    /// As [`Row::root`].
+    pub(crate) root: Tid,
+    /// Where its new version is, or the one that has ended.
+    pub(crate) tid: Tid,
+}
+
 /// What trying to change it came to.
 enum Tried {
     Changed {
@@ -87,17 +96,30 @@ impl Transaction<'_, '_> {
         Ok(self.modify_row(table, tid, decide, &[])?.is_some())
     }
 
+    /// Deletes a row by the place of one of its versions, whether the transaction's snapshot shows that or not, and whatever
+    /// has become of it since the snapshot was taken.
+    pub(crate) fn delete_newest(
+        &mut self,
+        table: &Arc<TableEntry>,
+        tid: Tid,
+    ) -> Result<bool, Error> {
+        let isolation = std::mem::replace(&mut self.isolation, Isolation::ReadCommitted);
+        let deleted = self.delete_row(table, tid, |_| true);
+        self.isolation = isolation;
+        deleted
+    }
+
     /// Changes a row; `decide` is shown its newest version, and writes down the tuple that it is to become, of which indexes
     /// have computed this. While somebody
     /// changes that, it may be shown versions before it, too: what it says of them counts for nothing but the strength of
-    /// the lock. Gives the root of what was changed or made, if `tid` was one; `None` if nothing was.
+    /// the lock. Gives the place of what was changed or made, and its root if `tid` was one; `None` if nothing was.
     pub(crate) fn modify_row(
         &mut self,
         table: &Arc<TableEntry>,
         tid: Tid,
         decide: impl FnMut(&Row, &mut Vec<u8>) -> Result<NewRow, Error>,
         computed: &ComputedValues<'_>,
-    ) -> Result<Option<Tid>, Error> {
+    ) -> Result<Option<Modified>, Error> {
         let mut queued = Queued::default();
         let modified = self.modify_in_queue(table, tid, decide, computed, &mut queued);
         self.session.leave_queue(&mut queued);
@@ -111,7 +133,7 @@ impl Transaction<'_, '_> {
         mut decide: impl FnMut(&Row, &mut Vec<u8>) -> Result<NewRow, Error>,
         computed: &ComputedValues<'_>,
         queued: &mut Queued,
-    ) -> Result<Option<Tid>, Error> {
+    ) -> Result<Option<Modified>, Error> {
         let (mut place, mut root) = (tid, tid);
         let conflicts = !planted::has(Bug::FirstUpdaterDoesNotWin);
         if self.isolation == Isolation::RepeatableRead && conflicts {
@@ -271,7 +293,9 @@ impl Transaction<'_, '_> {
                 self.session.changes.count(&table.changes, change, 1);
             }
             match tried {
-                Tried::Changed { is_hot: true, .. } => return Ok(Some(root)),
+                Tried::Changed { new: tid, is_hot: true } => {
+                    return Ok(Some(Modified { root, tid }));
+                }
                 Tried::Changed { new, is_hot: false } => {
                     // Those who wait for the row's end, or for its key, are not to wait for this.
                     self.session.leave_queue(queued);
@@ -279,7 +303,7 @@ impl Transaction<'_, '_> {
                     let (old, arbiters) = (Some(row.tuple()), &[][..]);
                     let entered = EnteredRow { tuple: &tuple, old, tid: new, computed, arbiters };
                     self.insert_entries(table, &indexes, &entered)?;
-                    return Ok(Some(new));
+                    return Ok(Some(Modified { root: new, tid: new }));
                 }
                 Tried::Stale | Tried::NoRoom => {}
             }

@@ -82,6 +82,17 @@ impl Transaction<'_, '_> {
         Ok(Table::new(entry))
     }
 
+    /// The number of the table or index of this name, as the transaction knows it. Nothing is locked.
+    pub fn relation_number(&self, name: &str) -> Option<Oid> {
+        let catalog = &self.session.shared.catalog;
+        Some(catalog.find_relation(name, self.session.number())?.oid())
+    }
+
+    /// The name of the table or index of this number, as the transaction knows it. Nothing is locked.
+    pub fn relation_name(&self, number: Oid) -> Option<String> {
+        self.session.shared.catalog.name_of(number, self.session.number())
+    }
+
     /// The tables that the transaction knows, in the order of their names.
     pub fn tables(&self) -> Vec<Table> {
         let catalog = &self.session.shared.catalog;
@@ -182,10 +193,7 @@ impl Transaction<'_, '_> {
     /// Drops a relation whose table is locked.
     pub(super) fn drop_relation(&mut self, relation: Relation) -> Result<(), Error> {
         self.claim(relation.name(), None)?;
-        let oid = match &relation {
-            Relation::Table(table) => table.oid,
-            Relation::Index { index, .. } => index.oid,
-        };
+        let oid = relation.oid();
         self.dropped.push(relation);
         let shared = self.session.shared;
         self.all_or_nothing(|transaction| {

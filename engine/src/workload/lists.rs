@@ -165,7 +165,7 @@ impl Lists {
             let (text, replaced) = new(&row)?;
             let values = [Value::Int8((self.first + key) as i64), value(&text)];
             match self.table.update_version(transaction, row.tid(), &values, &[])? {
-                VersionChange::Changed(root) => {
+                VersionChange::Changed { root, .. } => {
                     // It hangs from where the old one does, unless it went to another page.
                     if root.block != row.tid().block
                         && let Some(roots) = self.roots(key)

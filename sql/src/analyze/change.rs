@@ -28,6 +28,7 @@ impl Analyzer<'_, '_, '_> {
             Statement::Insert(insert) => self.insert(insert),
             Statement::Update(update) => self.update(update),
             Statement::Delete(delete) => self.delete(delete),
+            Statement::Merge(merge) => self.merge(merge).map(|change| (change, Vec::new())),
             other => Err(SqlError::not_supported(first_words(other))),
         };
         self.levels.pop();
@@ -49,17 +50,7 @@ impl Analyzer<'_, '_, '_> {
         };
         let alias = insert.table_alias.as_ref().map(|alias| ident(&alias.alias));
         let alias = alias.unwrap_or_else(|| name.clone());
-        let mut targets = Vec::with_capacity(insert.columns.len());
-        for column in &insert.columns {
-            let name = object_name(column)?;
-            let target = self.target(&table, &name)?;
-            if targets.contains(&target) {
-                let message = format!("column \"{name}\" specified more than once");
-                return Err(SqlError::new("42701", message));
-            }
-            targets.push(target);
-        }
-        let targets = if targets.is_empty() { (0..table.columns.len()).collect() } else { targets };
+        let targets = self.insert_targets(&table, &insert.columns)?;
         let input =
             self.source(&table, &targets, insert.source.as_deref(), insert.columns.is_empty())?;
         let level = self.level()?;
@@ -75,9 +66,28 @@ impl Analyzer<'_, '_, '_> {
     }
 
     /// Locks a table before it is looked at, so that it has the indexes then that its rows are put into.
-    fn lock_target(&mut self, name: &str) -> Result<()> {
+    pub(super) fn lock_target(&mut self, name: &str) -> Result<()> {
         self.transaction.open_table(name, TableLockMode::RowExclusive, WaitPolicy::Wait)?;
         Ok(())
+    }
+
+    /// The columns that are given values by an INSERT; all if none is named.
+    pub(super) fn insert_targets(
+        &self,
+        table: &TableDef,
+        names: &[ast::ObjectName],
+    ) -> Result<Vec<usize>> {
+        let mut targets = Vec::with_capacity(names.len());
+        for column in names {
+            let name = object_name(column)?;
+            let target = self.target(table, &name)?;
+            if targets.contains(&target) {
+                let message = format!("column \"{name}\" specified more than once");
+                return Err(SqlError::new("42701", message));
+            }
+            targets.push(target);
+        }
+        Ok(if targets.is_empty() { (0..table.columns.len()).collect() } else { targets })
     }
 
     fn target(&self, table: &TableDef, name: &str) -> Result<usize> {
@@ -163,28 +173,8 @@ impl Analyzer<'_, '_, '_> {
         source: Option<&ast::Query>,
         may_be_short: bool,
     ) -> Result<Plan> {
-        let place = |values: Vec<Expr>, analyzer: &mut Self| -> Result<Vec<Expr>> {
-            let mut row = Vec::with_capacity(table.columns.len());
-            for column in 0..table.columns.len() {
-                let given = targets.iter().take(values.len()).position(|target| *target == column);
-                row.push(match given {
-                    Some(at) => values[at].clone(),
-                    None => analyzer.default(table, column)?,
-                });
-            }
-            Ok(row)
-        };
-        let check_width = |width: usize| {
-            if width > targets.len() {
-                return Err(SqlError::syntax("INSERT has more expressions than target columns"));
-            }
-            if width < targets.len() && !may_be_short {
-                return Err(SqlError::syntax("INSERT has more target columns than expressions"));
-            }
-            Ok(())
-        };
         let Some(source) = source else {
-            return Ok(Plan::Values(vec![place(Vec::new(), self)?]));
+            return Ok(Plan::Values(vec![self.placed(table, targets, &[])?]));
         };
         let is_plain =
             source.with.is_none() && source.order_by.is_none() && source.limit_clause.is_none();
@@ -195,19 +185,10 @@ impl Analyzer<'_, '_, '_> {
             }
             let mut rows = Vec::with_capacity(values.rows.len());
             for row in &values.rows {
-                check_width(row.content.len())?;
-                let mut exprs = Vec::with_capacity(row.content.len());
-                for (value, target) in row.content.iter().zip(targets) {
-                    if is_default(value) {
-                        exprs.push(self.default(table, *target)?);
-                        continue;
-                    }
-                    self.levels.push(Level { no_aggregates: Some("VALUES"), ..Level::default() });
-                    let typed = self.expr(value);
-                    self.levels.pop();
-                    exprs.push(self.assigned(table, *target, typed?, false)?);
-                }
-                rows.push(place(exprs, self)?);
+                self.levels.push(Level::default());
+                let row = self.values_row(table, targets, &row.content, may_be_short);
+                self.levels.pop();
+                rows.push(row?);
             }
             return Ok(Plan::Values(rows));
         }
@@ -218,12 +199,53 @@ impl Analyzer<'_, '_, '_> {
         let query = self.query(source);
         self.levels.extend(level);
         let Query { plan, columns } = query?;
-        check_width(columns.len())?;
+        check_width(columns.len(), targets.len(), may_be_short)?;
         let mut exprs = Vec::with_capacity(columns.len());
         for ((at, (_, of)), target) in columns.iter().enumerate().zip(targets) {
             exprs.push(self.assigned(table, *target, Typed::new(Expr::column(at), *of), false)?);
         }
-        Ok(Plan::Project { input: Box::new(plan), exprs: place(exprs, self)? })
+        Ok(Plan::Project { input: Box::new(plan), exprs: self.placed(table, targets, &exprs)? })
+    }
+
+    /// A row of VALUES that is to be inserted, over what the innermost level has.
+    pub(super) fn values_row(
+        &mut self,
+        table: &TableDef,
+        targets: &[usize],
+        written: &[Ast],
+        may_be_short: bool,
+    ) -> Result<Vec<Expr>> {
+        check_width(written.len(), targets.len(), may_be_short)?;
+        let mut exprs = Vec::with_capacity(written.len());
+        for (value, target) in written.iter().zip(targets) {
+            if is_default(value) {
+                exprs.push(self.default(table, *target)?);
+                continue;
+            }
+            let before = self.level()?.no_aggregates.replace("VALUES");
+            let typed = self.expr(value);
+            self.level()?.no_aggregates = before;
+            exprs.push(self.assigned(table, *target, typed?, false)?);
+        }
+        self.placed(table, targets, &exprs)
+    }
+
+    /// The values of the first targets, and defaults, in the order of the columns.
+    fn placed(
+        &mut self,
+        table: &TableDef,
+        targets: &[usize],
+        values: &[Expr],
+    ) -> Result<Vec<Expr>> {
+        let mut row = Vec::with_capacity(table.columns.len());
+        for column in 0..table.columns.len() {
+            let given = targets.iter().take(values.len()).position(|target| *target == column);
+            row.push(match given {
+                Some(at) => values[at].clone(),
+                None => self.default(table, column)?,
+            });
+        }
+        Ok(row)
     }
 
     fn on_conflict(
@@ -276,7 +298,11 @@ impl Analyzer<'_, '_, '_> {
         Ok(OnConflict { arbiters, update })
     }
 
-    fn sets(&mut self, table: &Rc<TableDef>, assignments: &[ast::Assignment]) -> Result<Sets> {
+    pub(super) fn sets(
+        &mut self,
+        table: &Rc<TableDef>,
+        assignments: &[ast::Assignment],
+    ) -> Result<Sets> {
         let before = self.level()?.no_aggregates.replace("UPDATE");
         let sets = self.sets_of(table, assignments);
         self.level()?.no_aggregates = before;
@@ -388,6 +414,17 @@ impl Analyzer<'_, '_, '_> {
             }
         }
     }
+}
+
+/// Whether as many values are given as there are columns for them.
+fn check_width(width: usize, targets: usize, may_be_short: bool) -> Result<()> {
+    if width > targets {
+        return Err(SqlError::syntax("INSERT has more expressions than target columns"));
+    }
+    if width < targets && !may_be_short {
+        return Err(SqlError::syntax("INSERT has more target columns than expressions"));
+    }
+    Ok(())
 }
 
 /// Whether a value is the word DEFAULT.

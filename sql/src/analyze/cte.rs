@@ -34,6 +34,9 @@ impl Analyzer<'_, '_, '_> {
     fn with_query(&mut self, cte: &ast::Cte) -> Result<()> {
         let number = self.cte_plans.len();
         self.cte_plans.push(None);
+        if matches!(&*cte.query.body, SetExpr::Merge(_)) {
+            return Err(SqlError::new("0A000", "MERGE not supported in WITH query"));
+        }
         let is_change = matches!(
             &*cte.query.body,
             SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_)

@@ -106,7 +106,7 @@ impl Analyzer<'_, '_, '_> {
         Ok(plan)
     }
 
-    fn join_condition(&mut self, written: &Ast) -> Result<Expr> {
+    pub(super) fn join_condition(&mut self, written: &Ast) -> Result<Expr> {
         let before = self.level()?.no_aggregates.replace("JOIN conditions");
         let typed = self.expr(written);
         self.level()?.no_aggregates = before;
@@ -204,6 +204,7 @@ impl Analyzer<'_, '_, '_> {
                     SetExpr::Insert(_) => Some("INTO"),
                     SetExpr::Update(_) => Some("SET"),
                     SetExpr::Delete(_) => Some("FROM"),
+                    SetExpr::Merge(_) => Some("INTO"),
                     _ => None,
                 };
                 if let Some(word) = word {

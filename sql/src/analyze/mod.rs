@@ -21,6 +21,7 @@ mod key;
 mod limit;
 mod literal;
 mod locking;
+mod merge;
 mod operators;
 mod order;
 mod query;
@@ -182,7 +183,8 @@ impl<'x, 's, 'e> Analyzer<'x, 's, 'e> {
                 let gives_rows = match &*query.body {
                     ast::SetExpr::Insert(inner)
                     | ast::SetExpr::Update(inner)
-                    | ast::SetExpr::Delete(inner) => has_returning(inner),
+                    | ast::SetExpr::Delete(inner)
+                    | ast::SetExpr::Merge(inner) => has_returning(inner),
                     _ => true,
                 };
                 (self.query(query)?, gives_rows)

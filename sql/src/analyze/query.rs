@@ -19,6 +19,10 @@ impl Analyzer<'_, '_, '_> {
         let named = self.ctes.len();
         let keeps_unknown = std::mem::take(&mut self.keeps_unknown);
         if let Some(with) = &query.with {
+            if with.recursive && matches!(&*query.body, SetExpr::Merge(_)) {
+                let message = "WITH RECURSIVE is not supported for MERGE statement";
+                return Err(SqlError::syntax(message));
+            }
             self.with_clause(with)?;
         }
         self.keeps_unknown = keeps_unknown;
@@ -31,9 +35,10 @@ impl Analyzer<'_, '_, '_> {
     fn body(&mut self, query: &ast::Query) -> Result<Query> {
         match &*query.body {
             SetExpr::Select(select) => self.select(select, query),
-            SetExpr::Insert(change) | SetExpr::Update(change) | SetExpr::Delete(change) => {
-                self.change(change)
-            }
+            SetExpr::Insert(change)
+            | SetExpr::Update(change)
+            | SetExpr::Delete(change)
+            | SetExpr::Merge(change) => self.change(change),
             body => {
                 if !query.locks.is_empty() {
                     let message = match body {

@@ -198,6 +198,7 @@ fn tag(program: &Program, changed: u64, rows: usize) -> String {
             ChangeKind::Insert { .. } => format!("INSERT 0 {changed}"),
             ChangeKind::Update { .. } => format!("UPDATE {changed}"),
             ChangeKind::Delete => format!("DELETE {changed}"),
+            ChangeKind::Merge { .. } => format!("MERGE {changed}"),
         },
         _ => format!("SELECT {rows}"),
     }

@@ -3,7 +3,7 @@
 //! Invariants: in a failed block nothing is done but what ends it or goes back to a savepoint. A client is told of rows once
 //! their transaction is committed, if it ends with the statement.
 
-use engine::{TableLockMode, WaitPolicy};
+use engine::WaitPolicy;
 
 use super::transaction::{Block, Savepoint};
 use super::{Backend, Response, needs_block};
@@ -131,7 +131,7 @@ impl<'e> Backend<'_, 'e> {
                 }
                 if is_local {
                     let before = self.state.settings.show(&name)?;
-                    block.local.push((name.clone(), Some(before)));
+                    block.local.push((name.clone(), before));
                 }
                 self.state.settings.set(&name, value.as_deref())?;
                 self.state.settings.apply(block.running()?);
@@ -152,9 +152,6 @@ impl<'e> Backend<'_, 'e> {
                 });
             }
             Statement::Lock { tables, mode, no_wait } => {
-                let mode = TableLockMode::ALL.into_iter().find(|known| lock_name(*known) == mode);
-                let mode = mode
-                    .ok_or_else(|| SqlError::syntax("syntax error in LOCK TABLE: no such mode"))?;
                 let policy = if no_wait { WaitPolicy::NoWait } else { WaitPolicy::Wait };
                 let transaction = block.running()?;
                 transaction.begin_time();
@@ -168,6 +165,12 @@ impl<'e> Backend<'_, 'e> {
                 }
                 self.done("LOCK TABLE");
             }
+            Statement::Vacuum(analyze) if !analyze.vacuums => {
+                for notice in analyze.run_within(self.database, block.running()?)? {
+                    self.client.respond(Response::Notice(notice));
+                }
+                self.done(analyze.verb());
+            }
             Statement::Vacuum(_) => {
                 let message = "VACUUM cannot run inside a transaction block";
                 return Err(SqlError::new("25001", message));
@@ -175,7 +178,9 @@ impl<'e> Backend<'_, 'e> {
             Statement::CreateFunction(routine) => {
                 self.refuse_read_only("CREATE FUNCTION")?;
                 block.is_used = true;
-                routine.create(block.running()?)?;
+                let created = routine.create(block.running()?);
+                self.warn_of_limits(block);
+                created?;
                 self.done("CREATE FUNCTION");
             }
             Statement::DropFunction(named) => {
@@ -196,7 +201,9 @@ impl<'e> Backend<'_, 'e> {
             Statement::Sql(statement) => {
                 block.is_used = true;
                 let transaction = block.running()?;
-                let answer = self.execute(transaction, &statement)?;
+                let answer = self.execute(transaction, &statement);
+                self.warn_of_limits(block);
+                let answer = answer?;
                 // What is not committed has not happened: a client is told of rows once that is known.
                 if !block.is_explicit && self.queue.is_empty() {
                     self.end_checked(block)?;
@@ -207,19 +214,5 @@ impl<'e> Backend<'_, 'e> {
             }
         }
         Ok(false)
-    }
-}
-
-/// As `LOCK TABLE` has it.
-fn lock_name(mode: TableLockMode) -> &'static str {
-    match mode {
-        TableLockMode::AccessShare => "ACCESS SHARE",
-        TableLockMode::RowShare => "ROW SHARE",
-        TableLockMode::RowExclusive => "ROW EXCLUSIVE",
-        TableLockMode::ShareUpdateExclusive => "SHARE UPDATE EXCLUSIVE",
-        TableLockMode::Share => "SHARE",
-        TableLockMode::ShareRowExclusive => "SHARE ROW EXCLUSIVE",
-        TableLockMode::Exclusive => "EXCLUSIVE",
-        TableLockMode::AccessExclusive => "ACCESS EXCLUSIVE",
     }
 }

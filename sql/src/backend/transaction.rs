@@ -4,10 +4,10 @@
 //! transaction that is rolled back has set is undone with it. Source: `xact.c`.
 
 use base::TimestampTz;
-use engine::{Isolation, Session, Transaction};
+use engine::{Isolation, LimitWarning, Session, Transaction};
 
 use super::{Backend, Event, Response};
-use crate::error::{Result, SqlError};
+use crate::error::{Notice, Result, SqlError};
 use crate::parse::{IsolationLevel, Statement, TransactionModes};
 use crate::settings::Settings;
 
@@ -32,7 +32,9 @@ pub(super) struct Block<'s, 'e> {
     pub(super) is_used: bool,
     settings_before: Settings,
     /// What `SET LOCAL` changed, with what it was before.
-    pub(super) local: Vec<(String, Option<String>)>,
+    pub(super) local: Vec<(String, String)>,
+    /// What its client was told of ids that come to an end.
+    pub(super) warned: Vec<LimitWarning>,
 }
 
 impl<'s, 'e> Block<'s, 'e> {
@@ -84,6 +86,7 @@ impl<'e> Backend<'_, 'e> {
             is_used: false,
             settings_before,
             local: Vec::new(),
+            warned: Vec::new(),
         };
         let mut next = Event::Statement(first);
         loop {
@@ -117,6 +120,17 @@ impl<'e> Backend<'_, 'e> {
         }
     }
 
+    /// Tells of ids that come to an end, once for each that the transaction was given.
+    pub(super) fn warn_of_limits(&mut self, block: &mut Block<'_, 'e>) {
+        let Some(transaction) = &block.transaction else { return };
+        let warnings = transaction.limit_warnings();
+        for warning in warnings.iter().filter(|warning| !block.warned.contains(warning)) {
+            let notice = Notice::new("WARNING", "01000", warning.to_string()).hint(warning.hint());
+            self.client.respond(Response::Notice(notice));
+        }
+        block.warned = warnings;
+    }
+
     /// A statement failed; whether the transaction is over with it.
     fn failed(&mut self, block: &mut Block<'_, 'e>, error: SqlError) -> bool {
         // A commit that failed begins nothing after it.
@@ -142,7 +156,7 @@ impl<'e> Backend<'_, 'e> {
         if has_committed {
             for (name, value) in block.local.drain(..).rev() {
                 // It was a value before.
-                let _ = self.state.settings.set(&name, value.as_deref());
+                let _ = self.state.settings.set(&name, Some(&value));
             }
         } else {
             self.state.settings = block.settings_before.clone();

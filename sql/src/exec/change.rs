@@ -10,6 +10,7 @@
 //!
 //! Invariant: a row is changed once by a command. What foreign keys ask is left for the end of the statement.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use base::{Oid, Tid};
@@ -22,7 +23,7 @@ use super::{Exec, Row};
 use crate::constraint::unique::{self, Conflict, with_computed};
 use crate::constraint::{Check, Rules};
 use crate::error::{Result, SqlError};
-use crate::expr::Rows;
+use crate::expr::{Expr, Rows};
 use crate::index::IndexDef;
 use crate::plan::{Change, ChangeKind, OnConflict};
 use crate::table::TableDef;
@@ -38,7 +39,14 @@ pub(crate) fn change(
         ChangeKind::Delete => Targets::of_delete(&change.family),
         _ => Targets::of(&change.family, exec)?,
     };
-    let mut making = Making { change, targets, returned: Vec::new(), count: 0, made: Vec::new() };
+    let mut making = Making {
+        change,
+        targets,
+        returned: Vec::new(),
+        count: 0,
+        made: Vec::new(),
+        merged: HashSet::new(),
+    };
     let mut input = Cursor::open(&change.input, exec, outer)?;
     while let Some(row) = input.next(exec, outer)? {
         match &change.kind {
@@ -47,6 +55,7 @@ pub(crate) fn change(
             }
             ChangeKind::Update { sets } => making.update(row, sets, exec, outer)?,
             ChangeKind::Delete => making.delete(row, exec, outer)?,
+            ChangeKind::Merge { whens } => making.merge(row, whens, exec, outer)?,
         }
     }
     exec.changed = making.count;
@@ -54,17 +63,19 @@ pub(crate) fn change(
 }
 
 /// A change that is being made.
-struct Making<'p> {
-    change: &'p Change,
+pub(super) struct Making<'p> {
+    pub(super) change: &'p Change,
     targets: Targets,
     returned: Vec<Row>,
     count: u64,
     /// Rows that this command inserted or updated by way of a conflict.
     made: Vec<(Oid, Tid)>,
+    /// Rows that a `MERGE` has changed, by their members and the places where its snapshot shows them.
+    pub(super) merged: HashSet<(usize, Tid)>,
 }
 
 impl Making<'_> {
-    fn return_row(
+    pub(super) fn return_row(
         &mut self,
         row: &[Datum],
         exec: &mut Exec<'_, '_, '_, '_>,
@@ -77,7 +88,7 @@ impl Making<'_> {
         Ok(())
     }
 
-    fn insert(
+    pub(super) fn insert(
         &mut self,
         mut row: Row,
         on_conflict: Option<&OnConflict>,
@@ -158,26 +169,18 @@ impl Making<'_> {
         let table = Rc::clone(&self.targets.member(at).def);
         let is_made = self.made.contains(&(table.table.oid(), conflict.row.tid()));
         let is_visible = table.table.get(exec.transaction, conflict.row.tid())?.is_some();
-        let Some(update) = &on_conflict.update else {
-            // A row that the snapshot does not show cannot be stepped around.
-            if !is_visible && !is_made && exec.keeps_snapshot() {
-                return Err(SqlError::new(
-                    "40001",
-                    "could not serialize access due to concurrent update",
-                ));
-            }
-            return Ok(true);
-        };
-        if is_made {
+        if is_made && on_conflict.update.is_some() {
             let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
             let hint = "Ensure that no rows proposed for insertion within the same command have duplicate \
                         constrained values.";
             return Err(SqlError::new("21000", message).hint(hint));
         }
-        if !is_visible && exec.keeps_snapshot() {
+        // A row that the snapshot does not show cannot be stepped around.
+        if !is_visible && !is_made && exec.keeps_snapshot() {
             let message = "could not serialize access due to concurrent update";
             return Err(SqlError::new("40001", message));
         }
+        let Some(update) = &on_conflict.update else { return Ok(true) };
         let keys = table.indexes.iter().filter(|index| index.is_referable());
         let keys: Vec<usize> = keys.flat_map(IndexDef::columns).collect();
         let strength = match update.sets.iter().any(|(column, _)| keys.contains(column)) {
@@ -212,7 +215,7 @@ impl Making<'_> {
         }
         self.targets.check(at, &new, exec)?;
         match put((&table, self.targets.rules(at)), &old, &new, conflict.row.tid(), exec)? {
-            VersionChange::Changed(tid) => {
+            VersionChange::Changed { tid, .. } => {
                 self.made.push((table.table.oid(), tid));
                 let new = self.targets.member(at).shown(new, tid);
                 self.return_row(&new, exec, outer)?;
@@ -225,52 +228,62 @@ impl Making<'_> {
     fn update(
         &mut self,
         mut row: Row,
-        sets: &[(usize, crate::expr::Expr)],
+        sets: &[(usize, Expr)],
         exec: &mut Exec<'_, '_, '_, '_>,
         outer: Option<&Rows<'_>>,
     ) -> Result<()> {
-        let family = Rc::clone(&self.change.family);
-        let base = self.change.base;
         loop {
-            let Some((at, tid)) = family.whose(&row, base) else { return Ok(()) };
-            let member = &family.members[at];
-            let old = member.whole(&row, base, family.width());
-            let mut new = old.clone();
-            for (column, expr) in sets {
-                new[member.place(*column)] = expr.eval(exec, &Rows { row: &row, outer })?;
-            }
-            self.targets.generate(at, &mut new, exec)?;
-            let stays = self.targets.stays(at, &new)?;
-            let changed = if stays {
-                self.targets.check(at, &new, exec)?;
-                put((&member.def, self.targets.rules(at)), &old, &new, tid, exec)?
-            } else {
-                member.def.table.move_version(exec.transaction, tid)?
-            };
-            match changed {
-                VersionChange::Changed(tid) => {
-                    let shown = if stays {
-                        member.shown(new, tid)
-                    } else {
-                        exec.checks.extend(Check::of_delete(&member.def, &old));
-                        let to = self.targets.for_new(&new)?;
-                        self.targets.prepare(to, &mut new, exec)?;
-                        let tid = self.put_in(to, &new, None, exec, outer)?;
-                        let tid = tid.ok_or_else(|| SqlError::new("XX000", "no row was put in"))?;
-                        self.targets.member(to).shown(new, tid)
-                    };
-                    row[base..base + shown.len()].clone_from_slice(&shown);
-                    return self.return_row(&row, exec, outer);
-                }
+            match self.update_once(&mut row, sets, exec, outer)? {
+                VersionChange::Changed { .. } => return self.return_row(&row, exec, outer),
                 VersionChange::Gone => return Ok(()),
-                VersionChange::Newer(newer) => {
-                    replace(member, base, &newer, &mut row)?;
-                    if !is_wanted(&self.change.input, &mut row, exec, outer)? {
-                        return Ok(());
-                    }
+                VersionChange::Newer(newer) if !self.follow(&newer, &mut row, exec, outer)? => {
+                    return Ok(());
                 }
+                VersionChange::Newer(_) => {}
             }
         }
+    }
+
+    /// Gives the version of the table's row that a joined row has its new values, which the joined row has then; or moves
+    /// it to the partition that takes them.
+    pub(super) fn update_once(
+        &mut self,
+        row: &mut Row,
+        sets: &[(usize, Expr)],
+        exec: &mut Exec<'_, '_, '_, '_>,
+        outer: Option<&Rows<'_>>,
+    ) -> Result<VersionChange> {
+        let family = Rc::clone(&self.change.family);
+        let base = self.change.base;
+        let Some((at, tid)) = family.whose(row, base) else { return Ok(VersionChange::Gone) };
+        let member = &family.members[at];
+        let old = member.whole(row, base, family.width());
+        let mut new = old.clone();
+        for (column, expr) in sets {
+            new[member.place(*column)] = expr.eval(exec, &Rows { row, outer })?;
+        }
+        self.targets.generate(at, &mut new, exec)?;
+        let stays = self.targets.stays(at, &new)?;
+        let changed = if stays {
+            self.targets.check(at, &new, exec)?;
+            put((&member.def, self.targets.rules(at)), &old, &new, tid, exec)?
+        } else {
+            member.def.table.move_version(exec.transaction, tid)?
+        };
+        if let VersionChange::Changed { tid, .. } = changed {
+            let shown = if stays {
+                member.shown(new, tid)
+            } else {
+                exec.checks.extend(Check::of_delete(&member.def, &old));
+                let to = self.targets.for_new(&new)?;
+                self.targets.prepare(to, &mut new, exec)?;
+                let tid = self.put_in(to, &new, None, exec, outer)?;
+                let tid = tid.ok_or_else(|| SqlError::new("XX000", "no row was put in"))?;
+                self.targets.member(to).shown(new, tid)
+            };
+            row[base..base + shown.len()].clone_from_slice(&shown);
+        }
+        Ok(changed)
     }
 
     fn delete(
@@ -279,34 +292,57 @@ impl Making<'_> {
         exec: &mut Exec<'_, '_, '_, '_>,
         outer: Option<&Rows<'_>>,
     ) -> Result<()> {
-        let family = Rc::clone(&self.change.family);
-        let base = self.change.base;
         loop {
-            let Some((at, tid)) = family.whose(&row, base) else { return Ok(()) };
-            let member = &family.members[at];
-            let table = &member.def.table;
-            let deleted = table.delete_version(exec.transaction, tid).map_err(|error| {
-                let error = SqlError::from(error);
-                SqlError {
-                    message: error.message.replace("tuple to be updated", "tuple to be deleted"),
-                    ..error
-                }
+            let deleted = self.delete_once(&row, exec).map_err(|error| SqlError {
+                message: error.message.replace("tuple to be updated", "tuple to be deleted"),
+                ..error
             });
             match deleted? {
-                VersionChange::Changed(_) => {
-                    let whole = member.whole(&row, base, family.width());
-                    exec.checks.extend(Check::of_delete(&member.def, &whole));
-                    return self.return_row(&row, exec, outer);
-                }
+                VersionChange::Changed { .. } => return self.return_row(&row, exec, outer),
                 VersionChange::Gone => return Ok(()),
-                VersionChange::Newer(newer) => {
-                    replace(member, base, &newer, &mut row)?;
-                    if !is_wanted(&self.change.input, &mut row, exec, outer)? {
-                        return Ok(());
-                    }
+                VersionChange::Newer(newer) if !self.follow(&newer, &mut row, exec, outer)? => {
+                    return Ok(());
                 }
+                VersionChange::Newer(_) => {}
             }
         }
+    }
+
+    /// Deletes the version of the table's row that a joined row has.
+    pub(super) fn delete_once(
+        &mut self,
+        row: &[Datum],
+        exec: &mut Exec<'_, '_, '_, '_>,
+    ) -> Result<VersionChange> {
+        let (family, base) = (&self.change.family, self.change.base);
+        let Some((at, tid)) = family.whose(row, base) else { return Ok(VersionChange::Gone) };
+        let member = &family.members[at];
+        let deleted = member.def.table.delete_version(exec.transaction, tid)?;
+        if let VersionChange::Changed { .. } = deleted {
+            let whole = member.whole(row, base, family.width());
+            exec.checks.extend(Check::of_delete(&member.def, &whole));
+        }
+        Ok(deleted)
+    }
+
+    /// Puts a newer version of the table's row into a joined one; whether that is still wanted.
+    pub(super) fn follow(
+        &self,
+        newer: &engine::Row,
+        row: &mut Row,
+        exec: &mut Exec<'_, '_, '_, '_>,
+        outer: Option<&Rows<'_>>,
+    ) -> Result<bool> {
+        let base = self.change.base;
+        let family = &self.change.family;
+        let Some((at, _)) = family.whose(row, base) else { return Ok(false) };
+        replace(&family.members[at], base, newer, row)?;
+        is_wanted(&self.change.input, row, exec, outer)
+    }
+
+    /// Counts a row that was changed and is not given to anybody.
+    pub(super) fn count_row(&mut self) {
+        self.count += 1;
     }
 }
 
@@ -326,7 +362,7 @@ fn put(
         table.table.update_version(exec.transaction, tid, &values, computed)
     })?;
     let changed = changed.map_err(|error| unique::refused(error, (&**table, rules), new, exec))?;
-    if let VersionChange::Changed(_) = &changed {
+    if let VersionChange::Changed { .. } = &changed {
         exec.checks.extend(Check::of_update(table, old, new));
     }
     Ok(changed)

@@ -11,6 +11,7 @@
 pub(crate) mod aggregate;
 pub(crate) mod change;
 pub(crate) mod cursor;
+mod merge;
 pub(crate) mod recheck;
 mod routine;
 mod target;
@@ -20,6 +21,7 @@ use std::rc::Rc;
 use engine::Transaction;
 
 use crate::backend::State;
+use crate::class;
 use crate::constraint::Check;
 use crate::database::Database;
 use crate::error::{Result, SqlError};
@@ -73,9 +75,7 @@ impl<'p, 'x, 's, 'e> Exec<'p, 'x, 's, 'e> {
         let rows = self.all(&program.plan, None)?;
         for (number, plan) in program.ctes.iter().enumerate() {
             if matches!(plan, Plan::Change(_)) {
-                let changed = self.changed;
                 self.cte(number)?;
-                self.changed = changed;
             }
         }
         Ok(rows)
@@ -168,27 +168,10 @@ impl<'p, 'x, 's, 'e> Exec<'p, 'x, 's, 'e> {
         Ok(Datum::of_truth(truth))
     }
 
-    /// A table's number by its name.
-    pub(crate) fn class_of(&mut self, value: &Datum) -> Result<Datum> {
-        match value {
-            Datum::Text(name) => {
-                let name = match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
-                    Some(quoted) => quoted.replace("\"\"", "\""),
-                    None => name.to_lowercase(),
-                };
-                let table = self.transaction.table(&name)?;
-                Ok(Datum::Oid(table.oid()))
-            }
-            other => Ok(other.clone()),
-        }
-    }
-
     /// A table's name by its number.
     pub(crate) fn class_name(&mut self, value: &Datum) -> Result<Datum> {
         let Datum::Oid(oid) = value else { return Ok(value.clone()) };
-        let tables = self.transaction.tables();
-        let found = tables.iter().find(|table| table.oid() == *oid);
-        Ok(Datum::Text(found.map_or_else(|| oid.to_string(), |table| table.name().to_owned())))
+        Ok(Datum::Text(class::name_of(self.transaction, *oid)))
     }
 
     /// The next number of a column that counts by itself.

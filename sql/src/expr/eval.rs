@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use super::like::is_like;
 use super::{Arithmetic, Comparison, Expr, arithmetic};
 use crate::cast;
+use crate::class;
 use crate::error::{Result, SqlError};
 use crate::exec::Exec;
 use crate::types::{Datum, Type};
@@ -171,8 +172,8 @@ impl Expr {
             }
             Expr::Cast { expr, from, to } => {
                 let value = expr.eval(exec, rows)?;
-                if *to == Type::Regclass {
-                    return exec.class_of(&value);
+                if let (Type::Regclass, Datum::Text(name)) = (*to, &value) {
+                    return class::number_of(exec.transaction, name);
                 }
                 if *from == Type::Regclass && to.is_string() {
                     return exec.class_name(&value);

@@ -2,15 +2,16 @@
 //!
 //! Invariant: a strict function is not called with a null. Sources: `pg_proc.dat` and the functions' own files.
 
+mod advisory;
 mod number;
 pub(crate) mod snapshot;
 mod text;
 
+pub(crate) use text::quote_ident;
+
 use std::time::Duration;
 
-use engine::{AdvisoryKey, AdvisoryMode, WaitPolicy};
-
-use crate::error::{Notice, Result, SqlError};
+use crate::error::{Result, SqlError};
 use crate::exec::Exec;
 use crate::types::{Datum, Type};
 
@@ -91,7 +92,8 @@ const fn variadic(
 
 /// All of a name.
 pub(crate) fn named(name: &str) -> impl Iterator<Item = &'static Function> {
-    let all = [FUNCTIONS, text::FUNCTIONS, number::FUNCTIONS, snapshot::FUNCTIONS];
+    let all =
+        [FUNCTIONS, advisory::FUNCTIONS, text::FUNCTIONS, number::FUNCTIONS, snapshot::FUNCTIONS];
     all.into_iter().flatten().filter(move |function| function.name == name)
 }
 
@@ -144,112 +146,10 @@ static FUNCTIONS: &[Function] = &[
     session("txid_current_if_assigned", &[], Type::Int8, |exec, _| {
         Ok(exec.assigned_xid().map_or(Datum::Null, Datum::Int8))
     }),
-    session("pg_advisory_unlock_all", &[], Type::Void, |exec, _| {
-        exec.transaction.advisory_unlock_all();
-        Ok(Datum::Void)
-    }),
-    session("pg_advisory_lock", &[Type::Int8], Type::Void, |exec, args| {
-        advisory_lock(exec, args, AdvisoryMode::Exclusive, true, WaitPolicy::Wait)
-    }),
-    session("pg_advisory_lock", &[Type::Int4, Type::Int4], Type::Void, |exec, args| {
-        advisory_lock(exec, args, AdvisoryMode::Exclusive, true, WaitPolicy::Wait)
-    }),
-    session("pg_advisory_lock_shared", &[Type::Int8], Type::Void, |exec, args| {
-        advisory_lock(exec, args, AdvisoryMode::Shared, true, WaitPolicy::Wait)
-    }),
-    session("pg_advisory_lock_shared", &[Type::Int4, Type::Int4], Type::Void, |exec, args| {
-        advisory_lock(exec, args, AdvisoryMode::Shared, true, WaitPolicy::Wait)
-    }),
-    session("pg_advisory_xact_lock", &[Type::Int8], Type::Void, |exec, args| {
-        advisory_lock(exec, args, AdvisoryMode::Exclusive, false, WaitPolicy::Wait)
-    }),
-    session("pg_advisory_xact_lock", &[Type::Int4, Type::Int4], Type::Void, |exec, args| {
-        advisory_lock(exec, args, AdvisoryMode::Exclusive, false, WaitPolicy::Wait)
-    }),
-    session("pg_advisory_xact_lock_shared", &[Type::Int8], Type::Void, |exec, args| {
-        advisory_lock(exec, args, AdvisoryMode::Shared, false, WaitPolicy::Wait)
-    }),
-    session("pg_advisory_xact_lock_shared", &[Type::Int4, Type::Int4], Type::Void, |exec, args| {
-        advisory_lock(exec, args, AdvisoryMode::Shared, false, WaitPolicy::Wait)
-    }),
-    session("pg_try_advisory_lock", &[Type::Int8], Type::Bool, |exec, args| {
-        advisory_lock(exec, args, AdvisoryMode::Exclusive, true, WaitPolicy::NoWait)
-    }),
-    session("pg_try_advisory_lock", &[Type::Int4, Type::Int4], Type::Bool, |exec, args| {
-        advisory_lock(exec, args, AdvisoryMode::Exclusive, true, WaitPolicy::NoWait)
-    }),
-    session("pg_try_advisory_lock_shared", &[Type::Int8], Type::Bool, |exec, args| {
-        advisory_lock(exec, args, AdvisoryMode::Shared, true, WaitPolicy::NoWait)
-    }),
-    session("pg_try_advisory_lock_shared", &[Type::Int4, Type::Int4], Type::Bool, |exec, args| {
-        advisory_lock(exec, args, AdvisoryMode::Shared, true, WaitPolicy::NoWait)
-    }),
-    session("pg_try_advisory_xact_lock", &[Type::Int8], Type::Bool, |exec, args| {
-        advisory_lock(exec, args, AdvisoryMode::Exclusive, false, WaitPolicy::NoWait)
-    }),
-    session("pg_try_advisory_xact_lock", &[Type::Int4, Type::Int4], Type::Bool, |exec, args| {
-        advisory_lock(exec, args, AdvisoryMode::Exclusive, false, WaitPolicy::NoWait)
-    }),
-    session("pg_try_advisory_xact_lock_shared", &[Type::Int8], Type::Bool, |exec, args| {
-        advisory_lock(exec, args, AdvisoryMode::Shared, false, WaitPolicy::NoWait)
-    }),
-    session(
-        "pg_try_advisory_xact_lock_shared",
-        &[Type::Int4, Type::Int4],
-        Type::Bool,
-        |exec, args| advisory_lock(exec, args, AdvisoryMode::Shared, false, WaitPolicy::NoWait),
-    ),
-    session("pg_advisory_unlock", &[Type::Int8], Type::Bool, |exec, args| {
-        Ok(advisory_unlock(exec, args, AdvisoryMode::Exclusive))
-    }),
-    session("pg_advisory_unlock", &[Type::Int4, Type::Int4], Type::Bool, |exec, args| {
-        Ok(advisory_unlock(exec, args, AdvisoryMode::Exclusive))
-    }),
-    session("pg_advisory_unlock_shared", &[Type::Int8], Type::Bool, |exec, args| {
-        Ok(advisory_unlock(exec, args, AdvisoryMode::Shared))
-    }),
-    session("pg_advisory_unlock_shared", &[Type::Int4, Type::Int4], Type::Bool, |exec, args| {
-        Ok(advisory_unlock(exec, args, AdvisoryMode::Shared))
-    }),
     pure("version", &[], Type::Text, |_| Ok(Datum::Text("PostgreSQL 15 (pgstrata)".to_owned()))),
     pure("current_database", &[], Type::Text, |_| Ok(Datum::Text("postgres".to_owned()))),
     pure("current_schema", &[], Type::Text, |_| Ok(Datum::Text("public".to_owned()))),
 ];
-
-/// One key of 64 bits, or two of 32.
-fn advisory_key(args: &[Datum]) -> AdvisoryKey {
-    let int = |at: usize| args.get(at).and_then(Datum::int).unwrap_or(0);
-    match args {
-        [_, _] => AdvisoryKey::Two(int(0) as i32, int(1) as i32),
-        _ => AdvisoryKey::One(int(0)),
-    }
-}
-
-fn advisory_lock(
-    exec: &mut Exec<'_, '_, '_, '_>,
-    args: &[Datum],
-    mode: AdvisoryMode,
-    is_for_session: bool,
-    policy: WaitPolicy,
-) -> Result<Datum> {
-    let key = advisory_key(args);
-    let granted = if is_for_session {
-        exec.transaction.advisory_lock_for_session(key, mode, policy)?
-    } else {
-        exec.transaction.advisory_lock(key, mode, policy)?
-    };
-    Ok(if policy == WaitPolicy::Wait { Datum::Void } else { Datum::Bool(granted) })
-}
-
-fn advisory_unlock(exec: &mut Exec<'_, '_, '_, '_>, args: &[Datum], mode: AdvisoryMode) -> Datum {
-    let is_given_back = exec.transaction.advisory_unlock(advisory_key(args), mode);
-    if !is_given_back {
-        let kind = if mode == AdvisoryMode::Shared { "ShareLock" } else { "ExclusiveLock" };
-        let message = format!("you don't own a lock of type {kind}");
-        exec.state.tell(Notice { severity: "WARNING", code: "01000", message, detail: None });
-    }
-    Datum::Bool(is_given_back)
-}
 
 fn sleep(exec: &mut Exec<'_, '_, '_, '_>, args: &[Datum]) -> Result<Datum> {
     let Datum::Float8(seconds) = args[0] else { return Ok(Datum::Null) };

@@ -20,52 +20,28 @@ pub fn push(columns: &[String], rows: &[Vec<Option<String>>], out: &mut String) 
             (width, values(at).all(|value| is_number(&value)))
         })
         .collect();
-    let mut push_row = |cells: &mut dyn Iterator<Item = &str>| {
-        for (at, (cell, (width, is_number))) in cells.zip(&layout).enumerate() {
-            if at > 0 {
-                out.push('|');
-            }
-            let blanks = " ".repeat(width - cell.len());
-            if *is_number {
-                out.push_str(&blanks);
-                out.push_str(cell);
-            } else {
-                out.push_str(cell);
-                out.push_str(&blanks);
-            }
-        }
-        out.push('\n');
-    };
-    push_row(&mut columns.iter().map(String::as_str));
+    push_row(columns.iter().map(String::as_str), &layout, out);
     let border: Vec<String> = layout.iter().map(|(width, _)| "-".repeat(*width)).collect();
-    let border = border.join("+") + "\n";
-    push_border_and_rows(&border, rows, &layout, out);
+    out.push_str(&(border.join("+") + "\n"));
+    for row in rows {
+        push_row(row.iter().map(|value| value.as_deref().unwrap_or("")), &layout, out);
+    }
     let plural = if rows.len() == 1 { "" } else { "s" };
     out.push_str(&format!("({} row{plural})\n\n", rows.len()));
 }
 
-fn push_border_and_rows(
-    border: &str,
-    rows: &[Vec<Option<String>>],
-    layout: &[(usize, bool)],
-    out: &mut String,
-) {
-    out.push_str(border);
-    for row in rows {
-        for (at, (value, (width, is_number))) in row.iter().zip(layout).enumerate() {
-            if at > 0 {
-                out.push('|');
-            }
-            let value = value.as_deref().unwrap_or("");
-            let blanks = " ".repeat(width - value.len());
-            let (before, behind) =
-                if *is_number { (blanks.as_str(), "") } else { ("", blanks.as_str()) };
-            out.push_str(before);
-            out.push_str(value);
-            out.push_str(behind);
+/// A line; of each column its width, and whether it has numbers alone, which stand on the right.
+fn push_row<'a>(cells: impl Iterator<Item = &'a str>, layout: &[(usize, bool)], out: &mut String) {
+    for (at, (cell, (width, is_number))) in cells.zip(layout).enumerate() {
+        if at > 0 {
+            out.push('|');
         }
-        out.push('\n');
+        let blanks = " ".repeat(width - cell.len());
+        let (one, other) = if *is_number { (blanks.as_str(), cell) } else { (cell, &*blanks) };
+        out.push_str(one);
+        out.push_str(other);
     }
+    out.push('\n');
 }
 
 fn is_number(value: &str) -> bool {

@@ -8,6 +8,7 @@
 
 mod depth;
 mod locks;
+mod merge;
 mod only;
 mod query;
 mod target;
@@ -15,6 +16,7 @@ mod transaction;
 mod utility;
 mod words;
 
+use engine::TableLockMode;
 use sqlparser::ast;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
@@ -69,10 +71,11 @@ pub(crate) enum Statement {
     Lock {
         /// Each with whether it is meant alone.
         tables: Vec<(String, bool)>,
-        mode: String,
+        mode: TableLockMode,
         no_wait: bool,
     },
     Checkpoint,
+    /// `VACUUM` or `ANALYZE`
     Vacuum(Vacuum),
     CreateFunction(Box<Routine>),
     DropFunction(Vec<Named>),
@@ -194,7 +197,8 @@ fn statement(tokens: &[TokenWithSpan]) -> Result<Statement> {
         "RESET" => Statement::Reset(words.name()?.to_lowercase()),
         "SHOW" => words.show()?,
         "LOCK" => words.lock()?,
-        "VACUUM" => words.vacuum()?,
+        "VACUUM" => words.vacuum(Vacuum::vacuum())?,
+        "ANALYZE" | "ANALYSE" => words.vacuum(Vacuum::analyze())?,
         "CHECKPOINT" => Statement::Checkpoint,
         "CREATE" if words.skip_all(&["OR", "REPLACE", "FUNCTION"]) => {
             Statement::CreateFunction(Box::new(Routine::read(&mut words, true)?))

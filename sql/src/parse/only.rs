@@ -21,9 +21,15 @@ pub(super) fn rewrite_only(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             return false;
         }
         match at.checked_sub(1).map(|before| &tokens[before].token) {
-            Some(Token::Word(before)) => ["FROM", "UPDATE", "JOIN", "USING"]
-                .iter()
-                .any(|known| before.value.eq_ignore_ascii_case(known)),
+            Some(Token::Word(before)) => {
+                let is = |word: &Word, known: &str| word.value.eq_ignore_ascii_case(known);
+                let merges = || match at.checked_sub(2).map(|first| &tokens[first].token) {
+                    Some(Token::Word(first)) => is(first, "MERGE"),
+                    _ => false,
+                };
+                ["FROM", "UPDATE", "JOIN", "USING"].iter().any(|known| is(before, known))
+                    || is(before, "INTO") && merges()
+            }
             Some(Token::Comma) => true,
             _ => false,
         }
@@ -65,6 +71,10 @@ mod tests {
                 "SELECT a FROM \"only \".b x, \"only \".public.c, d",
             ),
             ("UPDATE ONLY b SET a = 1", "UPDATE \"only \".b SET a = 1"),
+            (
+                "MERGE INTO ONLY b USING ONLY c ON true WHEN MATCHED THEN DELETE",
+                "MERGE INTO \"only \".b USING \"only \".c ON true WHEN MATCHED THEN DELETE",
+            ),
             ("SELECT a FROM b FETCH FIRST ROW ONLY", "SELECT a FROM b FETCH FIRST ROWS ONLY"),
         ] {
             let mut read = statements(text).expect("SQL");

@@ -10,6 +10,7 @@ use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::depth::{NESTED, too_deep};
 use super::locks::rewrite_locks;
+use super::merge::{check_merge, rewrite_merge};
 use super::only::rewrite_only;
 use super::target::rewrite_targets;
 use super::{AT_END, Statement, near};
@@ -33,7 +34,7 @@ pub(crate) fn sql(tokens: &[TokenWithSpan]) -> Result<Statement> {
         let select = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
         tokens.splice(..1, select.map(TokenWithSpan::wrap));
     }
-    let tokens = rewrite_targets(rewrite_only(tokens));
+    let tokens = rewrite_merge(rewrite_targets(rewrite_only(tokens)));
     let mut parser =
         Parser::new(&dialect).with_recursion_limit(NESTED).with_tokens_with_locations(tokens);
     let parsed = parser.parse_statement().map_err(|error| of_parser(error, &first))?;
@@ -41,6 +42,7 @@ pub(crate) fn sql(tokens: &[TokenWithSpan]) -> Result<Statement> {
     if rest.token != Token::EOF {
         return Err(near(Some(&rest)));
     }
+    check_merge(&parsed)?;
     Ok(Statement::Sql(Box::new(parsed)))
 }
 
@@ -50,6 +52,11 @@ pub(super) fn of_parser(error: ParserError, first: &str) -> SqlError {
         return too_deep();
     }
     let message = error.to_string();
+    // Of `MERGE`: `UPDATE is not allowed in a NOT MATCHED merge clause`.
+    if let Some((found, _)) = message.split_once(" is not allowed in a ") {
+        let found = found.rsplit(' ').next().unwrap_or(found);
+        return SqlError::syntax(format!("syntax error at or near \"{found}\""));
+    }
     let found = message.split_once("found: ").map(|(_, found)| found);
     match found.map(|found| found.split(" at Line").next().unwrap_or(found)) {
         Some("EOF") => SqlError::syntax(AT_END),
@@ -70,16 +77,14 @@ fn not_supported(tokens: &[TokenWithSpan]) -> Option<String> {
         "CREATE" => matches!(second.as_str(), "TABLE" | "UNLOGGED" | "UNIQUE" | "INDEX"),
         "DROP" => matches!(second.as_str(), "TABLE" | "INDEX"),
         "ALTER" => second == "TABLE",
-        "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "WITH" | "VALUES" | "TRUNCATE" | "TABLE" => {
-            true
-        }
+        "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "WITH" | "VALUES" | "TRUNCATE"
+        | "TABLE" => true,
         // `(SELECT ...)`; what is no word is told by the parser.
         "" => true,
         _ => false,
     };
     let known_by_postgres = [
         "ALTER",
-        "ANALYZE",
         "CALL",
         "CLOSE",
         "CLUSTER",
@@ -98,7 +103,6 @@ fn not_supported(tokens: &[TokenWithSpan]) -> Option<String> {
         "IMPORT",
         "LISTEN",
         "LOAD",
-        "MERGE",
         "MOVE",
         "NOTIFY",
         "PREPARE",

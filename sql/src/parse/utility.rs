@@ -1,13 +1,14 @@
-//! SET, SHOW, VACUUM and LOCK TABLE, read word by word.
+//! SET, SHOW, VACUUM, ANALYZE and LOCK TABLE, read word by word.
 //!
 //! Invariant: a setting's value is kept as it is written; whether it is one is known by who sets it.
 
+use engine::TableLockMode;
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::Token;
 
 use super::words::Words;
 use super::{Statement, near};
-use crate::error::Result;
+use crate::error::{Result, SqlError};
 use crate::vacuum::Vacuum;
 
 impl Words<'_> {
@@ -67,9 +68,9 @@ impl Words<'_> {
         Ok(Statement::Show(self.name()?.to_lowercase()))
     }
 
-    /// `VACUUM [ ( option [ boolean ] [, ...] ) | [ FULL ] [ FREEZE ] [ VERBOSE ] [ ANALYZE ] ] [ table [, ...] ]`
-    pub(super) fn vacuum(&mut self) -> Result<Statement> {
-        let mut vacuum = Vacuum::default();
+    /// `VACUUM [ ( option [ boolean ] [, ...] ) | [ FULL ] [ FREEZE ] [ VERBOSE ] [ ANALYZE ] ] [ table [, ...] ]`, and
+    /// `ANALYZE [ ( option [ boolean ] [, ...] ) | [ VERBOSE ] ] [ table [, ...] ]`; `vacuum` is one of them without options.
+    pub(super) fn vacuum(&mut self, mut vacuum: Vacuum) -> Result<Statement> {
         if self.skip_token(&Token::LParen) {
             loop {
                 let name = self.name()?;
@@ -94,13 +95,16 @@ impl Words<'_> {
             }
         } else {
             for word in ["FULL", "FREEZE", "VERBOSE", "ANALYZE"] {
-                if self.skip(word) {
+                if (vacuum.vacuums || word == "VERBOSE") && self.skip(word) {
                     vacuum.set(&word.to_lowercase(), true)?;
                 }
             }
         }
         while self.at < self.tokens.len() {
             vacuum.tables.push(self.table_name()?);
+            if self.is_at(&Token::LParen) {
+                return Err(SqlError::not_supported(format!("{} of columns", vacuum.verb())));
+            }
             if self.at < self.tokens.len() && !self.skip_token(&Token::Comma) {
                 return Err(self.here());
             }
@@ -118,17 +122,31 @@ impl Words<'_> {
                 break;
             }
         }
-        let mut mode = Vec::new();
-        if self.skip("IN") {
-            while !self.skip("MODE") {
-                let words = ["ACCESS", "ROW", "SHARE", "UPDATE", "EXCLUSIVE"];
-                if !words.contains(&self.peek().as_str()) {
-                    return Err(self.here());
-                }
-                mode.push(self.keyword());
-            }
-        }
-        let mode = if mode.is_empty() { "ACCESS EXCLUSIVE".to_owned() } else { mode.join(" ") };
+        let mode = if self.skip("IN") {
+            // `SHARE UPDATE EXCLUSIVE` before `SHARE`.
+            let mut modes = TableLockMode::ALL;
+            modes.sort_by_key(|mode| std::cmp::Reverse(lock_words(*mode).len()));
+            let mode = modes.into_iter().find(|mode| self.skip_all(lock_words(*mode)));
+            let mode = mode.ok_or_else(|| self.here())?;
+            self.expect("MODE")?;
+            mode
+        } else {
+            TableLockMode::AccessExclusive
+        };
         Ok(Statement::Lock { tables, mode, no_wait: self.skip("NOWAIT") })
+    }
+}
+
+/// As `LOCK TABLE` has it.
+fn lock_words(mode: TableLockMode) -> &'static [&'static str] {
+    match mode {
+        TableLockMode::AccessShare => &["ACCESS", "SHARE"],
+        TableLockMode::RowShare => &["ROW", "SHARE"],
+        TableLockMode::RowExclusive => &["ROW", "EXCLUSIVE"],
+        TableLockMode::ShareUpdateExclusive => &["SHARE", "UPDATE", "EXCLUSIVE"],
+        TableLockMode::Share => &["SHARE"],
+        TableLockMode::ShareRowExclusive => &["SHARE", "ROW", "EXCLUSIVE"],
+        TableLockMode::Exclusive => &["EXCLUSIVE"],
+        TableLockMode::AccessExclusive => &["ACCESS", "EXCLUSIVE"],
     }
 }

@@ -363,7 +363,7 @@ impl Run<'_> {
             "DEBUG" | "LOG" => Ok(()),
             level => {
                 let code = if level == "WARNING" { "01000" } else { "00000" };
-                exec.state.tell(Notice { severity: level, code, message, detail });
+                exec.state.tell(Notice { severity: level, code, message, detail, hint });
                 Ok(())
             }
         }

@@ -1,6 +1,7 @@
 //! The tests of the crate `sql` from outside: scripts, settings and the Hermitage cases with what PostgreSQL prints for
 //! them, sessions beside each other, and text that nobody would write.
 
+mod cancel;
 mod concurrent;
 mod hermitage;
 mod hostile;

@@ -159,3 +159,6 @@ END $$;
 SELECT counted();
 DROP FUNCTION counted;
 DROP TABLE t;
+CREATE FUNCTION hinted() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'watch out' USING HINT = 'Look up.', DETAIL = 'It falls.'; RAISE NOTICE 'told' USING HINT = 'Listen.'; END $$;
+SELECT hinted();
+DROP FUNCTION hinted;

@@ -89,7 +89,7 @@ fn what_is_computed_is_kept_and_found() {
         let tid = row.expect("a row").tid();
         let values = [Value::Int4(1), Value::Int8(10), Value::Text("kept")];
         let changed = table.update_version(&mut transaction, tid, &values, &[]);
-        assert!(matches!(changed, Ok(VersionChange::Changed(_))), "{changed:?}");
+        assert!(matches!(changed, Ok(VersionChange::Changed { .. })), "{changed:?}");
         transaction.commit().expect("committed");
 
         let mut transaction = begin(&mut session);
@@ -99,7 +99,7 @@ fn what_is_computed_is_kept_and_found() {
         let computed = [(index.oid(), vec![Value::Int8(77)])];
         let changed =
             table.update_version(&mut transaction, row.tid(), &account(id, -77), &computed);
-        assert!(matches!(changed, Ok(VersionChange::Changed(_))), "{changed:?}");
+        assert!(matches!(changed, Ok(VersionChange::Changed { .. })), "{changed:?}");
         transaction.commit().expect("committed");
         drop(session);
 

@@ -23,10 +23,10 @@ fn try_to(
     Ok(match wants {
         Wants::Update => {
             let changed = table.update_version(transaction, tid, &account(0, 5), &[])?;
-            matches!(changed, VersionChange::Changed(_))
+            matches!(changed, VersionChange::Changed { .. })
         }
         Wants::Delete => {
-            matches!(table.delete_version(transaction, tid)?, VersionChange::Changed(_))
+            matches!(table.delete_version(transaction, tid)?, VersionChange::Changed { .. })
         }
         Wants::Lock => {
             let locked = table.lock_row(transaction, tid, RowLock::Update, WaitPolicy::Wait)?;
@@ -51,7 +51,7 @@ fn whoever_waits_for_a_row_that_moves_is_told() {
                 let [mut moving] = sessions(&engine);
                 let mut mover = begin(&mut moving);
                 let moved = table.move_version(&mut mover, tids[0]).expect("free");
-                assert!(matches!(moved, VersionChange::Changed(_)), "{moved:?}");
+                assert!(matches!(moved, VersionChange::Changed { .. }), "{moved:?}");
                 assert!(accounts(&table, &mut mover).is_empty());
                 thread::scope(|scope| {
                     let (engine, table, tids) = (&engine, &table, &tids);
@@ -98,11 +98,11 @@ fn a_row_that_was_updated_and_moved_is_not_found_at_the_end_of_its_versions() {
         assert_eq!(accounts(&table, &mut old), [(0, 100)]);
         let mut mover = begin(&mut moving);
         let changed = table.update_version(&mut mover, tids[0], &account(0, 1), &[]).expect("free");
-        assert!(matches!(changed, VersionChange::Changed(_)), "{changed:?}");
+        assert!(matches!(changed, VersionChange::Changed { .. }), "{changed:?}");
         let moved = table.move_version(&mut mover, tids[0]).expect("its own");
         let VersionChange::Newer(newest) = moved else { panic!("an old place: {moved:?}") };
         let moved = table.move_version(&mut mover, newest.tid()).expect("its own");
-        assert!(matches!(moved, VersionChange::Changed(_)), "{moved:?}");
+        assert!(matches!(moved, VersionChange::Changed { .. }), "{moved:?}");
         mover.commit().expect("committed");
         let error = table.delete_version(&mut old, tids[0]).expect_err("it has moved");
         assert!(matches!(error, Error::Moved { .. }), "{error}");

@@ -190,6 +190,32 @@ fn tables_come_and_go_with_their_transactions() {
     assert_eq!(open(&disk, SnapshotMode::Classic).table_names(), ["t"]);
 }
 
+/// Whoever drops a table knows of it, whatever its snapshot shows of the catalog's rows.
+#[test]
+fn a_table_made_after_the_snapshot_is_dropped_for_good() {
+    let (engine, disk) = engine(SnapshotMode::Classic);
+    let mut session = engine.session().expect("a session");
+    let mut other = engine.session().expect("a session");
+    let mut transaction = session.begin(Isolation::RepeatableRead).expect("begun");
+    transaction.begin_command().expect("begun");
+    transaction.end_command();
+    let mut maker = other.begin(Isolation::ReadCommitted).expect("begun");
+    let made = maker.create_table("t", &account_columns()).expect("made");
+    maker.create_index(&made, &engine::IndexDefinition::new("i", &[0])).expect("made");
+    let number = made.oid();
+    assert_eq!(maker.relation_name(number).as_deref(), Some("t"));
+    assert!(maker.relation_number("i").is_some_and(|index| index != number));
+    assert_eq!(transaction.relation_number("t"), None);
+    maker.commit().expect("committed");
+    assert_eq!(transaction.relation_number("t"), Some(number));
+    transaction.drop_table("t").expect("dropped");
+    assert_eq!(transaction.relation_name(number), None);
+    transaction.commit().expect("committed");
+    drop((session, other));
+    engine.close().expect("closed");
+    assert!(open(&disk, SnapshotMode::Classic).table_names().is_empty());
+}
+
 fn accounts_error(table: &Table, transaction: &mut Transaction<'_, '_>) -> Error {
     table.scan(transaction).expect_err("a table that is gone")
 }
@@ -271,7 +297,7 @@ fn a_command_of_several_parts_has_one_snapshot() {
     let Ok(engine::VersionChange::Newer(newer)) = change else { panic!("{change:?}") };
     assert_eq!(newer.values().expect("values"), [Value::Int4(3)]);
     let change = table.update_version(&mut transaction, newer.tid(), &[Value::Int4(4)], &[]);
-    assert!(matches!(change, Ok(engine::VersionChange::Changed(_))), "{change:?}");
+    assert!(matches!(change, Ok(engine::VersionChange::Changed { .. })), "{change:?}");
     let change = table.delete_version(&mut transaction, newer.tid());
     assert!(matches!(change, Ok(engine::VersionChange::Gone)), "{change:?}");
     transaction.end_command();

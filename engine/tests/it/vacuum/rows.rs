@@ -247,6 +247,7 @@ fn all_tables_are_vacuumed_the_catalogs_too() {
         "strata_definition",
         "strata_index",
         "strata_frozen",
+        "pg_class",
         "account",
     ];
     assert_eq!(names, own);
