@@ -136,8 +136,13 @@ impl<'e> Session<'e> {
     /// Where the engine has stopped.
     pub fn begin(&mut self, isolation: Isolation) -> Result<Transaction<'_, 'e>, Error> {
         self.shared.check()?;
-        self.cancelled.store(false, Relaxed);
+        self.forget_cancel();
         Ok(Transaction::new(self, isolation))
+    }
+
+    /// What it was cancelled in is over.
+    pub(crate) fn forget_cancel(&self) {
+        self.cancelled.store(false, Relaxed);
     }
 
     /// Its number among the sessions of the engine.

@@ -42,22 +42,17 @@ struct Target {
 }
 
 impl Vacuum {
-    /// `VACUUM`
-    pub(crate) fn vacuum() -> Vacuum {
+    /// `VACUUM`, or `ANALYZE`, without options.
+    pub(crate) fn new(vacuums: bool) -> Vacuum {
         Vacuum {
-            vacuums: true,
-            analyzes: false,
+            vacuums,
+            analyzes: !vacuums,
             freeze: false,
             skip_locked: false,
             disable_page_skipping: false,
             keeps_end: false,
             tables: Vec::new(),
         }
-    }
-
-    /// `ANALYZE`
-    pub(crate) fn analyze() -> Vacuum {
-        Vacuum { vacuums: false, analyzes: true, ..Vacuum::vacuum() }
     }
 
     /// The statement's name.

@@ -109,7 +109,7 @@ impl Transaction<'_, '_> {
 
     /// Gives up what a failed statement belongs to, at once and not only when the caller comes to it: the innermost
     /// savepoint's changes and locks, or those of the whole transaction where there is none. From here on it can only be
-    /// rolled back, whole or to a savepoint (`AbortCurrentTransaction`).
+    /// rolled back, whole or to a savepoint (`AbortCurrentTransaction`). If the session was cancelled, that is done with.
     ///
     /// # Errors
     /// Where the log is stopped. It is given up all the same.
@@ -122,6 +122,7 @@ impl Transaction<'_, '_> {
             None => self.end(false, Durability::default()),
         };
         self.has_failed = true;
+        self.session.forget_cancel();
         given_up
     }
 

@@ -197,8 +197,8 @@ fn statement(tokens: &[TokenWithSpan]) -> Result<Statement> {
         "RESET" => Statement::Reset(words.name()?.to_lowercase()),
         "SHOW" => words.show()?,
         "LOCK" => words.lock()?,
-        "VACUUM" => words.vacuum(Vacuum::vacuum())?,
-        "ANALYZE" | "ANALYSE" => words.vacuum(Vacuum::analyze())?,
+        "VACUUM" => words.vacuum(Vacuum::new(true))?,
+        "ANALYZE" | "ANALYSE" => words.vacuum(Vacuum::new(false))?,
         "CHECKPOINT" => Statement::Checkpoint,
         "CREATE" if words.skip_all(&["OR", "REPLACE", "FUNCTION"]) => {
             Statement::CreateFunction(Box::new(Routine::read(&mut words, true)?))
