@@ -185,11 +185,13 @@ proptest! {
 #[test]
 fn what_cannot_be_indexed_is_named() {
     let of = |column| Shape::new(&[KeyColumn::ascending(column)], &[]);
-    assert!(of(ColumnType::Numeric).expect_err("no order").to_string().contains("type numeric"));
     assert!(matches!(Shape::new(&[], &[ColumnType::Int4]), Err(KeyError::Columns { key: 0, .. })));
     assert!(Shape::new(&[KeyColumn::descending(ColumnType::Int2); 33], &[]).is_err());
     let shape = of(ColumnType::Text).expect("a shape");
-    assert!(shape.all_equal_image() && !of(ColumnType::Float8).expect("a shape").all_equal_image());
+    assert!(shape.all_equal_image());
+    for of_unequal_bytes in [ColumnType::Float8, ColumnType::Numeric] {
+        assert!(!of(of_unequal_bytes).expect("a shape").all_equal_image());
+    }
     let tid = Tid { block: 1, offset: 1 };
     let long = "x".repeat(MAX_ITEM_SIZE - 12);
     assert_eq!(shape.form(&[Value::Text(&long)], tid).map(|entry| entry.len()), Ok(MAX_ITEM_SIZE));
