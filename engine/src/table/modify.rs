@@ -150,19 +150,26 @@ impl Transaction<'_, '_> {
         let mut waited: Option<HeapTupleHeader> = None;
         // Who must have made the version, where it was come to from its predecessor.
         let mut expected_xmin = None;
+        let mut has_begun_anew = false;
         // How strongly it was to be locked when somebody turned out to have updated it meanwhile.
         let mut contested = None;
         loop {
             self.session.check_cancelled()?;
-            let Some((pinned, Version { header, row })) = self.session.version(table, place)?
-            else {
-                return Ok(None);
+            let found = self.session.version(table, place)?;
+            let found = found.filter(|(_, version)| {
+                expected_xmin.is_none_or(|xmin| xmin == version.header.xmin)
+            });
+            let Some((pinned, Version { header, row })) = found else {
+                // Versions that nobody sees any more may go while one comes along them; the one that the snapshot sees stays.
+                let is_on_the_way = expected_xmin.take().is_some() && !has_begun_anew;
+                has_begun_anew = true;
+                match if is_on_the_way { self.get_row(table, tid)? } else { None } {
+                    Some(row) => (place, root) = (row.tid(), tid),
+                    None => return Ok(None),
+                }
+                continue;
             };
             place = row.tid();
-            if expected_xmin.is_some_and(|xmin| xmin != header.xmin) {
-                // The place has been given to another row.
-                return Ok(None);
-            }
             let (verdict, members) = {
                 let status = self.session.status();
                 let stamp = TupleStamp::new(&header, place);
