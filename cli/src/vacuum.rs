@@ -97,16 +97,15 @@ fn vacuum(engine: &Engine, arguments: &Arguments) -> Result<(), Failure> {
 
 /// How far it has come.
 fn line(progress: &VacuumProgress<'_>) -> String {
-    let VacuumProgress { table, phase, pages, scanned, vacuumed, removed } = progress;
+    let VacuumProgress { table, phase, pages, scanned, vacuumed, removed, .. } = progress;
     match phase {
         VacuumPhase::Scanning => format!(
             "vacuuming \"{table}\": {scanned} of {pages} pages scanned, {removed} rows removed"
         ),
-        VacuumPhase::Indexes => format!("vacuuming \"{table}\": its indexes"),
         VacuumPhase::Freeing => {
             format!("vacuuming \"{table}\": line pointers freed on {vacuumed} of {pages} pages")
         }
-        VacuumPhase::Truncating => format!("vacuuming \"{table}\": its empty end"),
+        phase => format!("vacuuming \"{table}\": {phase}"),
     }
 }
 

@@ -12,6 +12,7 @@ use base::{Lsn, Page, PageMut, RawPage};
 
 use super::desc::{CHECKED, CLEANUP_WAITER, DIRTY, VALID};
 use super::pool::{BufferError, BufferPool, Frame};
+use super::usage::PageUse;
 use super::{LogFlush, PageName, PageStore};
 
 /// A page that stays in memory as long as this lives. Cloning pins once more.
@@ -141,6 +142,14 @@ impl Frame {
         }
         Ok(())
     }
+
+    /// Sets bits, [`DIRTY`] among them.
+    #[inline]
+    fn set_dirty(&self, bits: u32) {
+        if !self.word.set(bits).has(DIRTY) {
+            PageUse::count(|used| used.dirtied += 1);
+        }
+    }
 }
 
 /// A page's content, locked to be read.
@@ -192,7 +201,7 @@ impl PageWrite<'_> {
     /// checkpoint whose redo point lies behind the record writes the page.
     #[inline]
     pub fn bytes_mut(&mut self) -> &mut PageBytes {
-        self.frame.word.set(DIRTY);
+        self.frame.set_dirty(DIRTY);
         self.frame.word.clear(CHECKED);
         &mut self.content
     }
@@ -209,7 +218,7 @@ impl PageWrite<'_> {
     /// As [`RawPage::validate`]; the page is dirty then too.
     #[inline]
     pub fn page_mut(&mut self) -> Result<PageMut<'_>, PageError> {
-        self.frame.word.set(DIRTY);
+        self.frame.set_dirty(DIRTY);
         self.frame.check(&self.content)?;
         Ok(PageMut::assume_valid(&mut self.content))
     }
@@ -217,13 +226,13 @@ impl PageWrite<'_> {
     /// Sets the position of the page's last change; the page has a header.
     #[inline]
     pub fn set_lsn(&mut self, lsn: Lsn) {
-        self.frame.word.set(DIRTY);
+        self.frame.set_dirty(DIRTY);
         PageMut::assume_valid(&mut self.content).set_lsn(lsn);
     }
 
     /// Makes it an empty page with so many bytes at the end for an index.
     pub fn init(&mut self, special: usize) -> PageMut<'_> {
-        self.frame.word.set(DIRTY | CHECKED);
+        self.frame.set_dirty(DIRTY | CHECKED);
         PageMut::init(&mut self.content, special)
     }
 }
@@ -256,7 +265,7 @@ impl<S: PageStore, L: LogFlush> PinnedWrite<'_, S, L> {
     fn set_dirty(&self) {
         let word = &self.pinned.frame().word;
         if !word.load().has(DIRTY) {
-            word.set(DIRTY);
+            self.pinned.frame().set_dirty(DIRTY);
         }
     }
 

@@ -15,6 +15,7 @@
 //! | [`pool`] | all of it together | |
 //! | [`sweep`] | all dirty pages written in file order, for checkpoints | |
 //! | [`store`], `files` | the files | who reads, writes, extends |
+//! | `usage` | how many pages a thread has used | that thread |
 //!
 //! # Access rules
 //!
@@ -48,6 +49,7 @@ pub mod sweep;
 pub mod table;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests;
+mod usage;
 
 pub use clock::Ring;
 #[cfg(not(any(loom, shuttle)))]
@@ -56,6 +58,7 @@ pub use guard::{PageRead, PageWrite, Pinned, PinnedWrite};
 pub use pool::{BufferError, BufferPool, LogFlush};
 pub use store::PageStore;
 pub use sweep::{DirtyPicture, Sweep};
+pub use usage::PageUse;
 
 use base::{BlockNumber, ForkNumber, RelFileLocator};
 

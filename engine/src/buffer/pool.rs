@@ -15,6 +15,7 @@ use super::desc::{CLEANUP_WAITER, DIRTY, MAPPED, VALID, Word};
 use super::guard::Pinned;
 use super::store::PageStore;
 use super::table::Table;
+use super::usage::PageUse;
 
 /// Who makes the log durable.
 pub trait LogFlush: std::fmt::Debug + Send + Sync {
@@ -294,8 +295,10 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
     ) -> Result<Pinned<'_, S, L>, BufferError> {
         let counts = ring.is_none();
         if let Some(frame) = self.lookup(&name, counts) {
+            PageUse::count(|used| used.hits += 1);
             return Ok(Pinned::over(self, frame, name));
         }
+        PageUse::count(|used| used.misses += 1);
         let taken = self.take(ring)?;
         let mut names = self.table.partition(&name);
         if let Some(&frame) = names.get(&name) {

@@ -18,7 +18,7 @@ use base::sync::atomic::Ordering::Relaxed;
 use base::sync::{Arc, Mutex, PoisonError, thread};
 
 use super::cutoffs::{before, multi_before, next_ids};
-use super::{VacuumOptions, VacuumReport, database};
+use super::{VacuumCost, VacuumOptions, VacuumReport, database};
 use crate::Error;
 use crate::catalog::TableEntry;
 use crate::db::Shared;
@@ -56,7 +56,7 @@ impl Default for AutovacuumOptions {
             scale: 0.2,
             insert_threshold: Some(1000),
             insert_scale: 0.2,
-            vacuum: VacuumOptions::default(),
+            vacuum: VacuumOptions { cost: VacuumCost::automatic(), ..VacuumOptions::default() },
         }
     }
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use base::{BlockNumber, FullXid, Oid, Tid, TimestampTz, Xid};
 use procarray::Backend;
 
+use super::cost::Balance;
 use crate::Error;
 use crate::btree::{Deletion, Index, Readers, Vacuumed};
 use crate::catalog::TableEntry;
@@ -72,6 +73,7 @@ pub(super) fn forget(
     table: &TableEntry,
     dead: &[Tid],
     passes: &mut Passes,
+    balance: &mut Balance<'_>,
 ) -> Result<(), Error> {
     let (shared, xid) = (session.shared, session.own_xid().unwrap_or(Xid::INVALID));
     for index in table.indexes().iter() {
@@ -80,7 +82,7 @@ pub(super) fn forget(
         btree.writer(inserter, xid).bulk_delete(
             &|tid| dead.binary_search(&tid).is_ok(),
             &mut WhoRuns::new(&shared.transactions, backend),
-            &mut |_: BlockNumber| interrupts.check(),
+            &mut |_: BlockNumber| balance.nap(&interrupts),
             passes.entry(index.oid).or_default(),
         )?;
     }
@@ -95,6 +97,7 @@ pub(super) fn clean_up(
     session: &mut Session<'_>,
     table: &TableEntry,
     passes: &Passes,
+    balance: &mut Balance<'_>,
 ) -> Result<Vec<VacuumedIndex>, Error> {
     let (shared, xid) = (session.shared, session.own_xid().unwrap_or(Xid::INVALID));
     let mut done = Vec::new();
@@ -104,7 +107,7 @@ pub(super) fn clean_up(
         let vacuumed = btree.writer(inserter, xid).clean_up(
             passes.get(&index.oid).copied(),
             &mut WhoRuns::new(&shared.transactions, backend),
-            &mut |_: BlockNumber| interrupts.check(),
+            &mut |_: BlockNumber| balance.nap(&interrupts),
         )?;
         let name = index.definition.name.clone();
         done.extend(vacuumed.map(|vacuumed| VacuumedIndex { name, vacuumed }));

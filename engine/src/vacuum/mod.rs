@@ -10,6 +10,7 @@
 //! | part | does |
 //! |---|---|
 //! | [`auto`] | by thresholds, on a thread of its own |
+//! | [`cost`] | when it sleeps, so that others have the disk |
 //! | [`cutoffs`] | up to which age |
 //! | [`freeze`] | what becomes of a tuple's ids |
 //! | [`table`] | one table, page after page |
@@ -24,6 +25,7 @@
 //! `vacuum.c`.
 
 pub(crate) mod auto;
+mod cost;
 mod cutoffs;
 mod database;
 mod freeze;
@@ -40,11 +42,13 @@ use base::sync::Arc;
 use base::{BlockNumber, Xid};
 
 use crate::Error;
+use crate::buffer::PageUse;
 use crate::catalog::TableEntry;
 pub use crate::catalog::frozen::Frozen;
 use crate::lock::{TableLockMode, WaitPolicy};
 use crate::session::{Isolation, Session};
 pub use auto::{AutovacuumOptions, AutovacuumStatus};
+pub use cost::VacuumCost;
 pub use freeze::FreezeFault;
 pub use indexes::VacuumedIndex;
 
@@ -108,6 +112,8 @@ pub struct VacuumOptions {
     pub skips_locked: bool,
     /// Dead line pointers that are kept in memory between the passes (`maintenance_work_mem`, 6 bytes each).
     pub dead_at_once: usize,
+    /// When it sleeps.
+    pub cost: VacuumCost,
     /// Whether empty pages at a table's end are given back (`TRUNCATE`).
     pub truncates: bool,
     /// How long it tries to have the table alone for that (5 s).
@@ -123,6 +129,7 @@ impl Default for VacuumOptions {
             skips_pages: true,
             skips_locked: false,
             dead_at_once: (64 << 20) / 6,
+            cost: VacuumCost::default(),
             truncates: true,
             truncation_wait: Duration::from_secs(5),
             truncation_look: Duration::from_millis(20),
@@ -137,17 +144,37 @@ impl VacuumOptions {
     }
 }
 
-/// What a vacuum is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a vacuum is at; displayed as `pg_stat_progress_vacuum.phase` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum VacuumPhase {
+    /// Nothing has been looked at.
+    Initializing,
     /// Pages are pruned and frozen.
     Scanning,
     /// Indexes are rid of dead line pointers.
     Indexes,
     /// Dead line pointers are freed.
     Freeing,
+    /// Indexes note what they have left.
+    CleaningUp,
     /// Empty pages at the end are given back.
     Truncating,
+    /// What is known of the table's age is noted.
+    Finishing,
+}
+
+impl fmt::Display for VacuumPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            VacuumPhase::Initializing => "initializing",
+            VacuumPhase::Scanning => "scanning heap",
+            VacuumPhase::Indexes => "vacuuming indexes",
+            VacuumPhase::Freeing => "vacuuming heap",
+            VacuumPhase::CleaningUp => "cleaning up indexes",
+            VacuumPhase::Truncating => "truncating heap",
+            VacuumPhase::Finishing => "performing final cleanup",
+        })
+    }
 }
 
 /// How far a vacuum has come (`pg_stat_progress_vacuum`).
@@ -165,6 +192,12 @@ pub struct VacuumProgress<'a> {
     pub vacuumed: u64,
     /// Versions removed.
     pub removed: u64,
+    /// Passes over all indexes.
+    pub index_passes: u64,
+    /// Dead line pointers that wait for the next of these (`num_dead_tuples`).
+    pub dead: usize,
+    /// How many of them it takes at most (`max_dead_tuples`).
+    pub dead_at_most: usize,
 }
 
 /// What holds a vacuum back.
@@ -248,6 +281,10 @@ pub struct VacuumReport {
     pub indexes: Vec<VacuumedIndex>,
     /// What held it back.
     pub warnings: Vec<VacuumWarning>,
+    /// Pages that it used.
+    pub used: PageUse,
+    /// How often it slept, so that others had the disk.
+    pub naps: u64,
 }
 
 /// Told how far a vacuum has come; `Break` ends it.

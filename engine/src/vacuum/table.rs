@@ -13,6 +13,7 @@ use std::ops::ControlFlow;
 use base::sync::Arc;
 use base::{BlockNumber, Tid, Xid};
 
+use super::cost::Balance;
 use super::cutoffs::Cutoffs;
 use super::indexes::Passes;
 use super::{
@@ -62,6 +63,8 @@ pub(super) struct Vacuum<'v, 'e> {
     vacuumed: u64,
     /// What was done to indexes.
     passes: Passes,
+    index_passes: u64,
+    pub(super) balance: Balance<'e>,
     progress: OnProgress<'v>,
 }
 
@@ -93,6 +96,7 @@ pub(super) fn vacuum(
             warnings,
             ..VacuumReport::default()
         };
+        let balance = Balance::new(options.cost, session);
         let mut vacuum = Vacuum {
             session,
             table,
@@ -110,9 +114,14 @@ pub(super) fn vacuum(
             untold: 0,
             vacuumed: 0,
             passes: Passes::new(),
+            index_passes: 0,
+            balance,
             progress,
         };
+        vacuum.tell(VacuumPhase::Initializing, 0)?;
         vacuum.pages()?;
+        vacuum.tell(VacuumPhase::Finishing, vacuum.report.pages)?;
+        (vacuum.report.used, vacuum.report.naps) = vacuum.balance.so_far();
         (vacuum.report, (!vacuum.skips_unfrozen).then_some(vacuum.left))
     };
     if let Some(left) = left {
@@ -135,9 +144,11 @@ impl<'e> Vacuum<'_, 'e> {
                 self.look_for_emergency();
             }
             self.tell(VacuumPhase::Scanning, block)?;
+            self.balance.nap(&self.session.interrupts())?;
             if self.options.dead_at_once.max(MOST_ON_PAGE) - self.dead.len() < MOST_ON_PAGE {
                 self.second_pass(block)?;
                 self.tell_of_room(block)?;
+                self.tell(VacuumPhase::Scanning, block)?;
             }
             self.report.scanned += 1;
             self.scan_page(block)?;
@@ -145,7 +156,9 @@ impl<'e> Vacuum<'_, 'e> {
         self.second_pass(pages)?;
         self.tell_of_room(pages)?;
         if !self.is_emergency {
-            self.report.indexes = indexes::clean_up(self.session, self.table, &self.passes)?;
+            self.tell(VacuumPhase::CleaningUp, pages)?;
+            let (passes, balance) = (&self.passes, &mut self.balance);
+            self.report.indexes = indexes::clean_up(self.session, self.table, passes, balance)?;
         }
         self.truncate()
     }
@@ -210,6 +223,7 @@ impl<'e> Vacuum<'_, 'e> {
     fn look_for_emergency(&mut self) {
         if !self.is_emergency && self.cutoffs.is_emergency(self.session, &self.options.ages) {
             self.is_emergency = true;
+            self.balance.hurry();
             self.report.warnings.push(VacuumWarning::Emergency);
         }
     }
@@ -218,8 +232,17 @@ impl<'e> Vacuum<'_, 'e> {
     pub(super) fn tell(&mut self, phase: VacuumPhase, scanned: BlockNumber) -> Result<(), Error> {
         self.session.check_cancelled()?;
         let VacuumReport { pages, removed, .. } = self.report;
-        let (table, vacuumed) = (self.table.name.as_str(), self.vacuumed);
-        let progress = VacuumProgress { table, phase, pages, scanned, vacuumed, removed };
+        let progress = VacuumProgress {
+            table: self.table.name.as_str(),
+            phase,
+            pages,
+            scanned,
+            vacuumed: self.vacuumed,
+            removed,
+            index_passes: self.index_passes,
+            dead: self.dead.len(),
+            dead_at_most: self.options.dead_at_once.max(MOST_ON_PAGE),
+        };
         match (self.progress)(&progress) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => Err(Error::Cancelled),
@@ -228,18 +251,22 @@ impl<'e> Vacuum<'_, 'e> {
 
     /// Indexes forget the dead line pointers that were found, and they are freed.
     fn second_pass(&mut self, scanned: BlockNumber) -> Result<(), Error> {
-        let dead = std::mem::take(&mut self.dead);
-        if dead.is_empty() {
+        if self.dead.is_empty() {
             return Ok(());
         }
         self.look_for_emergency();
         if self.is_emergency {
+            self.dead.clear();
             return Ok(());
         }
         self.tell(VacuumPhase::Indexes, scanned)?;
-        indexes::forget(self.session, self.table, &dead, &mut self.passes)?;
+        let dead = std::mem::take(&mut self.dead);
+        let (passes, balance) = (&mut self.passes, &mut self.balance);
+        indexes::forget(self.session, self.table, &dead, passes, balance)?;
+        self.index_passes += 1;
         for of_page in dead.chunk_by(|one, other| one.block == other.block) {
             self.tell(VacuumPhase::Freeing, scanned)?;
+            self.balance.nap(&self.session.interrupts())?;
             let offsets: Vec<_> = of_page.iter().map(|tid| tid.offset).collect();
             self.free_on_page(of_page[0].block, &offsets)?;
             self.vacuumed += 1;

@@ -1,6 +1,7 @@
 //! Vacuum: what goes and what stays, in every snapshot mode; what a real server says of the pages.
 
 mod auto;
+mod cost;
 mod cut_off;
 mod free_space;
 mod indexes;

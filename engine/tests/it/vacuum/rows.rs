@@ -215,7 +215,9 @@ fn it_says_how_far_it_has_come_and_can_be_stopped() {
         }
     });
     assert!(matches!(stopped, Err(Error::Cancelled)), "{stopped:?}");
-    assert_eq!(seen, [0, 1, 2, 3, 4].map(|page| (VacuumPhase::Scanning, page)));
+    let first = [(VacuumPhase::Initializing, 0)];
+    let pages = [0, 1, 2, 3, 4].map(|page| (VacuumPhase::Scanning, page));
+    assert_eq!(seen, [&first[..], &pages].concat());
     // Dead line pointers of a few pages at a time.
     let options = VacuumOptions { dead_at_once: 300, ..VacuumOptions::default() };
     let mut phases = Vec::new();
