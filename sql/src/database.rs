@@ -11,6 +11,7 @@ use engine::{Cancel, Engine, Session, Transaction};
 
 use crate::error::Result;
 use crate::parse::IsolationLevel;
+use crate::reads::{Reads, TableReads};
 use crate::routine::is_routine;
 use crate::table::TableDef;
 
@@ -24,6 +25,8 @@ pub struct Database<'e> {
     counters: Mutex<HashMap<(Oid, usize), i64>>,
     /// Whether every relation has its row in `pg_class`.
     pub(crate) has_classes: Mutex<bool>,
+    /// What was read of each table.
+    reads: Mutex<Reads>,
     /// The level that transactions get, whatever they ask for.
     pub(crate) isolation: Option<IsolationLevel>,
 }
@@ -36,6 +39,7 @@ impl<'e> Database<'e> {
             cancels: Mutex::default(),
             counters: Mutex::default(),
             has_classes: Mutex::default(),
+            reads: Mutex::default(),
             isolation: None,
         }
     }
@@ -49,6 +53,16 @@ impl<'e> Database<'e> {
     pub fn cancel(&self, session: usize) -> bool {
         let cancels = self.cancels.lock().unwrap_or_else(PoisonError::into_inner);
         cancels.get(&session).map(Cancel::cancel).is_some()
+    }
+
+    /// What all sessions' statements have read of a table.
+    pub fn reads(&self, table: Oid) -> TableReads {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner).get(table)
+    }
+
+    /// Adds what a statement has read.
+    pub(crate) fn count_reads(&self, reads: &mut Reads) {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner).take(reads);
     }
 
     pub(crate) fn begin_session(&self, session: &Session<'e>) {

@@ -36,6 +36,7 @@ fn plan(node: &mut Plan, exec: &mut Exec<'_, '_, '_, '_>) -> Result<()> {
         Plan::One | Plan::Scan(_) | Plan::IndexScan(..) | Plan::Prepared { .. } | Plan::Cte(_) => {
             Ok(())
         }
+        Plan::Extremes(inputs) => inputs.iter_mut().try_for_each(|input| plan(input, exec)),
         Plan::Running(snapshot) => expr(snapshot, exec),
         Plan::Values(rows) => rows.iter_mut().try_for_each(|row| all(row, exec)),
         Plan::Series { from, to, step, .. } => each([from, to].into_iter().chain(step), exec),

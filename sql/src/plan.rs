@@ -26,6 +26,8 @@ pub(crate) enum Plan {
     Scan(Rc<Family>),
     /// The same, with an index for each member that rows are found by, if there is one.
     IndexScan(Rc<Family>, Vec<Option<Access>>),
+    /// One row of the values that these give, a null of what gives none: `min` and `max` by indexes.
+    Extremes(Vec<Plan>),
     /// `generate_series`
     Series {
         of: Type,
@@ -308,7 +310,7 @@ impl Plan {
     /// Whether it reads rows of tables.
     pub(crate) fn reads_tables(&self) -> bool {
         match self {
-            Plan::Scan(_) | Plan::IndexScan(..) | Plan::Change(_) => true,
+            Plan::Scan(_) | Plan::IndexScan(..) | Plan::Extremes(_) | Plan::Change(_) => true,
             Plan::One
             | Plan::Values(_)
             | Plan::Series { .. }

@@ -30,7 +30,7 @@ pub(crate) fn ready<'e>(
     let mut program = analyzer.statement(statement)?;
     let nothing = Program::nothing();
     fold::program(&mut program, &mut Exec::new(&nothing, transaction, database, state))?;
-    access::program(&mut program);
+    access::program(&mut program, transaction, database, state)?;
     if state.settings.read_only {
         refuse_changes(&program)?;
     }

@@ -1,7 +1,8 @@
 //! A session's settings (`SET`), by name.
 //!
-//! Invariants: a setting that changes how this works is known by its type; those that steer what is not here, such as the
-//! planner, are kept as they were given and shown again. What a transaction that is rolled back has set is undone, and so is
+//! Invariants: a setting that changes how this works is known by its type; those that steer what is not here are kept as
+//! they were given and shown again. Of the planner's, `enable_indexscan` and `enable_bitmapscan` are looked at: an index
+//! serves an order with the first, conditions with one of the two. What a transaction that is rolled back has set is undone, and so is
 //! what is set `LOCAL` when it ends.
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use engine::Transaction;
 use crate::error::{Result, SqlError};
 use crate::parse::IsolationLevel;
 
-/// Settings that are kept and mean nothing here, with their defaults.
+/// Settings that are kept as text, with their defaults.
 const KEPT: [(&str, &str); 25] = [
     ("application_name", ""),
     ("bytea_output", "hex"),
@@ -97,6 +98,10 @@ impl Settings {
             name => {
                 let (name, _) = kept(name)?;
                 match value {
+                    Some(value) if name.starts_with("enable_") => {
+                        let value = if boolean(name, value)? { "on" } else { "off" };
+                        self.kept.insert(name, value.to_owned());
+                    }
                     Some(value) => drop(self.kept.insert(name, value.to_owned())),
                     None => drop(self.kept.remove(name)),
                 }
@@ -110,6 +115,11 @@ impl Settings {
         transaction.set_deadlock_timeout(self.deadlock_timeout);
         transaction.set_lock_timeout(self.lock_timeout);
         transaction.set_statement_timeout(self.statement_timeout);
+    }
+
+    /// Whether a setting that switches something is on.
+    pub(crate) fn is_on(&self, name: &str) -> bool {
+        self.kept.get(name).is_none_or(|value| value == "on")
     }
 
     /// Whether the transaction that runs has one snapshot.

@@ -80,6 +80,7 @@ impl<'e> Backend<'_, 'e> {
         let (given, checks) = {
             let mut exec = Exec::new(&program, transaction, self.database, &mut self.state);
             let ran = exec.run();
+            exec.database.count_reads(&mut exec.state.reads);
             let notices = std::mem::take(&mut exec.state.notices);
             for notice in notices {
                 self.client.respond(Response::Notice(notice));

@@ -26,6 +26,7 @@ use crate::constraint::Check;
 use crate::database::Database;
 use crate::error::{Notice, Result, SqlError};
 use crate::parse::{Statement, TransactionModes, statements};
+use crate::reads::Reads;
 use crate::settings::Settings;
 
 pub use client::{Client, NoticeSink, Response, Script};
@@ -43,6 +44,8 @@ pub(crate) struct State {
     sink: Option<NoticeSink>,
     /// How many functions have called each other.
     pub(crate) calls: usize,
+    /// What the statement has read.
+    pub(crate) reads: Reads,
 }
 
 impl State {
@@ -104,6 +107,7 @@ pub fn serve(
         notices: Vec::new(),
         sink: client.notices(),
         calls: 0,
+        reads: Reads::default(),
     };
     let mut backend = Backend {
         database,

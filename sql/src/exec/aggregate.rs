@@ -25,12 +25,12 @@ struct State {
 }
 
 /// Puts rows together: the keys of each group, then its aggregates.
-pub(crate) fn aggregate(
-    input: &mut Cursor<'_>,
+pub(crate) fn aggregate<'e>(
+    input: &mut Cursor<'_, 'e>,
     keys: &[(Expr, Type)],
     calls: &[AggregateCall],
     is_grouped: bool,
-    exec: &mut Exec<'_, '_, '_, '_>,
+    exec: &mut Exec<'_, '_, '_, 'e>,
     outer: Option<&Rows<'_>>,
 ) -> Result<Vec<Row>> {
     let states = || -> Vec<State> {

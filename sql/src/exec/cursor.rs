@@ -5,8 +5,9 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use engine::PageScan;
+use engine::{IndexScan, PageScan};
 
+use super::join::{Condition, Join};
 use super::recheck::lock_rows;
 use super::{Exec, Row, aggregate, change};
 use crate::access::Access;
@@ -14,12 +15,12 @@ use crate::analyze::from_prepared;
 use crate::error::{Result, SqlError};
 use crate::expr::{Expr, Rows};
 use crate::family::Member;
-use crate::plan::{JoinKind, Plan, RowMark, SetKind};
+use crate::plan::{Plan, RowMark, SetKind};
 use crate::table::TableDef;
 use crate::types::{Datum, Type};
 
 /// A node that gives rows.
-pub(crate) enum Cursor<'p> {
+pub(crate) enum Cursor<'p, 'e> {
     Ready(std::vec::IntoIter<Row>),
     Shared(Rc<Vec<Row>>, usize),
     Scan {
@@ -30,7 +31,13 @@ pub(crate) enum Cursor<'p> {
         pages: Option<PageScan>,
         rows: VecDeque<Row>,
     },
+    /// A table by the order of an index.
+    Ordered {
+        member: &'p Member,
+        scan: IndexScan<'e>,
+    },
     Values(std::slice::Iter<'p, Vec<Expr>>),
+    Join(Box<Join<'p, 'e>>),
     Series {
         next: Option<i64>,
         to: i64,
@@ -38,45 +45,45 @@ pub(crate) enum Cursor<'p> {
         of: Type,
     },
     Filter {
-        input: Box<Cursor<'p>>,
+        input: Box<Cursor<'p, 'e>>,
         condition: &'p Expr,
     },
     Lock {
-        input: Box<Cursor<'p>>,
+        input: Box<Cursor<'p, 'e>>,
         below: &'p Plan,
         marks: &'p [RowMark],
     },
     Project {
-        input: Box<Cursor<'p>>,
+        input: Box<Cursor<'p, 'e>>,
         exprs: &'p [Expr],
     },
     ProjectSeries {
-        input: Box<Cursor<'p>>,
+        input: Box<Cursor<'p, 'e>>,
         exprs: &'p [Expr],
         series: &'p [(usize, Plan)],
         /// The row that they are given for, projected, and what is left of them.
-        running: Option<(Row, Vec<Cursor<'p>>)>,
+        running: Option<(Row, Vec<Cursor<'p, 'e>>)>,
     },
     Limit {
-        input: Box<Cursor<'p>>,
+        input: Box<Cursor<'p, 'e>>,
         skip: u64,
         left: Option<u64>,
     },
     Trim {
-        input: Box<Cursor<'p>>,
+        input: Box<Cursor<'p, 'e>>,
         width: usize,
     },
 }
 
-impl<'p> Cursor<'p> {
+impl<'p, 'e> Cursor<'p, 'e> {
     /// Begins a node.
     pub(crate) fn open(
         plan: &'p Plan,
-        exec: &mut Exec<'_, '_, '_, '_>,
+        exec: &mut Exec<'_, '_, '_, 'e>,
         outer: Option<&Rows<'_>>,
-    ) -> Result<Cursor<'p>> {
+    ) -> Result<Cursor<'p, 'e>> {
         let nothing = Rows { row: &[], outer };
-        let boxed = |plan: &'p Plan, exec: &mut Exec<'_, '_, '_, '_>| {
+        let boxed = |plan: &'p Plan, exec: &mut Exec<'_, '_, '_, 'e>| {
             Cursor::open(plan, exec, outer).map(Box::new)
         };
         Ok(match plan {
@@ -86,6 +93,15 @@ impl<'p> Cursor<'p> {
             Plan::Scan(family) => {
                 let rows = VecDeque::new();
                 Cursor::Scan { members: &family.members, found: &[], pages: None, rows }
+            }
+            Plan::IndexScan(family, found) if found.iter().flatten().any(Access::is_ordered) => {
+                let [(member, Some(access))] = [(&family.members[0], &found[0])] else {
+                    return Err(SqlError::new("XX000", "rows of several tables are in no order"));
+                };
+                match access.open(member, exec, &nothing)? {
+                    Some(scan) => Cursor::Ordered { member, scan },
+                    None => Cursor::Ready(Vec::new().into_iter()),
+                }
             }
             Plan::IndexScan(family, found) => {
                 Cursor::Scan { members: &family.members, found, pages: None, rows: VecDeque::new() }
@@ -118,11 +134,20 @@ impl<'p> Cursor<'p> {
                 let rows = prepared.iter().map(|one| from_prepared::row(one, *is_view));
                 Cursor::Ready(rows.collect::<Vec<_>>().into_iter())
             }
+            Plan::Extremes(inputs) => {
+                let mut row = Vec::with_capacity(inputs.len());
+                for input in inputs {
+                    let found = Cursor::open(input, exec, outer)?.next(exec, outer)?;
+                    row.push(found.and_then(|row| row.into_iter().next()).unwrap_or(Datum::Null));
+                }
+                Cursor::Ready(vec![row].into_iter())
+            }
             Plan::Cte(number) => Cursor::Shared(exec.cte(*number)?, 0),
             Plan::Derived(plan) => Cursor::open(plan, exec, outer)?,
             Plan::Join { kind, left, right, on, base, widths } => {
-                let join = Join { kind: *kind, on: on.as_ref(), base: *base, widths: *widths };
-                Cursor::Ready(join.rows(left, right, exec, outer)?.into_iter())
+                let left = Cursor::open(left, exec, outer)?;
+                let condition = Condition { on: on.as_ref(), base: *base };
+                Cursor::Join(Box::new(Join::new(*kind, left, right, condition, *widths)))
             }
             Plan::Filter { input, condition } => {
                 Cursor::Filter { input: boxed(input, exec)?, condition }
@@ -199,7 +224,7 @@ impl<'p> Cursor<'p> {
     /// The next row.
     pub(crate) fn next(
         &mut self,
-        exec: &mut Exec<'_, '_, '_, '_>,
+        exec: &mut Exec<'_, '_, '_, 'e>,
         outer: Option<&Rows<'_>>,
     ) -> Result<Option<Row>> {
         match self {
@@ -215,25 +240,36 @@ impl<'p> Cursor<'p> {
                 let Some(member) = members.first() else { return Ok(None) };
                 if pages.is_none()
                     && let Some(Some(access)) = found.first()
-                    && let Some(by_index) = access.rows(member, exec, outer)?
+                    && let Some(by_index) = access.rows(member, exec, &Rows { row: &[], outer })?
                 {
                     *rows = by_index.into();
                     (*members, *found) = (&members[1..], &found[1..]);
                     continue;
                 }
+                let table = &member.def.table;
                 let scan = match pages {
                     Some(scan) => scan,
-                    None => pages.insert(member.def.table.scan_pages(exec.transaction)?),
+                    None => {
+                        exec.state.reads.scan_begins(table);
+                        pages.insert(table.scan_pages(exec.transaction)?)
+                    }
                 };
                 let Some(page) = scan.next_page(exec.transaction)? else {
                     (*members, *pages) = (&members[1..], None);
                     *found = found.get(1..).unwrap_or(&[]);
                     continue;
                 };
+                exec.state.reads.scanned(table, page.len());
                 for row in &page {
                     rows.push_back(member.stored_row(row)?);
                 }
             },
+            Cursor::Ordered { member, scan } => {
+                let Some(row) = scan.next_row(exec.transaction)? else { return Ok(None) };
+                exec.state.reads.fetched(&member.def.table, 1);
+                member.stored_row(&row).map(Some)
+            }
+            Cursor::Join(join) => join.next(exec, outer),
             Cursor::Values(rows) => {
                 let Some(exprs) = rows.next() else { return Ok(None) };
                 evaluated(exprs, &[], exec, outer).map(Some)
@@ -377,66 +413,4 @@ fn set_operation(
         }
     }
     made
-}
-
-/// Two relations joined, row by row.
-struct Join<'p> {
-    kind: JoinKind,
-    on: Option<&'p Expr>,
-    base: usize,
-    widths: [usize; 2],
-}
-
-impl Join<'_> {
-    fn rows(
-        &self,
-        left: &Plan,
-        right: &Plan,
-        exec: &mut Exec<'_, '_, '_, '_>,
-        outer: Option<&Rows<'_>>,
-    ) -> Result<Vec<Row>> {
-        let (left, right) = (exec.all(left, outer)?, exec.all(right, outer)?);
-        let keeps_left = matches!(self.kind, JoinKind::Left | JoinKind::Full);
-        let keeps_right = matches!(self.kind, JoinKind::Right | JoinKind::Full);
-        let mut is_matched = vec![false; right.len()];
-        let mut made = Vec::new();
-        for one in &left {
-            exec.transaction.check_interrupts()?;
-            let mut found = false;
-            for (other, is_matched) in right.iter().zip(&mut is_matched) {
-                let row = [one.as_slice(), other.as_slice()].concat();
-                if self.matches(&row, exec, outer)? {
-                    found = true;
-                    *is_matched = true;
-                    made.push(row);
-                }
-            }
-            if !found && keeps_left {
-                let nulls = vec![Datum::Null; self.widths[1]];
-                made.push([one.as_slice(), &nulls].concat());
-            }
-        }
-        if keeps_right {
-            let nulls = vec![Datum::Null; self.widths[0]];
-            let alone = right.iter().zip(&is_matched).filter(|(_, is_matched)| !**is_matched);
-            made.extend(alone.map(|(row, _)| [nulls.as_slice(), row].concat()));
-        }
-        Ok(made)
-    }
-
-    fn matches(
-        &self,
-        row: &[Datum],
-        exec: &mut Exec<'_, '_, '_, '_>,
-        outer: Option<&Rows<'_>>,
-    ) -> Result<bool> {
-        let Some(on) = self.on else { return Ok(true) };
-        if self.base == 0 {
-            return on.is_true(exec, &Rows { row, outer });
-        }
-        // Columns are counted from the beginning of the FROM.
-        let mut padded = vec![Datum::Null; self.base];
-        padded.extend_from_slice(row);
-        on.is_true(exec, &Rows { row: &padded, outer })
-    }
 }

@@ -11,6 +11,7 @@
 pub(crate) mod aggregate;
 pub(crate) mod change;
 pub(crate) mod cursor;
+mod join;
 mod merge;
 pub(crate) mod recheck;
 mod routine;

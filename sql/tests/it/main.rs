@@ -5,6 +5,7 @@ mod cancel;
 mod concurrent;
 mod hermitage;
 mod hostile;
+mod reads;
 mod reopened;
 mod scripts;
 mod settings;

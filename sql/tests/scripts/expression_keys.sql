@@ -75,3 +75,20 @@ INSERT INTO k (a) VALUES (1.50) ON CONFLICT (a) DO UPDATE SET b = 'new', c = 5 R
 INSERT INTO k (m) VALUES ('one'), ('two');
 INSERT INTO k (m) VALUES ('two');
 INSERT INTO k (m) VALUES ('two') ON CONFLICT (m) DO UPDATE SET m = 'three' RETURNING m;
+-- Rows found by what an index computes, and in its order.
+CREATE TABLE found (id int PRIMARY KEY, name varchar(10), n int);
+CREATE INDEX ON found (lower(name), n DESC);
+CREATE INDEX ON found ((n * 2 + 1));
+CREATE INDEX ON found (coalesce(n, 1));
+INSERT INTO found SELECT g, CASE WHEN g % 3 > 0 THEN 'Name' || g % 5 END, CASE WHEN g % 7 > 0 THEN g % 11 END FROM generate_series(1, 40) g;
+SELECT id FROM found WHERE lower(name) = 'name2' ORDER BY id;
+SELECT id, n FROM found WHERE lower(name) = 'name2' AND n > 3 ORDER BY n DESC, id;
+SELECT lower(name), n FROM found WHERE lower(name) = 'name2' ORDER BY n LIMIT 3;
+SELECT id FROM found WHERE n * 2 + 1 = 7 ORDER BY id;
+SELECT id FROM found WHERE (n * 2) + 1 > 15 AND n*2+1 < 19 ORDER BY id;
+SELECT n * 2 + 1 AS x FROM found ORDER BY n * 2 + 1 DESC NULLS LAST LIMIT 4;
+SELECT min(lower(name)), max(n * 2 + 1) FROM found;
+SELECT count(*) FROM found WHERE coalesce(n, 1) = 1;
+SELECT a.id, b.id FROM found a LEFT JOIN found b ON b.id = a.id + 30 WHERE coalesce(b.n, 1) = 1 ORDER BY a.id, b.id;
+SELECT a.id, b.id FROM found a FULL JOIN found b ON b.id = a.id + 30 WHERE coalesce(b.n, 1) = 1 ORDER BY a.id, b.id;
+SELECT a.id, b.id FROM found a RIGHT JOIN found b ON b.id = a.id + 30 WHERE coalesce(a.n, 1) = 1 ORDER BY a.id, b.id;

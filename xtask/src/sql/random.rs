@@ -325,7 +325,13 @@ impl Maker<'_> {
 }
 
 fn statement(random: &mut Random, text: &mut String) {
-    match random.below(20) {
+    match random.below(24) {
+        20 | 21 => ordered(random, text),
+        22 => ends(random, text),
+        23 => {
+            let name = random.pick(&["enable_indexscan", "enable_bitmapscan"]);
+            let _ = writeln!(text, "SET {name} = {};", random.pick(&["on", "on", "off"]));
+        }
         0..9 => {
             let mut maker = Maker { random, columns: Vec::new(), may_fail: true };
             let of = ALL[maker.random.below(ALL.len())];
@@ -383,6 +389,70 @@ fn table_query(random: &mut Random, condition: &str) -> String {
     };
     let order = maker.expr(Of::Int, 1);
     format!("SELECT {} FROM t WHERE {condition} ORDER BY {order} + 0, n{limit}", exprs.join(", "))
+}
+
+/// The keys of indexes, in their order.
+const KEYS: [&[(&str, Of, &str)]; 6] = [
+    &[("t.n", Of::Int, "")],
+    &[("t.i", Of::Int, ""), ("t.c", Of::Text, " DESC")],
+    &[("t.b", Of::Big, " DESC NULLS LAST"), ("t.d", Of::Numeric, "")],
+    &[("t.c", Of::Text, " NULLS FIRST")],
+    &[("t.d", Of::Numeric, ""), ("lower(t.c)", Of::Text, "")],
+    &[("t.e", Of::Bool, ""), ("t.f", Of::Date, " DESC")],
+];
+
+/// Rows in an order that an index may have, with nothing in them but what they are ordered by.
+fn ordered(random: &mut Random, text: &mut String) {
+    let key = KEYS[random.below(KEYS.len())];
+    let mut conditions = Vec::new();
+    if random.one_in(2) {
+        conditions.push(condition(random, &T));
+    }
+    let mut maker = Maker { random, columns: T.into(), may_fail: false };
+    let key = &key[..=maker.random.below(key.len())];
+    let is_backward = maker.random.one_in(2);
+    let is_any = maker.random.one_in(5);
+    let mut order = Vec::new();
+    for (at, (column, of, direction)) in key.iter().enumerate() {
+        if maker.random.one_in(if at == 0 { 3 } else { 6 }) {
+            let op = maker.random.pick(&["=", "=", ">", "<="]);
+            conditions.push(format!("{column} {op} {}", maker.literal(*of)));
+        }
+        let opposite = match *direction {
+            "" => " DESC",
+            " DESC" => "",
+            " DESC NULLS LAST" => " NULLS FIRST",
+            _ => " DESC NULLS LAST",
+        };
+        let direction = match is_any {
+            true => maker.random.pick(&["", " DESC", " NULLS FIRST", " DESC NULLS LAST"]),
+            false if is_backward => opposite,
+            false => direction,
+        };
+        order.push(format!("{column}{direction}"));
+    }
+    let columns: Vec<&str> = key.iter().map(|(column, _, _)| *column).collect();
+    let condition = match conditions.is_empty() {
+        true => String::new(),
+        false => format!(" WHERE {}", conditions.join(" AND ")),
+    };
+    let limit = match maker.random.below(3) {
+        0 => String::new(),
+        _ => format!(" LIMIT {}", maker.random.below(9)),
+    };
+    let (columns, order) = (columns.join(", "), order.join(", "));
+    let _ = writeln!(text, "SELECT {columns} FROM t{condition} ORDER BY {order}{limit};");
+}
+
+/// The least and the greatest of what indexes are on.
+fn ends(random: &mut Random, text: &mut String) {
+    let key = KEYS[random.below(KEYS.len())];
+    let condition = condition(random, &T);
+    let where_ = if random.one_in(2) { format!(" WHERE {condition}") } else { String::new() };
+    let calls = key.iter().filter(|(_, of, _)| *of != Of::Bool);
+    let call = |(column, _, _): &(&str, Of, &str)| format!("min({column}), max({column})");
+    let calls: Vec<String> = calls.map(call).take(random.below(2) + 1).collect();
+    let _ = writeln!(text, "SELECT {} FROM t{where_};", calls.join(", "));
 }
 
 fn column_query(random: &mut Random, columns: &[(&'static str, Of)], table: &str) -> String {

@@ -1,0 +1,134 @@
+//! How many rows statements read, and by which way: by an index no more than they need.
+
+use engine::{Engine, SnapshotMode};
+use sql::{Database, Response, Script, TableReads, serve};
+
+/// Two tables of 1000 and of 20 rows.
+const SETUP: &[&str] = &[
+    "CREATE TABLE t (id int PRIMARY KEY, a int, b text, c int, d int)",
+    "INSERT INTO t SELECT g, g % 10, 'b' || g % 100, CASE WHEN g % 4 > 0 THEN g END, g % 50 \
+     FROM generate_series(1, 1000) g",
+    "CREATE INDEX ON t (a, b DESC)",
+    "CREATE INDEX ON t (c NULLS FIRST)",
+    "CREATE TABLE u (id int PRIMARY KEY, t int)",
+    "INSERT INTO u SELECT g, g * 7 FROM generate_series(1, 20) g",
+];
+
+/// A database whose tables are read, and a count of what is.
+struct Read<'e> {
+    database: Database<'e>,
+    tables: Vec<(String, u32)>,
+}
+
+impl<'e> Read<'e> {
+    fn new(engine: &'e Engine) -> Read<'e> {
+        let mut read = Read { database: Database::new(engine), tables: Vec::new() };
+        SETUP.iter().for_each(|statement| drop(read.run(statement)));
+        for table in ["t", "u"] {
+            let oid = &read.run(&format!("SELECT tableoid FROM {table} LIMIT 1"))[0];
+            let oid = oid.parse().expect("a number");
+            read.tables.push((table.to_owned(), oid));
+        }
+        read
+    }
+
+    /// The first column of the rows that a statement gives.
+    fn run(&self, statement: &str) -> Vec<String> {
+        let mut script = Script::new([statement]);
+        serve(&self.database, &mut script).expect("a session");
+        let mut found = Vec::new();
+        for response in &script.responses {
+            match response {
+                Response::Rows { rows, .. } => {
+                    let first = |row: &Vec<Option<String>>| row.first().cloned().flatten();
+                    found.extend(rows.iter().map(|row| first(row).unwrap_or_default()));
+                }
+                Response::Failed(error) => panic!("{statement}: {error}"),
+                Response::Notice(_) | Response::Done(_) | Response::Ready => {}
+            }
+        }
+        found
+    }
+
+    /// What a statement reads of a table: how often and how much of all of it, then by its indexes.
+    fn of(&self, table: &str, statement: &str) -> [u64; 4] {
+        let (_, oid) = self.tables.iter().find(|(name, _)| name == table).expect("a table");
+        let before = self.database.reads(*oid);
+        self.run(statement);
+        let after = self.database.reads(*oid);
+        let numbers = |reads: TableReads| {
+            [reads.seq_scan, reads.seq_tup_read, reads.idx_scan, reads.idx_tup_fetch]
+        };
+        let (before, after) = (numbers(before), numbers(after));
+        [0, 1, 2, 3].map(|at| after[at] - before[at])
+    }
+}
+
+/// Whether each statement reads of the table what is said beside it.
+fn check(table: &str, expected: &[(&str, [u64; 4])]) {
+    let (_place, engine) = super::engine(SnapshotMode::Classic);
+    let read = Read::new(&engine);
+    for (statement, expected) in expected {
+        assert_eq!(read.of(table, statement), *expected, "{statement}");
+    }
+}
+
+#[test]
+fn an_order_that_an_index_has_is_read_as_far_as_it_is_wanted() {
+    check(
+        "t",
+        &[
+            ("SELECT id FROM t ORDER BY id LIMIT 5", [0, 0, 1, 5]),
+            ("SELECT id FROM t ORDER BY id DESC OFFSET 3 LIMIT 5", [0, 0, 1, 8]),
+            ("SELECT id FROM t ORDER BY id", [0, 0, 1, 1000]),
+            ("SELECT b FROM t WHERE a = 3 ORDER BY b LIMIT 2", [0, 0, 1, 2]),
+            ("SELECT b FROM t WHERE a = 3 ORDER BY a, b DESC", [0, 0, 1, 100]),
+            ("SELECT b FROM t WHERE a > 7 ORDER BY a, b DESC LIMIT 3", [0, 0, 1, 3]),
+            ("SELECT b FROM t ORDER BY a DESC, b, a LIMIT 4", [0, 0, 1, 4]),
+            ("SELECT b FROM t ORDER BY a, b LIMIT 4", [1, 1000, 0, 0]),
+            ("SELECT id FROM t WHERE d = 7 ORDER BY id LIMIT 2", [0, 0, 1, 57]),
+            ("SELECT id FROM t WHERE a = 5 ORDER BY id LIMIT 2", [0, 0, 1, 100]),
+            ("SELECT id FROM t WHERE id > 990 ORDER BY id DESC", [0, 0, 1, 10]),
+            ("SELECT id FROM t ORDER BY id LIMIT 3 FOR UPDATE", [0, 0, 1, 3]),
+            ("SELECT t.id FROM t, u WHERE t.d = u.t ORDER BY t.id DESC LIMIT 1", [0, 0, 1, 2]),
+            ("SELECT id FROM (SELECT id FROM t ORDER BY id) s LIMIT 4", [0, 0, 1, 4]),
+            ("SELECT DISTINCT a FROM t ORDER BY a LIMIT 1", [1, 1000, 0, 0]),
+        ],
+    );
+}
+
+#[test]
+fn nulls_lie_where_the_index_has_them() {
+    check(
+        "t",
+        &[
+            ("SELECT c FROM t ORDER BY c NULLS FIRST LIMIT 2", [0, 0, 1, 2]),
+            ("SELECT c FROM t ORDER BY c DESC NULLS LAST LIMIT 2", [0, 0, 1, 2]),
+            ("SELECT c FROM t ORDER BY c LIMIT 2", [1, 1000, 0, 0]),
+            ("SELECT c FROM t ORDER BY c DESC LIMIT 2", [1, 1000, 0, 0]),
+            ("SELECT c FROM t WHERE c < 7 ORDER BY c", [0, 0, 1, 5]),
+            ("SELECT c FROM t WHERE c < 7 ORDER BY c DESC", [0, 0, 1, 5]),
+            // No row has a null there.
+            ("SELECT id FROM t ORDER BY id DESC NULLS LAST LIMIT 2", [0, 0, 1, 2]),
+        ],
+    );
+}
+
+#[test]
+fn the_ends_of_an_index_are_minimum_and_maximum() {
+    check(
+        "t",
+        &[
+            ("SELECT min(id), max(id) FROM t", [0, 0, 2, 2]),
+            ("SELECT min(c) FROM t", [0, 0, 1, 1]),
+            ("SELECT max(c) FROM t HAVING max(c) > 0", [0, 0, 1, 1]),
+            ("SELECT max(b) FROM t WHERE a = 3", [0, 0, 1, 1]),
+            ("SELECT max(id) FROM t WHERE id < 500 AND d = 3", [0, 0, 1, 47]),
+            ("SELECT max(id), max(d) FROM t", [1, 1000, 0, 0]),
+            ("SELECT max(id), count(*) FROM t", [1, 1000, 0, 0]),
+            ("SELECT max(id) FILTER (WHERE id < 9) FROM t", [1, 1000, 0, 0]),
+            ("SELECT max(id) FROM t GROUP BY a", [1, 1000, 0, 0]),
+            ("SELECT id FROM u WHERE u.t < (SELECT max(id) FROM t)", [0, 0, 1, 1]),
+        ],
+    );
+}
