@@ -142,8 +142,8 @@ pub use session::{Cancel, Durability, Isolation, Session};
 pub use snapshot::{ExportError, ImportError, SnapshotId};
 #[cfg(not(any(loom, shuttle)))]
 pub use table::{
-    CheckedIndex, DirtyRow, IndexCheck, IndexScan, InsertOutcome, PageScan, Row, RowLocked, Scan,
-    Table, TableIndex, VersionChange,
+    CheckedIndex, DirtyRow, IndexCheck, IndexOnlyScan, IndexScan, IndexedRow, InsertOutcome,
+    PageScan, Row, RowLocked, Scan, Table, TableIndex, VersionChange,
 };
 #[cfg(not(any(loom, shuttle)))]
 pub use transaction::{AdvisoryMode, Compute, OuterCommand, SavepointId, Transaction};

@@ -71,6 +71,11 @@ impl Known {
     pub fn locator(&self) -> RelFileLocator {
         self.locator
     }
+
+    /// The columns that it is ordered by, and those that it carries.
+    pub(crate) fn shape(&self) -> &Shape {
+        &self.shape
+    }
 }
 
 /// An index.

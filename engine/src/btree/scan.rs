@@ -5,12 +5,15 @@
 //! page that is to the left now, and from there to the right as long as splits have put pages between. A page that was
 //! deleted meanwhile leads on to its right sibling, which has its range.
 //!
-//! Source: `_bt_first`, `_bt_readpage`, `_bt_walk_left` of PostgreSQL 15. Invariant: a row that is in the index during the
-//! whole scan is found once; one that comes or goes meanwhile is found or not.
+//! Source: `_bt_first`, `_bt_readpage`, `_bt_walk_left` of PostgreSQL 15. Invariants: a row that is in the index during the
+//! whole scan is found once; one that comes or goes meanwhile is found or not. Whether everybody sees a row is asked while its
+//! leaf is locked: a dead row's page is not said to be seen by all before vacuum has taken the entry off the leaf.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::ops::Bound;
 
+use base::sync::Arc;
 use base::{BlockNumber, Tid};
 
 use super::error::IndexError;
@@ -35,6 +38,15 @@ pub type KeyBound<'a> = Bound<&'a [Value<'a>]>;
 /// A bound, as an entry of the bound's columns.
 type Limit = Bound<(Vec<u8>, usize)>;
 
+/// Says whether everybody sees all that is on a page of the table. Asked while a leaf is locked.
+pub(crate) trait AllVisible: fmt::Debug + Send + Sync {
+    /// Of each of these rows, whether everybody sees all that is on its page.
+    fn of(&self, rows: &[Tid]) -> Vec<bool>;
+}
+
+/// A row that an entry leads to, with the entry if everybody sees the row.
+pub(crate) type Found = (Tid, Option<Arc<[u8]>>);
+
 /// A scan of a range.
 #[derive(Debug)]
 pub struct Scan<'s> {
@@ -47,12 +59,14 @@ pub struct Scan<'s> {
     leaf: Leaf,
     /// What was noted of the leaf before.
     left: Option<Killed>,
+    /// Where entries are wanted.
+    all_visible: Option<Box<dyn AllVisible + 's>>,
 }
 
 /// What was read of a leaf.
 #[derive(Debug, Default)]
 struct Leaf {
-    found: VecDeque<Tid>,
+    found: VecDeque<Found>,
     /// The rows of it that are of no use.
     killed: Killed,
 }
@@ -95,7 +109,8 @@ impl<'s> Index<'s> {
         };
         let (lower, upper) = (limit(lower)?, limit(upper)?);
         let (next, leaf) = (Some(Place::Begin), Leaf::default());
-        Ok(Scan { index: self.clone(), direction, lower, upper, next, leaf, left: None })
+        let index = self.clone();
+        Ok(Scan { index, direction, lower, upper, next, leaf, left: None, all_visible: None })
     }
 
     /// The rows of entries that begin with these values.
@@ -252,6 +267,23 @@ impl Scan<'_> {
         key: Option<&SearchKey<'_>>,
         leaf: &mut Leaf,
     ) -> Result<bool, IndexError> {
+        let goes_on = self.copy_range(block, node, key, leaf)?;
+        if let Some(all_visible) = &self.all_visible {
+            let rows: Vec<Tid> = leaf.found.iter().map(|(tid, _)| *tid).collect();
+            for (found, is_visible) in leaf.found.iter_mut().zip(all_visible.of(&rows)) {
+                found.1.take_if(|_| !is_visible);
+            }
+        }
+        Ok(goes_on)
+    }
+
+    fn copy_range(
+        &self,
+        block: BlockNumber,
+        node: &Node<'_>,
+        key: Option<&SearchKey<'_>>,
+        leaf: &mut Leaf,
+    ) -> Result<bool, IndexError> {
         let index = &self.index;
         (leaf.killed.block, leaf.killed.lsn) = (block, node.page().header().lsn);
         let middle = match key {
@@ -287,9 +319,11 @@ impl Scan<'_> {
             if node.is_dead(offset) {
                 continue;
             }
+            let bytes: Option<Arc<[u8]>> = self.all_visible.as_ref().map(|_| entry.bytes().into());
+            let found = |tid| (tid, bytes.clone());
             match self.direction {
-                Direction::Forward => leaf.found.extend(entry.tids()),
-                Direction::Backward => leaf.found.extend(entry.tids().rev()),
+                Direction::Forward => leaf.found.extend(entry.tids().map(found)),
+                Direction::Backward => leaf.found.extend(entry.tids().rev().map(found)),
             }
         }
         Ok(true)
@@ -359,6 +393,18 @@ impl Iterator for Scan<'_> {
     type Item = Result<Tid, IndexError>;
 
     fn next(&mut self) -> Option<Result<Tid, IndexError>> {
+        self.next_found().map(|found| found.map(|(tid, _)| tid))
+    }
+}
+
+impl<'s> Scan<'s> {
+    /// The same scan, which gives entries, too.
+    pub(crate) fn with_entries(self, all_visible: impl AllVisible + 's) -> Scan<'s> {
+        Scan { all_visible: Some(Box::new(all_visible)), ..self }
+    }
+
+    /// The next row, with its entry if that is wanted and everybody sees the row.
+    pub(crate) fn next_found(&mut self) -> Option<Result<Found, IndexError>> {
         loop {
             if let Some(found) = self.leaf.found.pop_front() {
                 return Some(Ok(found));

@@ -80,8 +80,16 @@ pub(crate) struct EnteredRow<'a> {
 /// command ends in which it was begun.
 #[derive(Debug)]
 pub struct IndexScan<'e> {
-    table: Arc<TableEntry>,
-    scan: btree::Scan<'e>,
+    pub(super) table: Arc<TableEntry>,
+    pub(super) scan: btree::Scan<'e>,
+}
+
+/// What an index scan comes to.
+pub(super) enum IndexFound {
+    /// An entry of a row that everybody sees.
+    Entry(Tid, Arc<[u8]>),
+    /// A row.
+    Row(Row),
 }
 
 impl Table {
@@ -179,8 +187,21 @@ impl<'e> IndexScan<'e> {
         &mut self,
         transaction: &mut Transaction<'_, 'e>,
     ) -> Result<Option<Row>, Error> {
+        match self.next_found(transaction)? {
+            Some(IndexFound::Row(row)) => Ok(Some(row)),
+            // Of a scan that gives entries.
+            Some(IndexFound::Entry(tid, _)) => transaction.get_row(&self.table, tid),
+            None => Ok(None),
+        }
+    }
+
+    /// The same, or an entry where the scan gives entries.
+    pub(super) fn next_found(
+        &mut self,
+        transaction: &mut Transaction<'_, 'e>,
+    ) -> Result<Option<IndexFound>, Error> {
         loop {
-            let found = self.scan.next();
+            let found = self.scan.next_found();
             if let Some(killed) = self.scan.take_killed() {
                 let session = &mut *transaction.session;
                 let xid = session.own_xid().unwrap_or(Xid::INVALID);
@@ -188,9 +209,12 @@ impl<'e> IndexScan<'e> {
             }
             let Some(found) = found else { return Ok(None) };
             transaction.session.check_cancelled()?;
-            let tid = found?;
+            let (tid, entry) = found?;
+            if let Some(entry) = entry {
+                return Ok(Some(IndexFound::Entry(tid, entry)));
+            }
             if let Some(row) = transaction.get_row(&self.table, tid)? {
-                return Ok(Some(row));
+                return Ok(Some(IndexFound::Row(row)));
             }
             if transaction.session.is_dead(&self.table, tid)? {
                 self.scan.kill(tid);

@@ -27,7 +27,12 @@ fn change(disk: &FaultyDisk, of: RelFileLocator, block: u32, how: &dyn Fn(&mut P
 }
 
 /// Changes a page of a file; its checksum is right afterwards.
-fn change_bytes(disk: &FaultyDisk, of: RelFileLocator, block: u32, how: &dyn Fn(&mut PageBytes)) {
+pub(super) fn change_bytes(
+    disk: &FaultyDisk,
+    of: RelFileLocator,
+    block: u32,
+    how: &dyn Fn(&mut PageBytes),
+) {
     let file = disk.open_for_writing(&path(of), Opening::EXISTING).expect("there");
     let mut bytes: Box<PageBytes> = Box::new([0; PAGE_SIZE]);
     let at = u64::from(block) * PAGE_SIZE as u64;

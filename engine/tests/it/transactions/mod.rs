@@ -9,6 +9,7 @@ mod dumped;
 mod exported;
 mod exported_server;
 mod failures;
+mod index_only;
 mod index_threads;
 mod indexes;
 mod locks;
