@@ -5,6 +5,7 @@ mod check_index;
 mod churn;
 mod computed_indexes;
 mod conflicts;
+mod cut_index;
 mod dumped;
 mod exported;
 mod exported_server;
