@@ -108,9 +108,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     })
 }
 
+/// What is wrong with a file.
+fn of_file(path: &Path, error: &dyn Display) -> Failure {
+    Failure::new(format_args!("\"{}\": {error}", path.display()))
+}
+
 fn read(path: &Path, level: Option<Level>) -> Result<Observed, Failure> {
-    let of_file =
-        |error: &dyn Display| Failure::new(format_args!("\"{}\": {error}", path.display()));
+    let of_file = |error: &dyn Display| of_file(path, error);
     let file = File::open(path).map_err(|error| {
         Failure::new(format_args!("could not open history \"{}\": {error}", path.display()))
     })?;
@@ -133,8 +137,7 @@ fn take_in<E: Display>(
     transactions: impl Iterator<Item = Result<Transaction, E>>,
     path: &Path,
 ) -> Result<Observed, Failure> {
-    let of_file =
-        |error: &dyn Display| Failure::new(format_args!("\"{}\": {error}", path.display()));
+    let of_file = |error: &dyn Display| of_file(path, error);
     let mut observed = Observed::new(header);
     for (number, transaction) in transactions.enumerate() {
         let transaction = transaction.map_err(|error| of_file(&error))?;

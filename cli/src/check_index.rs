@@ -4,11 +4,11 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::Args;
-use engine::{CheckedIndex, EngineOptions, IndexCheck};
+use engine::{CheckedIndex, IndexCheck};
 
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::{open, signals, values};
+use crate::{open, signals};
 
 /// Check indexes, and whether they fit their tables. A data directory that was not shut down is recovered first.
 ///
@@ -28,12 +28,7 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     signals::catch_interrupts()?;
-    let options = EngineOptions {
-        recovery_threads: values::processors(),
-        has_background_threads: false,
-        ..EngineOptions::default()
-    };
-    let engine = open::engine(&arguments.datadir, options)?;
+    let engine = open::for_one_job(&arguments.datadir)?;
     let mut output = Output::open()?;
     let (mut checked, mut unsound, mut failed) = (0_u64, 0_u64, None);
     let mut see = |check: IndexCheck| {

@@ -10,23 +10,48 @@ use engine::recovery::RecoveryProgress;
 use engine::{Engine, EngineOptions};
 
 use crate::failure::{Failure, note};
-use crate::signals;
+use crate::{signals, values};
 
-/// How often recovery tells how far it is.
+/// How often it is told how far something is.
 const TELL: Duration = Duration::from_secs(1);
+
+/// Opens the data directory for one job alone, without threads in the background.
+pub(crate) fn for_one_job(directory: &Path) -> Result<Engine, Failure> {
+    let options = EngineOptions {
+        recovery_threads: values::processors(),
+        has_background_threads: false,
+        ..EngineOptions::default()
+    };
+    engine(directory, options)
+}
+
+/// Tells on stderr how far something long is, now and then.
+#[derive(Debug)]
+pub(crate) struct Teller(Instant);
+
+impl Teller {
+    pub(crate) fn new() -> Teller {
+        Teller(Instant::now())
+    }
+
+    /// Tells where it is time to; whether Ctrl-C ends it.
+    pub(crate) fn look(&mut self, line: impl FnOnce() -> String) -> ControlFlow<()> {
+        if self.0.elapsed() >= TELL {
+            self.0 = Instant::now();
+            note(line());
+        }
+        if signals::interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
 
 /// Opens the data directory; Ctrl-C ends a recovery, which the next opening begins again.
 pub(crate) fn engine(directory: &Path, options: EngineOptions) -> Result<Engine, Failure> {
-    let mut told = Instant::now();
+    let mut teller = Teller::new();
     let progress = &mut |progress: &RecoveryProgress| {
-        if told.elapsed() >= TELL {
-            told = Instant::now();
-            note(format_args!(
-                "recovering from {}: at {}, {} records",
-                progress.redo, progress.at, progress.counts.records
-            ));
-        }
-        if signals::interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        teller.look(|| {
+            let RecoveryProgress { redo, at, counts, .. } = progress;
+            format!("recovering from {redo}: at {at}, {} records", counts.records)
+        })
     };
     let began = Instant::now();
     let engine = Engine::open_on(Arc::new(RealDisk), directory, options, progress);

@@ -3,20 +3,15 @@
 //! Invariant: what was done when it is interrupted, or fails, stays done, and the data directory is shut down.
 
 use std::fmt::Write as _;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use clap::Args;
+use engine::Engine;
 use engine::vacuum::{FreezeAges, VacuumOptions, VacuumPhase, VacuumProgress, VacuumReport};
-use engine::{Engine, EngineOptions};
 
 use crate::failure::{Failure, note};
 use crate::output::Output;
-use crate::{open, signals, values};
-
-/// How often it tells how far it is.
-const TELL: Duration = Duration::from_secs(1);
+use crate::{open, signals};
 
 /// Remove the rows that nobody sees any more from tables and their indexes, freeze old transaction ids, and cut off the
 /// logs of transactions behind the oldest table, as VACUUM does; says of each table what was done, as VACUUM VERBOSE does.
@@ -47,12 +42,7 @@ pub(crate) struct Arguments {
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     signals::catch_interrupts()?;
-    let options = EngineOptions {
-        recovery_threads: values::processors(),
-        has_background_threads: false,
-        ..EngineOptions::default()
-    };
-    let engine = open::engine(&arguments.datadir, options)?;
+    let engine = open::for_one_job(&arguments.datadir)?;
     let vacuumed = vacuum(&engine, arguments);
     // Shut down in any case: the next who opens it need not recover it.
     let closed = engine.close().map_err(Failure::new);
@@ -68,14 +58,8 @@ fn vacuum(engine: &Engine, arguments: &Arguments) -> Result<(), Failure> {
     };
     let mut output = Output::open()?;
     let mut session = engine.session().map_err(Failure::new)?;
-    let mut told = Instant::now();
-    let see = &mut |progress: &VacuumProgress<'_>| {
-        if told.elapsed() >= TELL {
-            told = Instant::now();
-            note(line(progress));
-        }
-        if signals::interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
+    let mut teller = open::Teller::new();
+    let see = &mut |progress: &VacuumProgress<'_>| teller.look(|| line(progress));
     let named = arguments.tables.iter().map(|table| Some(&table[..]));
     let all = arguments.tables.is_empty().then_some(None);
     for table in named.chain(all) {

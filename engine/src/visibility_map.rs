@@ -25,6 +25,7 @@ use crate::buffer::{BufferError, PageName, PageStore, PageWrite};
 use crate::db::Shared;
 use crate::heap::change::RM_HEAP2;
 use crate::session::Session;
+use crate::storage::PageImage;
 use crate::table::page::{PinnedPage, log_page};
 
 const BLOCKS_PER_BYTE: u32 = 4;
@@ -216,7 +217,9 @@ impl MapPage<'_> {
             let mut map = page.0.write();
             clear_from(&mut map, heap_blocks);
             if shared.storage.has_checksums() {
-                log_page(&shared.storage, &mut session.inserter, (page.0.name(), false), &mut map)?;
+                let (xid, name) = (Xid::INVALID, page.0.name());
+                let image = PageImage { xid, name, is_standard: false };
+                log_page(&shared.storage, &mut session.inserter, image, &mut map)?;
             }
         }
         let files = shared.storage.pool.store();

@@ -14,7 +14,8 @@ use base::Oid;
 use base::sync::PoisonError;
 use engine::heap::{ColumnType, Value};
 use engine::{
-    Isolation, PG_CLASS, Session, Table, TableIndex, TableLockMode, Transaction, WaitPolicy,
+    Column, Definition, Isolation, PG_CLASS, Session, Table, TableIndex, TableLockMode,
+    Transaction, WaitPolicy,
 };
 
 use crate::database::Database;
@@ -89,8 +90,21 @@ impl Class<'_> {
     }
 }
 
-/// Puts in the row of a table that was just made.
-pub(crate) fn insert(transaction: &mut Transaction<'_, '_>, def: &Rc<TableDef>) -> Result<()> {
+/// Makes a table, and its row.
+pub(crate) fn make_table(
+    transaction: &mut Transaction<'_, '_>,
+    name: &str,
+    columns: &[Column],
+    definition: Option<&Definition>,
+) -> Result<Rc<TableDef>> {
+    let table = transaction.create_defined_table(name, columns, definition)?;
+    let def = TableDef::of(table, transaction)?;
+    insert(transaction, &def)?;
+    Ok(def)
+}
+
+/// Puts in the row of a table.
+fn insert(transaction: &mut Transaction<'_, '_>, def: &Rc<TableDef>) -> Result<()> {
     let is_divided = def.kinship.divided.is_some();
     let class = Class {
         number: def.table.oid(),
@@ -130,17 +144,23 @@ pub(crate) fn complete<'e>(database: &Database<'e>, session: &mut Session<'e>) -
         return Ok(());
     }
     let mut transaction = session.begin(Isolation::ReadCommitted)?;
+    // Who has it locked, a prepared transaction perhaps, is not waited for: the next session tries again.
+    transaction.open_table(NAME, TableLockMode::RowExclusive, WaitPolicy::NoWait)?;
     let known = numbers(&mut transaction)?;
+    let mut has_all = true;
     for table in transaction.tables() {
-        // Whoever has it locked, a prepared transaction perhaps, is not waited for.
+        if is_routine(&table) {
+            continue;
+        }
         let (mode, policy) = (TableLockMode::AccessShare, WaitPolicy::NoWait);
-        if is_routine(&table) || transaction.open_table(table.name(), mode, policy).is_err() {
+        if transaction.open_table(table.name(), mode, policy).is_err() {
+            has_all = false;
             continue;
         }
         complete_table(&mut transaction, table, &known)?;
     }
     transaction.commit()?;
-    *is_complete = true;
+    *is_complete = has_all;
     Ok(())
 }
 

@@ -16,6 +16,12 @@ use crate::index::IndexDef;
 use crate::table::{Parts, TableDef, ident, object_name, relation_name};
 use crate::types::{Modifier, StoredRow, Type};
 
+/// The refusal to drop what others depend on, which `detail` names, a line each.
+pub(crate) fn depended_on(message: String, detail: &[String]) -> SqlError {
+    let hint = "Use DROP ... CASCADE to drop the dependent objects too.";
+    SqlError::new("2BP01", message).detail(detail.join("\n")).hint(hint)
+}
+
 impl<'e> Backend<'_, 'e> {
     /// What makes, changes or drops tables; `None` if the statement is no such one.
     pub(crate) fn definition(
@@ -53,10 +59,8 @@ impl<'e> Backend<'_, 'e> {
                     let old = self.database.table(transaction, &name)?;
                     let (definition, columns) = (old.table.definition(), old.table.columns());
                     transaction.drop_table(&name)?;
-                    let made = transaction.create_defined_table(&name, columns, definition)?;
-                    self.database.keep_counting(old.table.oid(), made.oid());
-                    let made = TableDef::of(made, transaction)?;
-                    class::insert(transaction, &made)?;
+                    let made = class::make_table(transaction, &name, columns, definition)?;
+                    self.database.keep_counting(old.table.oid(), made.table.oid());
                     self.make_indexes(transaction, &made, &old.indexes)?;
                 }
                 "TRUNCATE TABLE"
@@ -143,9 +147,7 @@ impl<'e> Backend<'_, 'e> {
         self.resolve_foreign_keys(transaction, &name, &mut parts)?;
         let definition = parts.definition(&name);
         let columns = parts.stored_columns()?;
-        let table = transaction.create_defined_table(&name, &columns, Some(&definition))?;
-        let def = TableDef::of(table, transaction)?;
-        class::insert(transaction, &def)?;
+        let def = class::make_table(transaction, &name, &columns, Some(&definition))?;
         // The primary key is made first.
         parts.indexes.sort_by_key(|index| !index.is_primary);
         self.make_indexes(transaction, &def, &parts.indexes)?;
@@ -168,14 +170,13 @@ impl<'e> Backend<'_, 'e> {
             parts.add_column(column, of);
         }
         let definition = parts.definition(name);
-        let table =
-            transaction.create_defined_table(name, &parts.stored_columns()?, Some(&definition))?;
-        class::insert(transaction, &TableDef::of(table.clone(), transaction)?)?;
+        let stored = parts.stored_columns()?;
+        let table = class::make_table(transaction, name, &stored, Some(&definition))?;
         let types: Vec<Type> = columns.iter().map(|(_, of)| *of).collect();
         transaction.begin_command()?;
         for row in &rows {
             let stored = StoredRow::new(row, &types);
-            table.insert(transaction, &stored.values()?)?;
+            table.table.insert(transaction, &stored.values()?)?;
         }
         transaction.end_command();
         Ok(Answer::tag(&format!("SELECT {}", rows.len())))
@@ -273,10 +274,7 @@ impl<'e> Backend<'_, 'e> {
             match self.table_to_change(transaction, name) {
                 // It may be named twice.
                 Ok(_) if doomed.contains(name) => {}
-                Ok(table) => {
-                    class::refuse_system(&table)?;
-                    doomed.push(name.clone());
-                }
+                Ok(_) => doomed.push(name.clone()),
                 Err(error) if error.code == "42P01" => {
                     let message = format!("table \"{name}\" does not exist");
                     if !if_exists {
@@ -316,18 +314,27 @@ impl<'e> Backend<'_, 'e> {
                     "cannot drop desired object(s) because other objects depend on them".to_owned()
                 }
             };
-            let hint = "Use DROP ... CASCADE to drop the dependent objects too.";
-            return Err(SqlError::new("2BP01", message).detail(detail.join("\n")).hint(hint));
+            return Err(depended_on(message, &detail));
         }
-        for (child, key) in &keys {
+        self.drop_foreign_keys(transaction, &keys)?;
+        self.tell_cascades(dependents.into_iter().map(|(what, _)| what).collect());
+        for name in &doomed {
+            transaction.drop_table(name)?;
+        }
+        Ok(())
+    }
+
+    /// Drops foreign keys, each by its table's name and its own.
+    pub(crate) fn drop_foreign_keys(
+        &mut self,
+        transaction: &mut Transaction<'_, 'e>,
+        keys: &[(String, String)],
+    ) -> Result<()> {
+        for (child, key) in keys {
             let old = self.table_to_change(transaction, child)?;
             let mut parts = old.parts();
             parts.foreign_keys.retain(|known| known.name != *key);
             self.remake(transaction, &old, &parts, None)?;
-        }
-        self.tell_cascades(dependents.into_iter().map(|(what, _)| what).collect());
-        for name in &doomed {
-            transaction.drop_table(name)?;
         }
         Ok(())
     }
@@ -408,11 +415,9 @@ impl<'e> Backend<'_, 'e> {
         }
         transaction.drop_table(&name)?;
         let definition = parts.definition(&name);
-        let table =
-            transaction.create_defined_table(&name, &parts.stored_columns()?, Some(&definition))?;
-        self.database.keep_counting(old.table.oid(), table.oid());
-        let def = TableDef::of(table, transaction)?;
-        class::insert(transaction, &def)?;
+        let columns = parts.stored_columns()?;
+        let def = class::make_table(transaction, &name, &columns, Some(&definition))?;
+        self.database.keep_counting(old.table.oid(), def.table.oid());
         if let Some(at) = added {
             self.fill_added(transaction, &def, at, &mut rows)?;
         }

@@ -237,12 +237,12 @@ impl KeyExpr {
 ///
 /// # Errors
 /// Where one cannot be worked out.
-pub(crate) fn key_values(
-    key: &[KeyExpr],
+pub(crate) fn key_values<'k>(
+    key: impl IntoIterator<Item = &'k KeyExpr>,
     row: &[Datum],
     exec: &mut Exec<'_, '_, '_, '_>,
 ) -> Result<Vec<Datum>> {
-    key.iter().map(|element| element.expr.eval(exec, &Rows { row, outer: None })).collect()
+    key.into_iter().map(|element| element.expr.eval(exec, &Rows { row, outer: None })).collect()
 }
 
 impl Parts {
@@ -313,6 +313,7 @@ impl Parts {
     }
 }
 
-fn no_column(name: &str) -> SqlError {
+/// `42703`
+pub(crate) fn no_column(name: &str) -> SqlError {
     SqlError::new("42703", format!("column \"{name}\" does not exist"))
 }

@@ -293,7 +293,6 @@ impl<'e> Backend<'_, 'e> {
         // Its lock is not made stronger later, which two sessions could not do at once.
         self.table_to_change(transaction, name)?;
         let family = self.database.family(transaction, name, only)?;
-        crate::class::refuse_system(&family.head)?;
         if only && family.head.kinship.divided.is_some() {
             let message = "cannot truncate only a partitioned table".to_owned();
             return Err(wrong_object(message).hint(

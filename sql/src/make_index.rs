@@ -13,6 +13,7 @@ use crate::analyze::Analyzer;
 use crate::backend::Backend;
 use crate::class;
 use crate::constraint::unique;
+use crate::ddl::depended_on;
 use crate::error::{Result, SqlError};
 use crate::exec::Exec;
 use crate::index::{IndexDef, KeyExpr, key_values};
@@ -39,6 +40,7 @@ impl<'e> Backend<'_, 'e> {
         index: &IndexDef,
     ) -> Result<()> {
         let exprs = Analyzer::new(transaction, self.database).key(def, &index.key)?;
+        let key_types: Vec<Type> = exprs.iter().map(|expr| expr.of).collect();
         let (mut key, mut computing) = (Vec::new(), Vec::new());
         for (part, expr) in index.key.iter().zip(exprs) {
             let column = part.element.column().unwrap_or_else(|| {
@@ -89,10 +91,9 @@ impl<'e> Backend<'_, 'e> {
             (_, Some(error)) => Err(error),
             (Ok(made), None) => class::insert_index(transaction, &made),
             (Err(engine::Error::NotUnique { key, .. }), None) => {
-                let key = key.into_iter().zip(&index.key).map(|(text, part)| {
-                    let column = part.element.column().map(|column| def.columns[column].of);
+                let key = key.into_iter().zip(&key_types).map(|(text, of)| {
                     // The zone is UTC.
-                    if column == Some(Type::Timestamp) { text.replace("+00", "") } else { text }
+                    if *of == Type::Timestamp { text.replace("+00", "") } else { text }
                 });
                 Err(unique::not_unique(def, index, &definition.name, key.collect()))
             }
@@ -106,10 +107,8 @@ impl<'e> Backend<'_, 'e> {
         if !index.is_named_by_us {
             return name;
         }
-        let tables = transaction.tables();
         for number in 1.. {
-            let is_table = tables.iter().any(|table| table.name() == name);
-            if !is_table && transaction.index(&name).is_err() {
+            if transaction.relation_number(&name).is_none() {
                 break;
             }
             name = format!("{}{number}", index.name);
@@ -131,7 +130,7 @@ impl<'e> Backend<'_, 'e> {
         let name = create.name.as_ref().map(object_name).transpose()?;
         if create.if_not_exists
             && let Some(name) = &name
-            && transaction.index(name).is_ok()
+            && transaction.relation_number(name).is_some()
         {
             let message = format!("relation \"{name}\" already exists, skipping");
             self.notice("NOTICE", "42P07", message);
@@ -207,7 +206,7 @@ impl<'e> Backend<'_, 'e> {
         for name in names {
             let name = object_name(name)?;
             let Ok((_, table)) = transaction.index(&name) else {
-                if transaction.tables().iter().any(|table| table.name() == name) {
+                if transaction.relation_number(&name).is_some() {
                     let message = format!("\"{name}\" is not an index");
                     let hint = "Use DROP TABLE to remove a table.";
                     return Err(SqlError::new("42809", message).hint(hint));
@@ -296,15 +295,9 @@ impl<'e> Backend<'_, 'e> {
             let detail: Vec<String> = dependents.iter().map(depends).collect();
             let message =
                 format!("cannot drop index {} because other objects depend on it", index.name);
-            let hint = "Use DROP ... CASCADE to drop the dependent objects too.";
-            return Err(SqlError::new("2BP01", message).detail(detail.join("\n")).hint(hint));
+            return Err(depended_on(message, &detail));
         }
-        for (child, key) in &dependents {
-            let old = self.table_to_change(transaction, child)?;
-            let mut parts = old.parts();
-            parts.foreign_keys.retain(|known| known.name != *key);
-            self.remake(transaction, &old, &parts, None)?;
-        }
+        self.drop_foreign_keys(transaction, &dependents)?;
         self.tell_cascades(dependents.iter().map(what).collect());
         Ok(())
     }

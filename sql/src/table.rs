@@ -547,13 +547,18 @@ pub(crate) fn ident(ident: &ast::Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
-/// A table's name; the schema `public` is the only one, but for `pg_class`.
+/// What the schema `pg_catalog` has.
+const IN_CATALOG: [&str; 2] = [crate::class::NAME, crate::analyze::from_prepared::PREPARED_XACTS];
+
+/// A table's name; the schema `public` is the only one, but for the system's own.
 pub(crate) fn object_name(name: &ast::ObjectName) -> Result<String> {
     let parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(ident).collect();
     match parts.as_slice() {
         [name] => Ok(name.clone()),
         [schema, name] if schema == "public" && name != crate::class::NAME => Ok(name.clone()),
-        [schema, name] if schema == "pg_catalog" && name == crate::class::NAME => Ok(name.clone()),
+        [schema, name] if schema == "pg_catalog" && IN_CATALOG.contains(&name.as_str()) => {
+            Ok(name.clone())
+        }
         [schema, name] => {
             let message = format!("relation \"{schema}.{name}\" does not exist");
             Err(SqlError::new("42P01", message))

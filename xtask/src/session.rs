@@ -61,6 +61,13 @@ impl Session {
         }
     }
 
+    /// As [`Session::wait`], of what prints one number.
+    pub(crate) fn wait_for_number(&mut self) -> Result<f64> {
+        let printed = self.wait()?;
+        let number = printed.trim().parse();
+        number.with_context(|| format!("the server counted nothing: {printed}"))
+    }
+
     /// Runs SQL to its end and returns what it printed, as [`Cluster::psql`] does.
     pub(crate) fn run(&mut self, sql: &str) -> Result<String> {
         self.send(sql)?;

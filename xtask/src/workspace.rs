@@ -32,9 +32,9 @@ pub(crate) fn target_directory() -> Result<PathBuf> {
     Ok(target.into())
 }
 
-/// The packages that `cargo test` runs of, all of them; that of the benchmarks has no tests, and much to build. A build of
-/// fewer would make their dependencies once more, with fewer features.
-pub(crate) const TESTED: [&str; 3] = ["--workspace", "--exclude", "pgstrata-bench"];
+/// The packages that `cargo test` runs of: all of them. A build of fewer would make their dependencies once more, with fewer
+/// features.
+pub(crate) const TESTED: [&str; 1] = ["--workspace"];
 
 /// How `strata` is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,19 +17,16 @@ pub struct Next<'r> {
     accounts: u32,
     ends: &'r AtomicBool,
     done: &'r AtomicU64,
+    /// Pieces of work that were begun.
     count: u64,
-    has_begun: bool,
 }
 
 impl Next<'_> {
-    /// Whether there is more to do. What was done since the last time is counted.
+    /// Whether there is more to do, as there always is at first. What was done since the last time is counted.
     pub fn goes_on(&mut self) -> bool {
-        if self.has_begun {
-            self.count += 1;
-            self.done.store(self.count, Ordering::Relaxed);
-        }
-        self.has_begun = true;
-        !self.ends.load(Ordering::Relaxed)
+        self.done.store(self.count, Ordering::Relaxed);
+        self.count += 1;
+        self.count == 1 || !self.ends.load(Ordering::Relaxed)
     }
 
     /// An account.
@@ -56,7 +53,7 @@ impl Next<'_> {
 
     /// An amount.
     pub fn amount(&mut self) -> i64 {
-        self.random.i64(-5000..=5000)
+        self.random.i64(1..=5000)
     }
 }
 
@@ -83,8 +80,7 @@ pub fn run(
                     let worker = store.worker();
                     ready.wait();
                     let random = Rng::with_seed(seed);
-                    let mut next =
-                        Next { random, accounts, ends, done, count: 0, has_begun: false };
+                    let mut next = Next { random, accounts, ends, done, count: 0 };
                     worker?.work(workload, &mut next)
                 })
             })

@@ -124,7 +124,7 @@ pub trait Worker {
     fn work(&mut self, workload: Workload, next: &mut Next<'_>) -> Result<()>;
 }
 
-/// A row of `account`, before anything has changed it.
+/// The code of an account: in no order of the ids, and each once.
 pub fn code(id: u32) -> u32 {
     // No order, and each once as long as there are not more than the prime.
     (u64::from(id) * 7919 % 99_999_989) as u32

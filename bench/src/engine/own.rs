@@ -9,7 +9,7 @@ use engine::btree::Direction;
 use engine::checkpoint::CheckpointOptions;
 use engine::data_directory::{Birth, InitOptions, init};
 use engine::heap::{ColumnType, Value};
-use engine::vacuum::{VacuumOptions, VacuumProgress};
+use engine::vacuum::{AutovacuumOptions, VacuumOptions, VacuumProgress};
 use engine::{
     Column, Engine, EngineOptions, IndexDefinition, Isolation, Session, Table, TableIndex,
     Transaction,
@@ -28,7 +28,8 @@ struct Own {
 fn options() -> EngineOptions {
     EngineOptions {
         buffers: CACHE / 8192,
-        // As of the server beside it: no checkpoint by itself.
+        // As of the server beside it: no checkpoint and no vacuum by itself.
+        autovacuum: AutovacuumOptions { is_on: false, ..AutovacuumOptions::default() },
         checkpoint: CheckpointOptions {
             timeout: Duration::from_secs(86_400),
             maximum_log: 1 << 40,

@@ -150,6 +150,9 @@ fn a_history_in_jepsens_form() {
     assert!(checked.status.success(), "{report}");
     let header = "history             list-append at read committed, classic snapshots, seed 1, 4 sessions\n";
     assert!(report.starts_with(header), "{report}");
+    // It stays what it was, whatever it is held against.
+    let report = text(&check(&["--level", "serializable", path]).stdout);
+    assert!(report.starts_with(header), "{report}");
     // Another program's, which does not say at which level it ran.
     std::fs::write(&history, maps).expect("written");
     let told = "the history does not say which level it ran at (name the one to hold it against)";

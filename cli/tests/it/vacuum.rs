@@ -17,7 +17,7 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     (status.code(), text(&stdout), text(&stderr))
 }
 
-/// A table of 300 rows with an index, of which 100 were deleted; another one is prepared to lose the rest.
+/// A table of 300 rows with an index, of which 100 were deleted; if asked for, a prepared transaction has deleted 100 more.
 fn with_dead_rows(data: &Path, is_prepared: bool) {
     let options = EngineOptions { prepared_transactions: 1, ..EngineOptions::default() };
     let engine = Engine::open(data, options).expect("opened");

@@ -69,7 +69,7 @@ impl<'s> Writer<'_, 's> {
             let removal = index.removal(block, &node, |tid| dead.contains(&tid))?;
             self.remove(block, leaf, &removal, By::Deletion(newest))?;
         }
-        let free = index.node(block, leaf)?.page().free_space() + LINE_POINTER_SIZE;
+        let free = index.node(block, leaf)?.page().exact_free_space();
         // Entries without equals cannot be shared; little room would be wanted again soon.
         Ok(!has_duplicates || free >= wanted.max(PAGE_SIZE / 24))
     }

@@ -20,7 +20,7 @@ use super::space::Space;
 use super::tuple::TupleError;
 use crate::buffer::{PageName, PinnedWrite, RelationFiles};
 use crate::free_space_map::{FreeSpaceMap, Guard};
-use crate::storage::{HintImage, LogHandle, Storage};
+use crate::storage::{LogHandle, PageImage, Storage};
 
 /// How full a leaf is made, in percent, where entries come in order (`BTREE_DEFAULT_FILLFACTOR`).
 pub const DEFAULT_FILL_FACTOR: u8 = 90;
@@ -124,7 +124,8 @@ impl<'s> Index<'s> {
     ) -> Result<(), IndexError> {
         let mut page = self.storage.pool.get_to_init(self.name(block))?.into_write();
         make(page.bytes_mut())?;
-        let end = self.storage.log_page(inserter, xid, (page.name(), true), &page)?;
+        let image = PageImage { xid, name: page.name(), is_standard: true };
+        let end = self.storage.log_page(inserter, image, &page)?;
         page.set_lsn(end);
         Ok(())
     }
@@ -271,7 +272,7 @@ impl<'s> Writer<'_, 's> {
 
     /// Logs the image of a page that has changed in hints alone, where that is needed.
     pub(super) fn log_hint(&mut self, page: &mut HeldPage<'s>) -> Result<(), IndexError> {
-        let image = HintImage { xid: self.xid, name: page.name(), is_standard: true };
+        let image = PageImage { xid: self.xid, name: page.name(), is_standard: true };
         let logged = self.index.storage.log_hint(self.inserter, image, page)?;
         if let Some(end) = logged {
             page.set_lsn(end);

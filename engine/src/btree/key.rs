@@ -104,8 +104,8 @@ fn equal_image(column: ColumnType) -> bool {
         | ColumnType::Uuid
         | ColumnType::Text
         | ColumnType::Bytea => true,
-        // As for PostgreSQL, though blanks at the end may differ where a column has no length.
-        ColumnType::Bpchar => true,
+        // PostgreSQL says yes, and compares bytes before it shares: blanks at the end may differ where a column has no length.
+        ColumnType::Bpchar => false,
         ColumnType::Float8 | ColumnType::Numeric => false,
     }
 }

@@ -133,6 +133,15 @@ impl<S: PageStore, L: LogFlush> Drop for Pinned<'_, S, L> {
 }
 
 impl Frame {
+    /// Who looks holds a lock of the content: only under the shared one does a page cease to be dirty.
+    #[inline]
+    fn set_dirty(&self) {
+        if !self.word.load().has(DIRTY) {
+            self.word.set(DIRTY);
+            PageUse::count(|used| used.dirtied += 1);
+        }
+    }
+
     /// Whether header and line pointers fit, which is looked at once. Under a lock of the content.
     #[inline]
     fn check(&self, content: &PageBytes) -> Result<(), PageError> {
@@ -141,14 +150,6 @@ impl Frame {
             self.word.set(CHECKED);
         }
         Ok(())
-    }
-
-    /// Sets bits, [`DIRTY`] among them.
-    #[inline]
-    fn set_dirty(&self, bits: u32) {
-        if !self.word.set(bits).has(DIRTY) {
-            PageUse::count(|used| used.dirtied += 1);
-        }
     }
 }
 
@@ -201,7 +202,7 @@ impl PageWrite<'_> {
     /// checkpoint whose redo point lies behind the record writes the page.
     #[inline]
     pub fn bytes_mut(&mut self) -> &mut PageBytes {
-        self.frame.set_dirty(DIRTY);
+        self.frame.set_dirty();
         self.frame.word.clear(CHECKED);
         &mut self.content
     }
@@ -218,7 +219,7 @@ impl PageWrite<'_> {
     /// As [`RawPage::validate`]; the page is dirty then too.
     #[inline]
     pub fn page_mut(&mut self) -> Result<PageMut<'_>, PageError> {
-        self.frame.set_dirty(DIRTY);
+        self.frame.set_dirty();
         self.frame.check(&self.content)?;
         Ok(PageMut::assume_valid(&mut self.content))
     }
@@ -226,13 +227,14 @@ impl PageWrite<'_> {
     /// Sets the position of the page's last change; the page has a header.
     #[inline]
     pub fn set_lsn(&mut self, lsn: Lsn) {
-        self.frame.set_dirty(DIRTY);
+        self.frame.set_dirty();
         PageMut::assume_valid(&mut self.content).set_lsn(lsn);
     }
 
     /// Makes it an empty page with so many bytes at the end for an index.
     pub fn init(&mut self, special: usize) -> PageMut<'_> {
-        self.frame.set_dirty(DIRTY | CHECKED);
+        self.frame.set_dirty();
+        self.frame.word.set(CHECKED);
         PageMut::init(&mut self.content, special)
     }
 }
@@ -260,19 +262,10 @@ impl<S: PageStore, L: LogFlush> PinnedWrite<'_, S, L> {
         self.pinned.name()
     }
 
-    /// Only under the shared lock does a page cease to be dirty.
-    #[inline]
-    fn set_dirty(&self) {
-        let word = &self.pinned.frame().word;
-        if !word.load().has(DIRTY) {
-            self.pinned.frame().set_dirty(DIRTY);
-        }
-    }
-
     /// The bytes, to be changed in any way.
     #[inline]
     pub fn bytes_mut(&mut self) -> &mut PageBytes {
-        self.set_dirty();
+        self.pinned.frame().set_dirty();
         self.pinned.frame().word.clear(CHECKED);
         &mut self.content
     }
@@ -284,20 +277,20 @@ impl<S: PageStore, L: LogFlush> PinnedWrite<'_, S, L> {
     #[inline]
     pub fn page_mut(&mut self) -> Result<PageMut<'_>, PageError> {
         self.pinned.frame().check(&self.content)?;
-        self.set_dirty();
+        self.pinned.frame().set_dirty();
         Ok(PageMut::assume_valid(&mut self.content))
     }
 
     /// Sets the position of the page's last change; the page has a header.
     #[inline]
     pub fn set_lsn(&mut self, lsn: Lsn) {
-        self.set_dirty();
+        self.pinned.frame().set_dirty();
         PageMut::assume_valid(&mut self.content).set_lsn(lsn);
     }
 
     /// Makes it an empty page with so many bytes at the end for an index.
     pub fn init(&mut self, special: usize) -> PageMut<'_> {
-        self.set_dirty();
+        self.pinned.frame().set_dirty();
         self.pinned.frame().word.set(CHECKED);
         PageMut::init(&mut self.content, special)
     }

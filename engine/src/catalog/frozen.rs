@@ -23,7 +23,7 @@ use crate::heap::insert::{Insertion, insert as insert_tuple};
 use crate::heap::{Change, ColumnType, Value, form_tuple, inplace};
 use crate::session::Session;
 use crate::slru::multixact::precedes;
-use crate::storage::Storage;
+use crate::storage::{PageImage, Storage};
 use crate::table::Row;
 use crate::table::page::{heap_error, log_change, log_page};
 use crate::transaction::Transaction;
@@ -133,7 +133,8 @@ pub(super) fn make_first_page(
             .map_err(|error| Error::Row { table: catalog.frozen.name.clone(), error })?;
         insert_tuple(&mut page, &how, &mut tuple, &mut change).map_err(heap_error(name))?;
     }
-    log_page(storage, inserter, (name, true), &mut guard)
+    let image = PageImage { xid: Xid::INVALID, name, is_standard: true };
+    log_page(storage, inserter, image, &mut guard)
 }
 
 /// Writes the row of a new table. Its rows come from transactions that run now, or later ones.

@@ -27,13 +27,13 @@ use std::io;
 use std::ops::Range;
 
 use base::page::{MAX_HEAP_TUPLE_SIZE, PAGE_HEADER_SIZE, PageBytes};
-use base::{BlockNumber, ForkNumber, PAGE_SIZE, PageMut, RawPage, RelFileLocator, Xid};
+use base::{BlockNumber, ForkNumber, PAGE_SIZE, RawPage, RelFileLocator, Xid};
 use wal::write::{Inserter, LogError};
 
 use crate::Error;
 use crate::btree::IndexError;
 use crate::buffer::{BufferError, PageName, PageStore, PageWrite, RelationFiles};
-use crate::storage::{HintImage, Storage};
+use crate::storage::{PageImage, Storage};
 use crate::table::page::PinnedPage;
 use node_tree::{Found, SLOTS};
 use place::{Place, ROOT};
@@ -138,35 +138,30 @@ impl<'s> FreeSpaceMap<'s> {
                 (place, restarts) = (ROOT, restarts + 1);
                 continue;
             };
-            let mut held = page.write();
-            let found = self.search_in(&page, &mut held, place, at_least, guard)?;
-            let highest = node_tree::highest(&held);
+            let (found, highest) = {
+                let mut held = page.write();
+                let found = self.search_in(&page, &mut held, place, at_least, guard)?;
+                (found, node_tree::highest(&held))
+            };
             match found {
-                Some(slot) if place.level > 0 => {
-                    drop(held);
-                    match place.below(slot) {
-                        Some(below) => place = below,
-                        // There can be no such page.
-                        None => {
-                            self.clear(&page, slot, guard)?;
-                            (place, restarts) = (ROOT, restarts + 1);
-                        }
+                Some(slot) if place.level > 0 => match place.below(slot) {
+                    Some(below) => place = below,
+                    // There can be no such page.
+                    None => {
+                        self.clear(&page, slot, guard)?;
+                        (place, restarts) = (ROOT, restarts + 1);
                     }
-                }
-                Some(slot) => {
-                    drop(held);
-                    match place.heap_block(slot) {
-                        Some(block) if self.has_block(block)? => return Ok(Some(block)),
-                        // The map reached the disk before a crash, and the page that was added did not.
-                        _ => {
-                            self.clear(&page, slot, guard)?;
-                            (place, restarts) = (ROOT, restarts + 1);
-                        }
+                },
+                Some(slot) => match place.heap_block(slot) {
+                    Some(block) if self.has_block(block)? => return Ok(Some(block)),
+                    // The map reached the disk before a crash, and the page that was added did not.
+                    _ => {
+                        self.clear(&page, slot, guard)?;
+                        (place, restarts) = (ROOT, restarts + 1);
                     }
-                }
+                },
                 None if place == ROOT => return Ok(None),
                 None => {
-                    drop(held);
                     self.mend_above(place, highest, guard)?;
                     (place, restarts) = (ROOT, restarts + 1);
                 }
@@ -323,7 +318,7 @@ impl<'s> FreeSpaceMap<'s> {
         category: u8,
         guard: &mut Guard<'_>,
     ) -> Result<(), MapError> {
-        if node_tree::slots(held)[slot] == category && category <= node_tree::highest(held) {
+        if node_tree::is_set(held, slot, category) {
             return Ok(());
         }
         node_tree::set(self.ready(held), slot, category);
@@ -386,10 +381,10 @@ impl<'s> FreeSpaceMap<'s> {
         guard: &mut Guard<'_>,
     ) -> Result<(), MapError> {
         let Guard::Image(inserter, xid) = guard else { return Ok(()) };
-        let image = HintImage { xid: *xid, name: page.name(), is_standard: false };
+        let image = PageImage { xid: *xid, name: page.name(), is_standard: false };
         let logged = self.storage.log_hint(inserter, image, held).map_err(MapError::Log)?;
         if let Some(end) = logged {
-            PageMut::assume_valid(held.bytes_mut()).set_lsn(end);
+            held.set_lsn(end);
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Images of pages, logged for their own sake: of one that has changed in hints alone (`MarkBufferDirtyHint`), and of one
 //! that the log does not know yet (`log_newpage_buffer`).
 //!
-//! With checksums, a page that changed in hints that has not been logged since the redo point is logged with its image, since a torn write
-//! would otherwise break the checksum. Invariant: the caller has the page locked to change it, and stamps it.
+//! With checksums, a page that has changed in hints and was not logged since the redo point is logged with its image: a torn
+//! write would otherwise break the checksum. Invariant: the caller has the page locked to change it, and stamps it.
 
 use base::page::PageBytes;
 use base::{Lsn, RawPage, Xid};
@@ -19,7 +19,7 @@ const IMAGE_FOR_HINT: u8 = 0xA0;
 
 /// Of which page an image is to be logged, and for whom.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct HintImage {
+pub(crate) struct PageImage {
     /// The transaction's, if it has one.
     pub(crate) xid: Xid,
     /// The page.
@@ -42,45 +42,44 @@ impl Storage {
     pub(crate) fn log_hint(
         &self,
         inserter: &mut Inserter,
-        image: HintImage,
+        image: PageImage,
         page: &PageBytes,
     ) -> Result<Option<Lsn>, LogError> {
         let lsn = RawPage::new(page).header().lsn;
         if !self.needs_image(lsn) || !self.has_checksums() {
             return Ok(None);
         }
-        let HintImage { xid, name, is_standard } = image;
-        let block = NewBlock {
-            image: ImageChoice::IfOlder,
-            is_standard,
-            page: Some(page),
-            ..NewBlock::new(0, name.locator, name.fork, name.block)
-        };
-        let blocks = [block];
-        let record = NewRecord { xid, blocks: &blocks, ..NewRecord::new(XLOG, IMAGE_FOR_HINT) };
-        Ok(Some(self.log.log().insert(inserter, &record)?.end))
+        self.log_image(inserter, image, page, (ImageChoice::IfOlder, IMAGE_FOR_HINT)).map(Some)
     }
 
-    /// Logs a page as a whole; what it is to be stamped with then. One is standard that has nothing between the header's
-    /// `lower` and `upper`.
+    /// Logs a page as a whole; what it is to be stamped with then.
     ///
     /// # Errors
     /// Where the log is stopped.
     pub(crate) fn log_page(
         &self,
         inserter: &mut Inserter,
-        xid: Xid,
-        (name, is_standard): (PageName, bool),
+        image: PageImage,
         page: &PageBytes,
     ) -> Result<Lsn, LogError> {
+        self.log_image(inserter, image, page, (ImageChoice::Always, IMAGE))
+    }
+
+    fn log_image(
+        &self,
+        inserter: &mut Inserter,
+        PageImage { xid, name, is_standard }: PageImage,
+        page: &PageBytes,
+        (image, info): (ImageChoice, u8),
+    ) -> Result<Lsn, LogError> {
         let block = NewBlock {
-            image: ImageChoice::Always,
+            image,
             is_standard,
             page: Some(page),
             ..NewBlock::new(0, name.locator, name.fork, name.block)
         };
         let blocks = [block];
-        let record = NewRecord { xid, blocks: &blocks, ..NewRecord::new(XLOG, IMAGE) };
+        let record = NewRecord { xid, blocks: &blocks, ..NewRecord::new(XLOG, info) };
         Ok(self.log.log().insert(inserter, &record)?.end)
     }
 }

@@ -25,7 +25,7 @@ use base::{FullXid, Xid};
 use wal::write::LogPlace;
 
 pub use commit_gate::{CommitGate, Committing};
-pub(crate) use hint_image::HintImage;
+pub(crate) use hint_image::PageImage;
 pub use ids::{IdState, Ids, OIDS_LOGGED_AHEAD};
 pub use log_handle::LogHandle;
 

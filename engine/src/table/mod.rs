@@ -329,7 +329,8 @@ impl Table {
 
     /// Gives a row values that depend on those that it has: `change` is shown the newest version, and gives the new
     /// values or `None` to leave the row alone. While somebody else changes the row it may be asked several times, of older
-    /// versions too, and what it says of the newest counts. Gives the row's root, as [`Table::update`] does, or `None` if the row is gone or was left alone.
+    /// versions too, and what it says of the newest counts. Gives the row's root, as [`Table::update`] does, or `None` if the
+    /// row is gone or was left alone.
     ///
     /// # Errors
     /// Where the values do not fit; [`Error::Serialization`] under repeatable read where another transaction has changed

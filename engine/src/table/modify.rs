@@ -110,9 +110,9 @@ impl Transaction<'_, '_> {
     }
 
     /// Changes a row; `decide` is shown its newest version, and writes down the tuple that it is to become, of which indexes
-    /// have computed this. While somebody
-    /// changes that, it may be shown versions before it, too: what it says of them counts for nothing but the strength of
-    /// the lock. Gives the place of what was changed or made, and its root if `tid` was one; `None` if nothing was.
+    /// have computed this. While somebody changes that, it may be shown versions before it, too: what it says of them counts
+    /// for nothing but the strength of the lock. Gives the place of what was changed or made, and its root if `tid` was one;
+    /// `None` if nothing was.
     pub(crate) fn modify_row(
         &mut self,
         table: &Arc<TableEntry>,

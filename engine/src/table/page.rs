@@ -19,7 +19,7 @@ use crate::db::Shared;
 use crate::heap::prune::{Fate, Fates, Pruned, prune};
 use crate::heap::{Change, HeapError};
 use crate::session::Session;
-use crate::storage::{HintImage, LogHandle, Storage};
+use crate::storage::{LogHandle, PageImage, Storage};
 use crate::visibility_map::{self, MapPage};
 use crate::xact::mode::ModeHorizon;
 use crate::xact::status::SessionStatus;
@@ -190,7 +190,7 @@ pub(crate) fn log_hint(
     guard: &mut PageWrite<'_>,
 ) -> Result<(), Error> {
     let xid = session.own_xid().unwrap_or(Xid::INVALID);
-    let image = HintImage { xid, name, is_standard: true };
+    let image = PageImage { xid, name, is_standard: true };
     let storage = &session.shared.storage;
     if let Some(end) = storage.log_hint(&mut session.inserter, image, guard)? {
         guard.set_lsn(end);
@@ -198,18 +198,17 @@ pub(crate) fn log_hint(
     Ok(())
 }
 
-/// Logs a page as a whole, which the log does not know yet, and stamps it; `true` where there is nothing between the header's
-/// `lower` and `upper`.
+/// Logs a page as a whole, which the log does not know yet, and stamps it.
 ///
 /// # Errors
 /// Where the log is stopped.
 pub(crate) fn log_page(
     storage: &Storage,
     inserter: &mut Inserter,
-    (name, is_standard): (PageName, bool),
+    image: PageImage,
     guard: &mut PageWrite<'_>,
 ) -> Result<(), Error> {
-    let end = storage.log_page(inserter, Xid::INVALID, (name, is_standard), guard)?;
+    let end = storage.log_page(inserter, image, guard)?;
     guard.set_lsn(end);
     Ok(())
 }

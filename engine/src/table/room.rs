@@ -164,28 +164,44 @@ impl<'e> Session<'e> {
     /// A page at the table's end, or one that somebody has just added there.
     fn page_added(&mut self, table: &TableEntry, needed: usize) -> Result<PinnedPage<'e>, Error> {
         let pool = &self.shared.storage.pool;
-        let (locator, fork) = (table.locator, ForkNumber::Main);
-        let Some(_one_at_a_time) = table.extension.try_begin() else {
-            let _one_at_a_time = table.extension.begin();
-            let (map, mut guard) = self.free_space(table);
-            if let Some(block) = map.search(needed, &mut guard)? {
-                return Ok(pool.get(table.page_name(block))?);
+        let at_once = table.extension.try_begin();
+        let _one_at_a_time = match at_once {
+            Some(at_once) => at_once,
+            None => {
+                let waited = table.extension.begin();
+                if let Some(block) = self.add_for_others(table, needed)? {
+                    return Ok(pool.get(table.page_name(block))?);
+                }
+                waited
             }
-            let waiting = table.extension.waiting.load(Relaxed);
-            let more = (waiting * PAGES_PER_WAITER).min(MOST_PAGES_AT_ONCE);
-            let mut first = None;
-            for _ in 0..more {
-                let block = pool.extend(locator, fork)?.name().block;
-                map.note(block, NEW_PAGE, &mut guard)?;
-                first.get_or_insert(block);
-            }
-            if let Some(first) = first {
-                let added = first..first + more;
-                map.bring_up_to_date::<Error>(added, &mut guard, &mut || Ok(()))?;
-            }
-            return Ok(pool.extend(locator, fork)?);
         };
-        Ok(pool.extend(locator, fork)?)
+        Ok(pool.extend(table.locator, ForkNumber::Main)?)
+    }
+
+    /// Behind others who have added pages: one of theirs, or, if they have taken them all, pages for those who wait still.
+    fn add_for_others(
+        &mut self,
+        table: &TableEntry,
+        needed: usize,
+    ) -> Result<Option<BlockNumber>, Error> {
+        let pool = &self.shared.storage.pool;
+        let (map, mut guard) = self.free_space(table);
+        let found = map.search(needed, &mut guard)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        let waiting = table.extension.waiting.load(Relaxed);
+        let more = (waiting * PAGES_PER_WAITER).min(MOST_PAGES_AT_ONCE);
+        let mut first = None;
+        for _ in 0..more {
+            let block = pool.extend(table.locator, ForkNumber::Main)?.name().block;
+            map.note(block, NEW_PAGE, &mut guard)?;
+            first.get_or_insert(block);
+        }
+        if let Some(first) = first {
+            map.bring_up_to_date::<Error>(first..first + more, &mut guard, &mut || Ok(()))?;
+        }
+        Ok(None)
     }
 }
 

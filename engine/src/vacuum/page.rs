@@ -16,6 +16,7 @@ use crate::buffer::{PageName, PageWrite};
 use crate::catalog::frozen::Frozen;
 use crate::free_space_map::NEW_PAGE;
 use crate::heap::vacuum;
+use crate::storage::PageImage;
 use crate::table::page::{
     NewHint, PinnedPage, heap_error, log_change, log_hint, log_page, page_of, prune_locked,
     put_hints, read_header,
@@ -206,7 +207,8 @@ impl Vacuum<'_, '_> {
         if header.lsn == Lsn(0) {
             // An empty page that the log does not know: redo would find nothing to flag.
             let (storage, inserter) = (&self.session.shared.storage, &mut self.session.inserter);
-            log_page(storage, inserter, (name, true), guard)?;
+            let image = PageImage { xid: Xid::INVALID, name, is_standard: true };
+            log_page(storage, inserter, image, guard)?;
         }
         let mut page = guard.page_mut().map_err(|error| Error::Page { name, error })?;
         page.set_flags(PageFlags::ALL_VISIBLE, true);

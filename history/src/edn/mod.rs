@@ -38,10 +38,6 @@ const LEVELS: [(Level, &str); 3] = [
     (Level::Serializable, "serializable"),
 ];
 
-fn workload_name(workload: Workload) -> &'static str {
-    name_in(&WORKLOADS, workload)
-}
-
 fn level_name(level: Level) -> &'static str {
     name_in(&LEVELS, level)
 }

@@ -116,7 +116,7 @@ pub fn read(
             }
             break;
         }
-        let value = values.value()?;
+        let Some(value) = values.value()? else { continue };
         if let Some(event) = read_event(value)? {
             history.add(event)?;
         }
@@ -126,10 +126,9 @@ pub fn read(
 
 /// What the history is of, and how far the numbers of a session's processes lie apart.
 fn read_comment(rest: &[u8]) -> Result<(Header, u64), EdnError> {
-    let mut values = Values::new(rest, 1);
-    let value = values.value()?;
-    let at = Place { line: 1, column: 1 };
-    let Edn::Map(entries) = value.edn else {
+    let mut values = Values::new(rest, 1 + COMMENT.len() as u64);
+    let at = values.place();
+    let Some(Value { edn: Edn::Map(entries), .. }) = values.value()? else {
         return Err(at.wrong("the comment does not say what the history is of"));
     };
     let find = |name: &str| {
@@ -268,8 +267,7 @@ impl History {
             Some(step) => process % step,
             None => self.processes.len() as u64,
         };
-        // What is told of nobody knows when.
-        let session = u32::try_from(session).ok().filter(|session| *session < u32::MAX);
+        let session = u32::try_from(session).ok();
         session.ok_or_else(|| at.wrong("there are too many processes"))
     }
 
@@ -346,7 +344,7 @@ impl History {
             (Some(_), None, _) | (None, None, None) => Workload::ListAppend,
         };
         let header = match said {
-            Some(said) => Header { workload, level: level.unwrap_or(said.level), ..said },
+            Some(said) => Header { workload, ..said },
             None => Header {
                 workload,
                 level: level.ok_or(EdnError::NoLevel)?,

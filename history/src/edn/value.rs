@@ -57,9 +57,9 @@ fn is_delimiter(byte: u8) -> bool {
 }
 
 impl<R: BufRead> Values<R> {
-    /// From the beginning of a line.
-    pub(super) fn new(from: R, line: u64) -> Values<R> {
-        Values { from, place: Place { line, column: 1 } }
+    /// From a column of the first line.
+    pub(super) fn new(from: R, column: u64) -> Values<R> {
+        Values { from, place: Place { line: 1, column } }
     }
 
     pub(super) fn place(&self) -> Place {
@@ -111,64 +111,71 @@ impl<R: BufRead> Values<R> {
         Ok(is_next)
     }
 
-    /// The next value.
-    pub(super) fn value(&mut self) -> Result<Value, EdnError> {
+    /// The next value; `None` where it is discarded.
+    pub(super) fn value(&mut self) -> Result<Option<Value>, EdnError> {
         self.nested(0)
     }
 
-    fn nested(&mut self, depth: usize) -> Result<Value, EdnError> {
+    /// The next value that is not discarded.
+    fn whole(&mut self, depth: usize) -> Result<Value, EdnError> {
         loop {
-            let Some(byte) = self.next_byte()? else {
-                return Err(self.place.wrong("it ends here, in the midst of a value"));
-            };
-            let at = self.place;
-            if depth > DEEPEST {
-                return Err(at.wrong(format!("values lie in each other more than {DEEPEST} deep")));
+            if let Some(value) = self.nested(depth)? {
+                return Ok(value);
             }
-            let edn = match byte {
-                b'[' => Edn::Vector(self.until(b']', depth)?),
-                b'(' => Edn::Vector(self.until(b')', depth)?),
-                b'{' => {
-                    let mut items = self.until(b'}', depth)?.into_iter();
-                    let mut entries = Vec::with_capacity(items.len() / 2);
-                    while let Some(key) = items.next() {
-                        let Some(value) = items.next() else {
-                            return Err(key.at.wrong("a map ends with a key that has no value"));
-                        };
-                        entries.push((key, value));
-                    }
-                    Edn::Map(entries)
-                }
-                b'"' => Edn::Text(self.text()?),
-                b'#' => {
-                    self.take()?;
-                    match self.peek()? {
-                        Some(b'{') => {
-                            self.until(b'}', depth)?;
-                            Edn::Other
-                        }
-                        Some(b'_') => {
-                            self.take()?;
-                            self.nested(depth + 1)?;
-                            continue;
-                        }
-                        // A tag: the value counts.
-                        _ => {
-                            self.token()?;
-                            return self.nested(depth + 1);
-                        }
-                    }
-                }
-                b']' | b')' | b'}' => {
-                    return Err(at.wrong(format!("'{}' closes nothing", char::from(byte))));
-                }
-                _ => {
-                    let token = self.token()?;
-                    of_token(&token).map_err(|cause| at.wrong(cause))?
-                }
-            };
-            return Ok(Value { at, edn });
         }
+    }
+
+    fn nested(&mut self, depth: usize) -> Result<Option<Value>, EdnError> {
+        let Some(byte) = self.next_byte()? else {
+            return Err(self.place.wrong("it ends here, in the midst of a value"));
+        };
+        let at = self.place;
+        if depth > DEEPEST {
+            return Err(at.wrong(format!("values lie in each other more than {DEEPEST} deep")));
+        }
+        let edn = match byte {
+            b'[' => Edn::Vector(self.until(b']', depth)?),
+            b'(' => Edn::Vector(self.until(b')', depth)?),
+            b'{' => {
+                let mut items = self.until(b'}', depth)?.into_iter();
+                let mut entries = Vec::with_capacity(items.len() / 2);
+                while let Some(key) = items.next() {
+                    let Some(value) = items.next() else {
+                        return Err(key.at.wrong("a map ends with a key that has no value"));
+                    };
+                    entries.push((key, value));
+                }
+                Edn::Map(entries)
+            }
+            b'"' => Edn::Text(self.text()?),
+            b'#' => {
+                self.take()?;
+                match self.peek()? {
+                    Some(b'{') => {
+                        self.until(b'}', depth)?;
+                        Edn::Other
+                    }
+                    Some(b'_') => {
+                        self.take()?;
+                        self.whole(depth + 1)?;
+                        return Ok(None);
+                    }
+                    // A tag: the value counts.
+                    _ => {
+                        self.token()?;
+                        return self.whole(depth + 1).map(Some);
+                    }
+                }
+            }
+            b']' | b')' | b'}' => {
+                return Err(at.wrong(format!("'{}' closes nothing", char::from(byte))));
+            }
+            _ => {
+                let token = self.token()?;
+                of_token(&token).map_err(|cause| at.wrong(cause))?
+            }
+        };
+        Ok(Some(Value { at, edn }))
     }
 
     /// The values up to what closes them, with the byte that opens them before.
@@ -177,31 +184,13 @@ impl<R: BufRead> Values<R> {
         self.take()?;
         let mut items = Vec::new();
         while !self.take_if(closing)? {
-            // What is discarded may stand before the end.
             if self.next_byte()?.is_none() {
                 let closing = char::from(closing);
                 return Err(opened.wrong(format!("'{closing}' is missing to what begins here")));
             }
-            if self.discarded(depth)? {
-                continue;
-            }
-            items.push(self.nested(depth + 1)?);
+            items.extend(self.nested(depth + 1)?);
         }
         Ok(items)
-    }
-
-    /// Takes `#_` and the value behind it, if that is next.
-    fn discarded(&mut self, depth: usize) -> Result<bool, EdnError> {
-        let is_next = match self.from.fill_buf() {
-            Ok(bytes) => bytes.starts_with(b"#_"),
-            Err(_) => false,
-        };
-        if is_next {
-            self.take()?;
-            self.take()?;
-            self.nested(depth + 1)?;
-        }
-        Ok(is_next)
     }
 
     fn text(&mut self) -> Result<String, EdnError> {

@@ -7,7 +7,7 @@
 
 use std::io::{self, Write};
 
-use super::{COMMENT, Quoted, level_name, workload_name};
+use super::{COMMENT, Quoted, level_name};
 use crate::model::{Header, Operation, Outcome, Transaction};
 
 /// The processes of a session.
@@ -54,7 +54,7 @@ pub fn write(header: &Header, transactions: &[Transaction], mut out: impl Write)
     writeln!(
         out,
         "{COMMENT} {{:workload :{}, :level :{}, :snapshots {}, :seed {}, :sessions {}, :step {step}}}",
-        workload_name(header.workload),
+        header.workload,
         level_name(header.level),
         Quoted(&header.snapshots),
         header.seed,

@@ -144,12 +144,15 @@ fn histories_of_others_are_read() {
         {:process :nemesis, :type :info, :f :start, :value {:a [\\a \\] -1.5e3]}}\n\
         {:process 9, :type :invoke, :f :txn :value [(:r 3 nil)]}, {:process 7 :type :ok :f :txn :value [[:append 3 1] [:r 4 nil]]}\n\
         #_ {:discarded #{1 2}} {:process 9, :type :info, :f :txn, :value [[:r 3 nil]], :error :timeout}\n\
-        {:process 8, :type :invoke, :f :txn, :value [[:append 3 2N]] #_ :more} ; the end\n";
+        {:process 8, :type :invoke, :f :txn, :value [[:append 3 2N]] #_ :more} #_ #_ 1 {} ; the end\n";
     let (header, found) = edn::read(text.as_bytes(), Some(Level::Serializable)).expect("a history");
     assert_eq!(
         (header.workload, header.level, header.sessions),
         (Workload::ListAppend, Level::Serializable, 3)
     );
+    // However little is read at a time.
+    let piecewise = std::io::BufReader::with_capacity(1, text.as_bytes());
+    assert_eq!(edn::read(piecewise, Some(Level::Serializable)).expect("a history").1, found);
     let unknown = |why: &str| Outcome::Unknown(why.to_owned());
     let expected = [
         run(0, 1, 3, &[append(3, 1), list(4, &[])]),
@@ -211,7 +214,8 @@ fn errors_say_where_and_why() {
             "2, column 2",
             "lists and single values in one history",
         ),
-        ("; pgstrata history {:workload :queue}", "1, column 1", "the comment lacks :snapshots"),
+        ("; pgstrata history {:workload :queue}", "1, column 19", "the comment lacks :snapshots"),
+        ("; pgstrata history {:seed 1", "1, column 20", "'}' is missing to what begins here"),
         (&"[".repeat(40), "1, column 35", "values lie in each other more than 32 deep"),
     ] {
         let error = edn::read(text.as_bytes(), Some(Level::Serializable)).expect_err(text);

@@ -42,12 +42,13 @@ impl Analyzer<'_, '_, '_> {
         };
         let name = object_name(name)?;
         self.lock_target(&name)?;
-        let table = self.table(&name)?;
+        let mut table = self.table(&name)?;
         // What is put into a table goes to it alone, unless it is divided.
         let family = match table.kinship.divided {
             None => Rc::new(Family::alone(Rc::clone(&table))),
-            Some(_) => self.family((&name, false))?,
+            Some(_) => self.target_family((&name, false))?,
         };
+        table = Rc::clone(&family.head);
         let alias = insert.table_alias.as_ref().map(|alias| ident(&alias.alias));
         let alias = alias.unwrap_or_else(|| name.clone());
         let targets = self.insert_targets(&table, &insert.columns)?;
@@ -65,8 +66,21 @@ impl Analyzer<'_, '_, '_> {
         Ok((Change { family, input, base, kind, returning }, columns))
     }
 
+    /// A table that is changed, with its children, each locked before it is looked at.
+    pub(super) fn target_family(&mut self, (name, only): (&str, bool)) -> Result<Rc<Family>> {
+        self.lock_target(name)?;
+        let family = self.family((name, only))?;
+        if family.members.len() == 1 {
+            return Ok(family);
+        }
+        for member in &family.members {
+            self.lock_target(member.def.name())?;
+        }
+        self.family((name, only))
+    }
+
     /// Locks a table before it is looked at, so that it has the indexes then that its rows are put into.
-    pub(super) fn lock_target(&mut self, name: &str) -> Result<()> {
+    fn lock_target(&mut self, name: &str) -> Result<()> {
         self.transaction.open_table(name, TableLockMode::RowExclusive, WaitPolicy::Wait)?;
         Ok(())
     }
@@ -357,8 +371,7 @@ impl Analyzer<'_, '_, '_> {
             return Err(SqlError::syntax("syntax error at or near \"JOIN\""));
         }
         let (name, only) = relation_name(name)?;
-        self.lock_target(&name)?;
-        let family = self.family((&name, only))?;
+        let family = self.target_family((&name, only))?;
         let alias = alias.as_ref().map_or(name, |alias| ident(&alias.name));
         self.level()?.add_family(&family, alias);
         let mut plan = Plan::Scan(Rc::clone(&family));

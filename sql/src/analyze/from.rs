@@ -180,7 +180,7 @@ impl Analyzer<'_, '_, '_> {
                     self.mark(EntryKind::Cte)?;
                     return Ok(Plan::Cte(number));
                 }
-                if name == from_prepared::VIEW {
+                if name == from_prepared::PREPARED_XACTS {
                     return self.prepared_transactions(true, alias.as_ref());
                 }
                 let family = self.family((&name, only)).map_err(|error| {

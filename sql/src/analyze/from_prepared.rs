@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::table::ident;
 use crate::types::{Datum, Type};
 
-pub(super) const VIEW: &str = "pg_prepared_xacts";
+pub(crate) const PREPARED_XACTS: &str = "pg_prepared_xacts";
 pub(super) const FUNCTION: &str = "pg_prepared_xact";
 /// The first superuser, and what a server calls him.
 const OWNER: (u32, &str) = (10, "postgres");
@@ -28,7 +28,7 @@ impl Analyzer<'_, '_, '_> {
         alias: Option<&TableAlias>,
     ) -> Result<Plan> {
         let (name, of, owner, database) = match is_view {
-            true => (VIEW, Type::Text, "owner", "database"),
+            true => (PREPARED_XACTS, Type::Text, "owner", "database"),
             false => (FUNCTION, Type::Oid, "ownerid", "dbid"),
         };
         let shown = alias.map_or_else(|| name.to_owned(), |alias| ident(&alias.name));

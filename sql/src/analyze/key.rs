@@ -10,7 +10,7 @@ use sqlparser::ast;
 use super::Analyzer;
 use crate::error::{Result, SqlError};
 use crate::expr::Expr;
-use crate::index::{KeyElement, KeyExpr, KeyPart};
+use crate::index::{KeyElement, KeyExpr, KeyPart, no_column};
 use crate::table::TableDef;
 use crate::types::Type;
 
@@ -62,7 +62,7 @@ impl Analyzer<'_, '_, '_> {
         for name in names {
             let element = KeyElement::named(name, &columns)?.ok_or_else(|| {
                 let name = crate::table::ident(name);
-                SqlError::new("42703", format!("column \"{name}\" does not exist"))
+                no_column(&name)
             })?;
             wanted.push(self.key_element(table, &element)?);
         }

@@ -23,8 +23,7 @@ impl Analyzer<'_, '_, '_> {
         };
         refuse_unreachable(&merge.clauses)?;
         let (name, only) = relation_name(name)?;
-        self.lock_target(&name)?;
-        let family = self.family((&name, only))?;
+        let family = self.target_family((&name, only))?;
         let alias = alias.as_ref().map_or(name, |alias| ident(&alias.name));
         let source = TableWithJoins { relation: merge.source.clone(), joins: Vec::new() };
         let source = self.from(std::slice::from_ref(&source))?;

@@ -41,16 +41,16 @@ impl Check {
     }
 
     pub(crate) fn of_update(table: &Rc<TableDef>, old: &[Datum], new: &[Datum]) -> Vec<Check> {
-        let is_changed = |columns: &[usize]| {
-            columns.iter().any(|at| old[*at].sort_order(&new[*at], table.columns[*at].of).is_ne())
-        };
+        let is_changed = |at: usize| old[at].sort_order(&new[at], table.columns[at].of).is_ne();
         let mut checks = Check::of_insert(table, new);
         checks.retain(|check| match check {
-            Check::Parent { key, .. } => is_changed(&table.foreign_keys[*key].columns),
+            Check::Parent { key, .. } => {
+                table.foreign_keys[*key].columns.iter().any(|at| is_changed(*at))
+            }
             Check::Children { .. } => true,
         });
         let mut keys = table.indexes.iter().filter(|index| index.is_referable());
-        if keys.any(|index| is_changed(&index.columns().collect::<Vec<_>>())) {
+        if keys.any(|index| index.columns().any(is_changed)) {
             let (old, new) = (old.to_vec(), Some(new.to_vec()));
             checks.push(Check::Children { parent: Rc::clone(table), old, new });
         }

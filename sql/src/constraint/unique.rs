@@ -40,19 +40,23 @@ pub(crate) fn conflict(
         };
         let types: Vec<Type> = elements.iter().map(|element| element.of).collect();
         let stored = StoredRow::new(&key, &types);
+        let computes = index.key.iter().any(|part| part.element.column().is_none());
         let mut found = Vec::new();
         for dirty in table.table.find_dirty(exec.transaction, made, &stored.values()?)? {
-            let values = key_values(elements, &stored_row(table, &dirty.row)?, exec)?;
-            let mut pairs = values.iter().zip(&key).zip(&types);
-            if pairs.all(|((one, other), of)| one.sort_order(other, *of).is_eq()) {
-                let decides = dirty.inserting.or(dirty.ending);
-                found.push(Conflict { row: dirty.row, decides });
+            // What the index computes is not in the row, and the engine has not compared it.
+            if computes {
+                let values = key_values(elements, &stored_row(table, &dirty.row)?, exec)?;
+                let mut pairs = values.iter().zip(&key).zip(&types);
+                if !pairs.all(|((one, other), of)| one.sort_order(other, *of).is_eq()) {
+                    continue;
+                }
             }
+            let decides = dirty.inserting.or(dirty.ending);
+            found.push(Conflict { row: dirty.row, decides });
         }
         // One that counts decides before one that may.
-        let at = found.iter().position(|conflict| conflict.decides.is_none());
-        let at = at.or(if found.is_empty() { None } else { Some(0) });
-        if let Some(at) = at {
+        let at = found.iter().position(|conflict| conflict.decides.is_none()).unwrap_or(0);
+        if at < found.len() {
             return Ok(Some(found.swap_remove(at)));
         }
     }
@@ -121,12 +125,12 @@ impl Rules {
         for (index, key) in table.indexes.iter().zip(&self.keys) {
             let parts = index.key.iter().zip(key);
             let computed = parts.filter(|(part, _)| part.element.column().is_none());
-            let computed: Vec<_> = computed.map(|(_, element)| element.clone()).collect();
+            let computed: Vec<_> = computed.map(|(_, element)| element).collect();
             if computed.is_empty() {
                 continue;
             }
             let types = computed.iter().map(|element| element.of).collect();
-            let values = key_values(&computed, row, exec)?;
+            let values = key_values(computed, row, exec)?;
             all.push(ComputedKey { index: index.oid(), values, types });
         }
         Ok(all)

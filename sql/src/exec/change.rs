@@ -39,14 +39,8 @@ pub(crate) fn change(
         ChangeKind::Delete => Targets::of_delete(&change.family),
         _ => Targets::of(&change.family, exec)?,
     };
-    let mut making = Making {
-        change,
-        targets,
-        returned: Vec::new(),
-        count: 0,
-        made: Vec::new(),
-        merged: HashSet::new(),
-    };
+    let mut making =
+        Making { change, targets, returned: Vec::new(), count: 0, touched: HashSet::new() };
     let mut input = Cursor::open(&change.input, exec, outer)?;
     while let Some(row) = input.next(exec, outer)? {
         match &change.kind {
@@ -68,10 +62,9 @@ pub(super) struct Making<'p> {
     targets: Targets,
     returned: Vec<Row>,
     count: u64,
-    /// Rows that this command inserted or updated by way of a conflict.
-    made: Vec<(Oid, Tid)>,
-    /// Rows that a `MERGE` has changed, by their members and the places where its snapshot shows them.
-    pub(super) merged: HashSet<(usize, Tid)>,
+    /// Rows that the command must not come to again, by their tables: those that an `INSERT ... ON CONFLICT` has put in or
+    /// updated, and those that a `MERGE` has changed, where its snapshot shows them.
+    pub(super) touched: HashSet<(Oid, Tid)>,
 }
 
 impl Making<'_> {
@@ -151,7 +144,9 @@ impl Making<'_> {
                 }
             }
         };
-        self.made.push((table.table.oid(), tid));
+        if on_conflict.is_some() {
+            self.touched.insert((table.table.oid(), tid));
+        }
         exec.checks.extend(Check::of_insert(&table, row));
         Ok(Some(tid))
     }
@@ -167,7 +162,7 @@ impl Making<'_> {
         outer: Option<&Rows<'_>>,
     ) -> Result<bool> {
         let table = Rc::clone(&self.targets.member(at).def);
-        let is_made = self.made.contains(&(table.table.oid(), conflict.row.tid()));
+        let is_made = self.touched.contains(&(table.table.oid(), conflict.row.tid()));
         let is_visible = table.table.get(exec.transaction, conflict.row.tid())?.is_some();
         if is_made && on_conflict.update.is_some() {
             let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
@@ -216,7 +211,7 @@ impl Making<'_> {
         self.targets.check(at, &new, exec)?;
         match put((&table, self.targets.rules(at)), &old, &new, conflict.row.tid(), exec)? {
             VersionChange::Changed { tid, .. } => {
-                self.made.push((table.table.oid(), tid));
+                self.touched.insert((table.table.oid(), tid));
                 let new = self.targets.member(at).shown(new, tid);
                 self.return_row(&new, exec, outer)?;
                 Ok(true)
@@ -338,11 +333,6 @@ impl Making<'_> {
         let Some((at, _)) = family.whose(row, base) else { return Ok(false) };
         replace(&family.members[at], base, newer, row)?;
         is_wanted(&self.change.input, row, exec, outer)
-    }
-
-    /// Counts a row that was changed and is not given to anybody.
-    pub(super) fn count_row(&mut self) {
-        self.count += 1;
     }
 }
 

@@ -51,11 +51,12 @@ impl Making<'_> {
     ) -> Result<bool> {
         let place =
             |row: &[Datum], making: &Self| making.change.family.whose(row, making.change.base);
-        let Some(found) = place(row, self) else { return Ok(false) };
+        let Some((at, tid)) = place(row, self) else { return Ok(false) };
+        let found = (self.change.family.members[at].def.table.oid(), tid);
         while place(row, self).is_some() {
             let changed = match first(whens, true, row, exec, outer)? {
                 Some(MergeAction::Update(_) | MergeAction::Delete)
-                    if self.merged.contains(&found) =>
+                    if self.touched.contains(&found) =>
                 {
                     let message = "MERGE command cannot affect row a second time";
                     let hint =
@@ -68,8 +69,8 @@ impl Making<'_> {
             };
             match changed.map_err(of_merge)? {
                 VersionChange::Changed { .. } => {
-                    self.merged.insert(found);
-                    self.count_row();
+                    self.touched.insert(found);
+                    self.return_row(row, exec, outer)?;
                     return Ok(true);
                 }
                 VersionChange::Gone => return Ok(false),

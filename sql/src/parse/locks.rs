@@ -42,10 +42,7 @@ pub(super) fn rewrite_locks(tokens: &[TokenWithSpan]) -> Result<Vec<TokenWithSpa
     let mut held_at = 0;
     // At how many parentheses a select list is read that no clause has ended yet.
     let mut lists: Vec<i32> = Vec::new();
-    let keyword = |at: usize| match tokens.get(at).map(|token| &token.token) {
-        Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
-        _ => Keyword::NoKeyword,
-    };
+    let keyword = |at: usize| tokens.get(at).map_or(Keyword::NoKeyword, super::keyword);
     let mut at = 0;
     while at < tokens.len() {
         if keyword(at) == Keyword::FOR

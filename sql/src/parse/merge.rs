@@ -9,7 +9,7 @@ use sqlparser::ast::{
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::near;
+use super::{keyword, near};
 use crate::error::{Result, SqlError};
 
 /// Rewrites what the parser does not know.
@@ -21,13 +21,12 @@ pub(super) fn rewrite_merge(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     const WRITTEN: [Keyword; 4] =
         [Keyword::THEN, Keyword::INSERT, Keyword::DEFAULT, Keyword::VALUES];
     let is_written = |at: usize| {
-        let keyword = |token: &TokenWithSpan| match &token.token {
-            Token::Word(word) if word.quote_style.is_none() => word.keyword,
-            _ => Keyword::NoKeyword,
-        };
         let written = tokens.get(at..at + WRITTEN.len());
         written.is_some_and(|written| written.iter().map(keyword).eq(WRITTEN))
     };
+    if !(0..tokens.len()).any(is_written) {
+        return tokens;
+    }
     let mut out = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {

@@ -2,7 +2,8 @@
 //!
 //! What changes no rows (transactions, settings, locks of tables) is read here word by word ([`words`], [`transaction`],
 //! [`utility`]); the rest is the sqlparser crate's, in its dialect of PostgreSQL ([`query`]). Where that crate knows less of
-//! a statement than PostgreSQL does, tokens are rewritten before it sees them ([`locks`], [`only`], [`target`]).
+//! a statement than PostgreSQL does, tokens are rewritten before it sees them ([`locks`], [`merge`], [`only`],
+//! [`target`]).
 //!
 //! Invariant: a text is cut at its semicolons before anything of it is run, as a server does with a simple query.
 
@@ -19,6 +20,7 @@ mod words;
 use engine::TableLockMode;
 use sqlparser::ast;
 use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, Whitespace};
 
 use crate::error::{Result, SqlError};
@@ -147,6 +149,14 @@ fn without_blanks(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
 
 /// What is wrong with a text that is too short.
 const AT_END: &str = "syntax error at end of input";
+
+/// A token's keyword, if it is an unquoted word.
+fn keyword(token: &TokenWithSpan) -> Keyword {
+    match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    }
+}
 
 /// What stands at a token in an error's message.
 fn near(token: Option<&TokenWithSpan>) -> SqlError {

@@ -21,10 +21,7 @@ pub(crate) const COMPUTED: &str = "expression ";
 /// ON CONFLICT (lower(a), b) DO NOTHING ─► ON CONFLICT ("expression lower ( a )", b) DO NOTHING
 /// ```
 pub(super) fn rewrite_targets(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let keyword = |at: usize| match tokens.get(at).map(|token| &token.token) {
-        Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
-        _ => Keyword::NoKeyword,
-    };
+    let keyword = |at: usize| tokens.get(at).map_or(Keyword::NoKeyword, super::keyword);
     let begins = |at: usize| {
         keyword(at) == Keyword::ON
             && keyword(at + 1) == Keyword::CONFLICT

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bench::engine_peer::Server;
 use crate::bench::machine::Machine;
+use crate::bench::measure::median;
 use crate::installation::Installation;
 use crate::setup::{self, Needs};
 use crate::{process, workspace};
@@ -25,7 +26,7 @@ pub(crate) struct Arguments {
     output: PathBuf,
 
     /// The directory whose disk is measured; the server's data directory is a temporary one (TMPDIR).
-    #[arg(long, value_name = "DIR", default_value = "target/bench-engine")]
+    #[arg(long, value_name = "DIR", default_value = "target")]
     directory: PathBuf,
 
     /// What is measured.
@@ -85,6 +86,11 @@ impl Workload {
             Workload::Read => "read",
             Workload::Range => "range",
         }
+    }
+
+    /// Whether each piece of it waits for the disk.
+    fn is_durable(self) -> bool {
+        matches!(self, Workload::Transfer | Workload::Tpcb)
     }
 }
 
@@ -155,8 +161,8 @@ struct Run {
     threads: u32,
     store: Store,
     per_second: f64,
-    /// The disk's own rate, measured before each round.
-    fdatasync_per_second: f64,
+    /// The disk's own rate, measured before each round of a durable workload.
+    fdatasync_per_second: Option<f64>,
 }
 
 /// Measures, and writes the report.
@@ -170,7 +176,8 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     // SQLite calls fsync unless it is told that there is fdatasync, which all the others call.
     build.args(["--bin", "stores", "--bin", "stores_report"]);
     process::run_shown(build.env("LIBSQLITE3_FLAGS", "-DHAVE_FDATASYNC=1"))?;
-    let directory = workspace::directory().join(&arguments.directory);
+    // One of its own: what was in the named directory is somebody's.
+    let directory = workspace::directory().join(&arguments.directory).join("pgstrata-bench-engine");
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir_all(&directory)?;
     let bench = Bench { arguments, directory };
@@ -225,9 +232,10 @@ impl Bench<'_> {
         }
         let mut loads = Vec::new();
         for (store, times) in self.arguments.stores.iter().zip(times).filter(|_| is_measured) {
-            let load_seconds = middle(times.iter().map(|time| time.load))?;
+            let load_seconds = times.iter().map(|time| time.load).collect();
+            let load_seconds = median(load_seconds)?;
             let index: Option<Vec<f64>> = times.iter().map(|time| time.index).collect();
-            let index_seconds = index.map(|times| middle(times.into_iter())).transpose()?;
+            let index_seconds = index.map(median).transpose()?;
             loads.push(Load { store: *store, load_seconds, index_seconds });
         }
         Ok((loads, server))
@@ -246,17 +254,22 @@ impl Bench<'_> {
                 let mut rates = vec![Vec::new(); self.arguments.stores.len()];
                 let mut disk = Vec::new();
                 for _ in 0..self.arguments.rounds {
-                    match program(&self.directory, &["disk"])? {
-                        Printed::Disk { fdatasync_per_second } => disk.push(fdatasync_per_second),
-                        other => anyhow::bail!("not a disk's rate: {other:?}"),
+                    if workload.is_durable() {
+                        match program(&self.directory, &["disk"])? {
+                            Printed::Disk { fdatasync_per_second } => {
+                                disk.push(fdatasync_per_second);
+                            }
+                            other => anyhow::bail!("not a disk's rate: {other:?}"),
+                        }
                     }
                     for (store, rates) in self.arguments.stores.iter().zip(&mut rates) {
                         rates.push(self.run(*store, server, *workload, threads)?);
                     }
                 }
-                let fdatasync_per_second = middle(disk.into_iter())?;
+                let fdatasync_per_second =
+                    workload.is_durable().then(|| median(disk)).transpose()?;
                 for (store, rates) in self.arguments.stores.iter().zip(rates) {
-                    let per_second = middle(rates.into_iter())?;
+                    let per_second = median(rates)?;
                     println!("xtask:   {:<11}{per_second:>12.0} a second", store.name());
                     runs.push(Run {
                         workload: *workload,
@@ -348,23 +361,9 @@ fn locked(name: &str) -> Result<String> {
     Ok(version.with_context(|| format!("{name} is not in Cargo.lock"))?.to_owned())
 }
 
-/// The median.
-fn middle(values: impl Iterator<Item = f64>) -> Result<f64> {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().context("nothing was measured")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_middle_of_an_even_number_is_the_upper_one() {
-        assert_eq!(middle([3.0, 1.0, 2.0].into_iter()).ok(), Some(2.0));
-        assert_eq!(middle([4.0, 1.0].into_iter()).ok(), Some(4.0));
-        assert!(middle([].into_iter()).is_err());
-    }
 
     #[test]
     fn the_peers_are_locked() {

@@ -15,6 +15,7 @@ use crate::bench::log_peer::Peer;
 use crate::bench::log_recovery;
 use crate::bench::log_report::{self, Commits, Figures, Insertion};
 use crate::bench::machine::Machine;
+use crate::bench::measure::median;
 use crate::setup::{self, Needs};
 use crate::{process, workspace};
 
@@ -131,11 +132,11 @@ fn measure_commits(directory: &Path) -> Result<Vec<Commits>> {
             peers.push(peer.commits(sessions, Duration::ZERO)?);
             delayed.push(peer.commits(sessions, DELAY)?);
         }
-        let median = |value: &dyn Fn(&Measured) -> Option<f64>| {
-            middle(rounds.iter().filter_map(value).collect())
+        let of_rounds = |value: &dyn Fn(&Measured) -> Option<f64>| {
+            median(rounds.iter().filter_map(value).collect())
         };
         let of = |field: fn(f64, f64, f64) -> f64| {
-            median(&|measured| match measured {
+            of_rounds(&|measured| match measured {
                 Measured::Commits {
                     per_second, syncs_per_commit, fdatasync_per_second, ..
                 } => Some(field(*per_second, *syncs_per_commit, *fdatasync_per_second)),
@@ -149,8 +150,8 @@ fn measure_commits(directory: &Path) -> Result<Vec<Commits>> {
             syncs_per_commit: of(|_, syncs, _| syncs)?,
             fdatasync_per_second: of(|_, _, disk| disk)?,
             of_fdatasync: of(|rate, _, disk| rate / disk)?,
-            peer_per_second: middle(peers)?,
-            delayed_peer_per_second: middle(delayed)?,
+            peer_per_second: median(peers)?,
+            delayed_peer_per_second: median(delayed)?,
         });
     }
     peer.stop()?;
@@ -167,10 +168,4 @@ fn run_program(directory: &Path, arguments: &[&str]) -> Result<Vec<Measured>> {
     let all = lines.lines().map(parse).collect::<Result<Vec<_>>>()?;
     ensure!(!all.is_empty(), "nothing was measured");
     Ok(all)
-}
-
-/// The median.
-fn middle(mut values: Vec<f64>) -> Result<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().context("nothing was measured")
 }

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::bench::peer;
 use crate::installation::Installation;
@@ -73,12 +73,7 @@ impl Peer {
         }
         let mut total = 0.0;
         for session in &mut open {
-            let printed = session.wait()?;
-            let count: f64 = printed
-                .trim()
-                .parse()
-                .with_context(|| format!("the peer counted no commits: {printed}"))?;
-            total += count;
+            total += session.wait_for_number()?;
         }
         Ok(total / TIME.as_secs_f64())
     }

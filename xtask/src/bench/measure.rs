@@ -129,6 +129,12 @@ pub(crate) fn compare_outputs(left: &mut Command, right: &mut Command) -> Result
     Ok(compared)
 }
 
+/// The median, of an even number the upper one.
+pub(crate) fn median(mut values: Vec<f64>) -> Result<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().context("nothing was measured")
+}
+
 /// Reads until the buffer is full or the input ends.
 fn fill(input: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
     let mut length = 0;

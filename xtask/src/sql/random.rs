@@ -340,8 +340,7 @@ fn statement(random: &mut Random, text: &mut String) {
             let _ = writeln!(text, "SELECT {expr} AS x;");
         }
         9..12 => {
-            let condition = condition(random, &T);
-            let query = table_query(random, &condition);
+            let query = table_query(random);
             let _ = writeln!(text, "{query};");
         }
         12 => {
@@ -375,7 +374,8 @@ fn condition(random: &mut Random, columns: &[(&'static str, Of)]) -> String {
     parts.join(if maker.random.one_in(8) { " OR " } else { " AND " })
 }
 
-fn table_query(random: &mut Random, condition: &str) -> String {
+fn table_query(random: &mut Random) -> String {
+    let condition = condition(random, &T);
     let mut maker = Maker { random, columns: T.into(), may_fail: false };
     let mut exprs = vec!["t.n AS n".to_owned()];
     for number in 0..=maker.random.below(3) {
@@ -473,8 +473,8 @@ fn join(random: &mut Random, text: &mut String) {
     };
     let of = ALL[maker.random.below(ALL.len())];
     let expr = maker.expr(of, 2);
-    let all: Vec<(&'static str, Of)> = T.into_iter().chain(S).collect();
-    let condition = condition(random, &all);
+    let Maker { random, columns, .. } = maker;
+    let condition = condition(random, &columns);
     let _ = writeln!(
         text,
         "SELECT t.n, s.k, {expr} AS x FROM t {kind} s{on} WHERE {condition} ORDER BY 1, 2 LIMIT 40;"

@@ -189,7 +189,7 @@ fn what_cannot_be_indexed_is_named() {
     assert!(Shape::new(&[KeyColumn::descending(ColumnType::Int2); 33], &[]).is_err());
     let shape = of(ColumnType::Text).expect("a shape");
     assert!(shape.all_equal_image());
-    for of_unequal_bytes in [ColumnType::Float8, ColumnType::Numeric] {
+    for of_unequal_bytes in [ColumnType::Float8, ColumnType::Numeric, ColumnType::Bpchar] {
         assert!(!of(of_unequal_bytes).expect("a shape").all_equal_image());
     }
     let tid = Tid { block: 1, offset: 1 };

@@ -90,12 +90,12 @@ fn money_is_neither_made_nor_lost() {
                     assert_eq!(seen.iter().map(|(_, amount)| amount).sum::<i64>(), TOTAL);
                 }
             });
-            let transfers: Vec<_> =
-                workers.into_iter().map(thread::ScopedJoinHandle::join).collect();
-            // Whatever became of them: who looks would never end.
-            is_over.store(true, Relaxed);
+            let over = Ends(&is_over);
+            let transfers = workers.into_iter().map(|worker| worker.join().expect("no panic"));
+            let transfers = transfers.sum();
+            drop(over);
             looker.join().expect("no panic");
-            transfers.into_iter().map(|transfers| transfers.expect("no panic")).sum()
+            transfers
         });
         assert!(transfers > TRANSFERS, "{mode:?}: {transfers} transfers");
         let before = committed(&engine);

@@ -319,8 +319,9 @@ fn imported_sums_are_whole() {
                     vacuum(&mut session, "account", &VacuumOptions::default());
                 }
             });
+            let over = Ends(&is_over);
             let imported = workers.into_iter().map(|worker| worker.join().expect("no panic")).sum();
-            is_over.store(true, Relaxed);
+            drop(over);
             sweeper.join().expect("no panic");
             imported
         });

@@ -274,9 +274,10 @@ fn threads_leave_the_rows_of_their_maps() {
                 }
                 freed
             });
+            let over = Ends(done);
             let maps: Vec<_> =
                 workers.into_iter().map(|worker| worker.join().expect("no panic")).collect();
-            done.store(true, Ordering::SeqCst);
+            drop(over);
             println!(
                 "{mode:?}: {} line pointers freed meanwhile",
                 vacuums.join().expect("no panic")

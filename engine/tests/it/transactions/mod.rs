@@ -31,12 +31,22 @@ use base::Tid;
 use base::disk::Disk;
 use base::disk::faulty::FaultyDisk;
 use base::sync::Arc;
+use base::sync::atomic::{AtomicBool, Ordering};
 use engine::heap::{ColumnType, Value};
 use engine::recovery::RecoveryProgress;
 use engine::{Column, Engine, EngineOptions, Isolation, Row, SnapshotMode, Table, Transaction};
 use wal::write::LogOptions;
 
 use super::*;
+
+/// Says that something is over when it goes, by a panic, too: who looks on until then would never end.
+struct Ends<'f>(&'f AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 pub(crate) const MODES: [SnapshotMode; 3] =
     [SnapshotMode::Classic, SnapshotMode::CommitTs, SnapshotMode::Mirror];
