@@ -23,6 +23,7 @@ use wal::rmgr::xlog::{RESTORE_POINT, RestorePoint};
 use wal::write::{ArchiveStatus, LogOptions, LogStatistics, NewRecord};
 
 use crate::background_writer::{BackgroundWriter, BackgroundWriterOptions, Round, Rounds};
+use crate::btree::build::DEFAULT_MEMORY;
 use crate::buffer::BufferError;
 use crate::catalog::{Catalog, store};
 use crate::checkpoint::{
@@ -36,7 +37,7 @@ use crate::recovery::{
     self, ArchiveRecovery, OnDamage, Recovered, RecoveryOptions, RecoveryProgress,
 };
 use crate::session::{Isolation, Session};
-use crate::storage::{LogHandle, RunningTransactions, Storage, StorageOptions};
+use crate::storage::{LogHandle, RunningTransactions, Storage, StorageOptions, temporary};
 use crate::vacuum::auto::{Autovacuum, AutovacuumOptions, AutovacuumStatus};
 use crate::xact::exports;
 use crate::xact::{Clock, SnapshotMode, Transactions};
@@ -63,6 +64,9 @@ pub struct EngineOptions {
     pub buffers: usize,
     /// Pages in memory of each log of transactions, of 8 kB.
     pub slru_buffers: usize,
+    /// Bytes of memory that the making of an index sorts in; what does not fit goes to a temporary file
+    /// (`maintenance_work_mem`).
+    pub maintenance_memory: usize,
     /// Where the time comes from.
     pub clock: Clock,
     /// How long a session waits for a lock before it looks for a deadlock (`deadlock_timeout`).
@@ -96,6 +100,7 @@ impl Default for EngineOptions {
             parameters: StandbyParameters::default(),
             buffers: 16_384,
             slru_buffers: 32,
+            maintenance_memory: DEFAULT_MEMORY,
             clock: Clock::default(),
             deadlock_timeout: Duration::from_secs(1),
             log: LogOptions::default(),
@@ -129,6 +134,8 @@ pub(crate) struct Shared {
     pub(crate) transactions: Transactions,
     pub(crate) catalog: Catalog,
     pub(crate) deadlock_timeout: Duration,
+    /// Bytes of memory that an index is sorted in.
+    pub(crate) maintenance_memory: usize,
     /// How many transactions can be prepared at the same time.
     pub(crate) prepared_transactions: usize,
     pub(crate) prepared: DetachedTransactions,
@@ -231,6 +238,7 @@ impl Engine {
         let prepared = prepared::restore::detach(&states, &storage, &transactions)?;
         storage.find_oldest_member()?;
         exports::remove_all(&storage)?;
+        temporary::remove_all(&storage)?;
         transactions.vacuum_wanted.set_max_age(options.autovacuum.vacuum.ages.xid_max);
         parameters::report(&storage, &options.parameters, (sessions, slots))?;
         checkpoints.in_production(&storage)?;
@@ -242,6 +250,7 @@ impl Engine {
             transactions,
             catalog,
             deadlock_timeout,
+            maintenance_memory: options.maintenance_memory,
             prepared_transactions: options.prepared_transactions as usize,
             prepared,
             stopped,

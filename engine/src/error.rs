@@ -440,6 +440,7 @@ impl Error {
             Error::IndexDefinition { .. } => "42P17",
             Error::Unique { .. } | Error::NotUnique { .. } => "23505",
             Error::Index(crate::btree::IndexError::Key(_)) => "54000",
+            Error::Index(crate::btree::IndexError::Sort(_)) => "58030",
             Error::Index(_) | Error::IndexMismatch { .. } => "XX002",
             Error::TableExists(_) => "42P07",
             Error::TableDefinition { .. } => "42P16",

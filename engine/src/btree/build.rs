@@ -8,9 +8,8 @@
 //! becomes its high key. A page is logged as a whole when it is closed, the metapage last.
 //!
 //! Source: `nbtsort.c` of PostgreSQL 15. Invariants: of the same rows the pages are, hints aside, those that PostgreSQL
-//! makes, block by block; nobody else knows the index before it is finished. The entries are sorted in memory.
+//! makes, block by block, whatever memory they are sorted in; nobody else knows the index before it is finished.
 
-use std::cmp::Ordering;
 use std::mem;
 
 use base::page::Placement;
@@ -23,6 +22,7 @@ use super::index::{Index, Known};
 use super::key::Shape;
 use super::page::{self, ITEM_SPACE, METAPAGE, MetaPage, NONE, NodeFlags, Opaque};
 use super::posting::Pending;
+use super::sort::Sorter;
 use super::split_location::INNER_FILL_FACTOR;
 use super::tuple::{self, IndexTuple};
 use crate::heap::Value;
@@ -31,20 +31,17 @@ use crate::storage::Storage;
 /// The longest posting list: a tenth of a page.
 const MAX_POSTING_SIZE: usize = PAGE_SIZE / 10 / 8 * 8 - 4;
 
+/// Bytes that entries may have in memory while they are sorted, if nothing else is said (`maintenance_work_mem`).
+pub const DEFAULT_MEMORY: usize = 64 << 20;
+/// Entries between two looks at whether it is to go on.
+const CHECKED_EVERY: u32 = 1024;
+
 /// An index that is being made.
 #[derive(Debug)]
 pub struct Build<'s> {
     index: Index<'s>,
     xid: Xid,
-    entries: Vec<Entry>,
-}
-
-/// A row's entry.
-#[derive(Debug)]
-struct Entry {
-    tuple: Vec<u8>,
-    /// Whether the row is there for those who come.
-    is_alive: bool,
+    sorter: Sorter<'s>,
 }
 
 /// The page of a level that is being filled.
@@ -84,14 +81,20 @@ impl<'s> Build<'s> {
 
     /// Of an index that is known already, with a main fork that is there and empty.
     pub fn of(storage: &'s Storage, known: &Arc<Known>, xid: Xid) -> Build<'s> {
-        Build { index: Index::of(storage, known), xid, entries: Vec::new() }
+        let index = Index::of(storage, known);
+        Build { sorter: Sorter::new(index.clone(), DEFAULT_MEMORY), index, xid }
+    }
+
+    /// With so many bytes of memory for the entries, of which more go to a temporary file. Before the first is added.
+    pub fn with_memory(self, bytes: usize) -> Build<'s> {
+        Build { sorter: Sorter::new(self.index.clone(), bytes), ..self }
     }
 
     /// Adds a row: the values of all columns. One that is not alive some may still see, but it is gone for those who come:
     /// another may have its key.
     ///
     /// # Errors
-    /// Where they do not fit the columns or a page.
+    /// Where they do not fit the columns or a page; as the disk says.
     pub fn add(
         &mut self,
         values: &[Value<'_>],
@@ -99,44 +102,65 @@ impl<'s> Build<'s> {
         is_alive: bool,
     ) -> Result<(), IndexError> {
         let tuple = self.index.form(values, tid)?;
-        self.entries.push(Entry { tuple, is_alive });
-        Ok(())
+        self.sorter.add(&tuple, is_alive)
     }
 
-    /// Sorts the rows and writes the index.
+    /// Has the rows of a page of a table find room in memory, while nothing is locked.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn make_room(&mut self) -> Result<(), IndexError> {
+        self.sorter.make_room()
+    }
+
+    /// Sorts the rows and writes the index. `check` is called now and then, and ends it by an error.
     ///
     /// # Errors
     /// As the disk and the log say; where the fork was not empty; [`IndexError::Duplicate`] where two rows that are there have
-    /// the same key of a unique index.
-    pub fn finish(self, inserter: &mut Inserter) -> Result<Index<'s>, IndexError> {
-        let Build { index, xid, mut entries } = self;
-        index.sort(&mut entries)?;
-        if index.of.is_unique {
-            index.check_unique(&entries)?;
-        }
+    /// the same key of a unique index; those of `check`.
+    pub fn finish<E: From<IndexError>>(
+        self,
+        inserter: &mut Inserter,
+        check: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<Index<'s>, E> {
+        let Build { index, xid, sorter } = self;
+        let mut entries = sorter.finish(check)?;
         let (block, metapage) = index.added_page()?;
         drop(metapage);
         if block != METAPAGE {
-            return Err(index.structure(METAPAGE, "the relation has pages already"));
+            return Err(index.structure(METAPAGE, "the relation has pages already").into());
         }
         let mut levels = Levels { index: &index, inserter, xid, open: Vec::new() };
         let shares = index.of.shape.all_equal_image() && !index.of.is_unique;
-        let mut pending = Pending::new(MAX_POSTING_SIZE);
-        for entry in &entries {
-            let entry = index.formed(&entry.tuple)?;
-            let is_saved = match pending.base().filter(|_| shares) {
-                Some(base) => {
-                    index.of.shape.same_key(base, entry)?
-                        && pending.save(entry).map_err(index.posting_error(METAPAGE, 0))?
-                }
-                None => false,
-            };
-            if !is_saved {
-                levels.add_pending(&mut pending)?;
-                pending.start(entry).map_err(index.posting_error(METAPAGE, 0))?;
+        let mut taken = Taken::default();
+        // The first of those with an equal key.
+        let (mut first, mut count) = (Vec::new(), 0_u32);
+        loop {
+            let mut pending = Pending::new(MAX_POSTING_SIZE);
+            if !first.is_empty() {
+                let base = index.formed(&first)?;
+                pending.start(base).map_err(index.posting_error(METAPAGE, 0))?;
             }
+            let next = loop {
+                count = count.wrapping_add(1);
+                if count.is_multiple_of(CHECKED_EVERY) {
+                    check()?;
+                }
+                let Some((bytes, is_alive)) = entries.next()? else { break None };
+                let entry = index.formed(bytes)?;
+                if index.of.is_unique && is_alive {
+                    index.take_key(&mut taken, bytes)?;
+                }
+                let is_saved = shares && index.save(&mut pending, entry)?;
+                if !is_saved {
+                    break Some(bytes);
+                }
+            };
+            levels.add_pending(&mut pending)?;
+            let Some(next) = next else { break };
+            first.clear();
+            first.extend_from_slice(next);
         }
-        levels.add_pending(&mut pending)?;
         let (root, level) = levels.close()?;
         let all_equal_image = index.of.shape.all_equal_image();
         index.write_whole(METAPAGE, inserter, xid, |bytes| {
@@ -147,35 +171,30 @@ impl<'s> Build<'s> {
     }
 }
 
+/// The key that was taken last, of rows that are there.
+#[derive(Debug, Default)]
+struct Taken(Vec<u8>);
+
 impl Index<'_> {
-    fn sort(&self, entries: &mut [Entry]) -> Result<(), IndexError> {
-        let mut failed = None;
-        let compare = |one: &[u8], other: &[u8]| -> Result<Ordering, IndexError> {
-            Ok(self.of.shape.order(self.formed(one)?, self.formed(other)?)?)
-        };
-        entries.sort_unstable_by(|one, other| {
-            compare(&one.tuple, &other.tuple).unwrap_or_else(|error| {
-                failed = Some(error);
-                Ordering::Equal
-            })
-        });
-        failed.map_or(Ok(()), Err)
+    /// Whether an entry joins those before it.
+    fn save(&self, pending: &mut Pending<'_>, entry: IndexTuple<'_>) -> Result<bool, IndexError> {
+        let Some(base) = pending.base() else { return Ok(false) };
+        Ok(self.of.shape.same_key(base, entry)?
+            && pending.save(entry).map_err(self.posting_error(METAPAGE, 0))?)
     }
 
-    /// Whether no two rows that are there have the same key without a null. The entries are sorted.
-    fn check_unique(&self, entries: &[Entry]) -> Result<(), IndexError> {
-        let mut before: Option<IndexTuple<'_>> = None;
-        for Entry { tuple, .. } in entries.iter().filter(|entry| entry.is_alive) {
-            let entry = self.formed(tuple)?;
-            if let Some(before) = before
-                && self.of.shape.same_key(before, entry)?
-                && !self.of.shape.has_null_key(entry)?
-            {
+    /// Takes a row's key, which no other may have; keys come in order.
+    fn take_key(&self, taken: &mut Taken, bytes: &[u8]) -> Result<(), IndexError> {
+        let entry = self.formed(bytes)?;
+        if !taken.0.is_empty() {
+            let before = self.formed(&taken.0)?;
+            if self.of.shape.same_key(before, entry)? && !self.of.shape.has_null_key(entry)? {
                 let tids = before.heap_tid().zip(entry.heap_tid()).unwrap_or_default();
                 return Err(IndexError::Duplicate { one: tids.0, other: tids.1 });
             }
-            before = Some(entry);
         }
+        taken.0.clear();
+        taken.0.extend_from_slice(bytes);
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use super::key::KeyError;
 use super::page::NodeError;
 use super::tuple::TupleError;
 use crate::buffer::{BufferError, PageName};
+use crate::storage::TemporaryFileError;
 
 /// Why.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,9 @@ pub enum IndexError {
     /// The log is stopped; no page reaches the disk any more.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The entries of an index that is to be made cannot be sorted outside of memory.
+    #[error(transparent)]
+    Sort(#[from] TemporaryFileError),
     /// Two rows have the same key, and an index that is to be made is unique.
     #[error("the rows at {one} and {other} have the same key")]
     Duplicate {

@@ -27,6 +27,7 @@ mod remove;
 pub mod scan;
 mod search;
 pub mod simple_deletion;
+mod sort;
 pub mod space;
 mod split;
 mod split_location;

@@ -19,8 +19,10 @@ mod hint_image;
 mod ids;
 mod log_handle;
 mod member_space;
+pub(crate) mod temporary;
 
 use base::sync::Arc;
+use base::sync::atomic::AtomicU64;
 use base::{FullXid, Xid};
 use wal::write::LogPlace;
 
@@ -28,6 +30,7 @@ pub use commit_gate::{CommitGate, Committing};
 pub(crate) use hint_image::PageImage;
 pub use ids::{IdState, Ids, OIDS_LOGGED_AHEAD};
 pub use log_handle::LogHandle;
+pub use temporary::TemporaryFileError;
 
 use crate::buffer::{BufferPool, RelationFiles};
 use crate::data_directory::DataDirectory;
@@ -69,6 +72,8 @@ pub struct Storage {
     pub commit_gate: CommitGate,
     /// Who is prepared.
     pub(crate) two_phase: TwoPhaseStates,
+    /// The number of the next temporary file.
+    next_temporary_file: AtomicU64,
     /// The directory, its lock and its control file.
     pub directory: DataDirectory,
 }
@@ -98,6 +103,7 @@ impl Storage {
             ids: Ids::new(&checkpoint),
             commit_gate: CommitGate::new(options.committers),
             two_phase: TwoPhaseStates::default(),
+            next_temporary_file: AtomicU64::new(0),
             log,
             directory,
         }

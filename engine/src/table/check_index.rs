@@ -139,7 +139,7 @@ impl Session<'_> {
         let btree = Index::of(&self.shared.storage, &index.known);
         let shape = btree.shape();
         let mut wanted = BTreeMap::new();
-        self.indexable_rows(table, |row| {
+        self.indexable_rows(table)?.each(self, &mut |row| {
             let values = index.pick(&row.values, &[]);
             let entry = values.map(|values| shape.form(&values, row.root)).transpose();
             let entry = entry.map_err(IndexError::from)?;

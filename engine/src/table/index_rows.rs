@@ -11,8 +11,10 @@
 //!
 //! Source: `heapam_index_build_range_scan` of PostgreSQL 15. Invariant: the caller keeps writers out of the table.
 
-use base::Tid;
+use std::ops::Range;
+
 use base::sync::Arc;
+use base::{BlockNumber, Tid};
 use snapshot::TupleStamp;
 use snapshot::satisfies::{VacuumVerdict, satisfies_vacuum};
 
@@ -24,6 +26,7 @@ use crate::catalog::TableEntry;
 use crate::heap::Value;
 use crate::heap::change::is_hot_updated;
 use crate::session::Session;
+use crate::xact::mode::ModeHorizon;
 
 /// A row that an index has an entry for.
 pub(crate) struct Indexable<'r> {
@@ -35,39 +38,69 @@ pub(crate) struct Indexable<'r> {
     pub(crate) is_alive: bool,
 }
 
-impl Session<'_> {
-    /// Shows each of them, page by page; whether versions were left out that somebody may see.
+/// The rows of a table that an index must have an entry for, page by page.
+#[derive(Debug)]
+pub(crate) struct IndexableRows<'e> {
+    table: Arc<TableEntry>,
+    horizon: ModeHorizon<'e>,
+    ring: Ring,
+    blocks: Range<BlockNumber>,
+    /// Whether versions were left out that somebody may see.
+    pub(crate) leaves_out: bool,
+}
+
+impl<'e> Session<'e> {
+    /// Each of them.
     pub(crate) fn indexable_rows(
         &mut self,
         table: &Arc<TableEntry>,
-        mut see: impl FnMut(Indexable<'_>) -> Result<(), Error>,
+    ) -> Result<IndexableRows<'e>, Error> {
+        let (horizon, ring) = (self.horizon(), Ring::default());
+        let (table, blocks) = (Arc::clone(table), 0..table.blocks(self.shared)?);
+        Ok(IndexableRows { table, horizon, ring, blocks, leaves_out: false })
+    }
+}
+
+impl IndexableRows<'_> {
+    /// Shows those of all pages.
+    pub(crate) fn each(
+        &mut self,
+        session: &Session<'_>,
+        see: &mut dyn FnMut(Indexable<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        while self.next_page(session, see)? {}
+        Ok(())
+    }
+
+    /// Shows those of the next page, which is locked meanwhile; whether there was one.
+    pub(crate) fn next_page(
+        &mut self,
+        session: &Session<'_>,
+        see: &mut dyn FnMut(Indexable<'_>) -> Result<(), Error>,
     ) -> Result<bool, Error> {
-        let horizon = self.horizon();
-        let (mut ring, mut leaves_out) = (Ring::default(), false);
-        for block in 0..table.blocks(self.shared)? {
-            self.check_cancelled()?;
-            let name = table.page_name(block);
-            let pinned = self.shared.storage.pool.get_in_ring(name, &mut ring)?;
-            let status = self.status();
-            let guard = pinned.read();
-            let Some(page) = page_of(name, &guard)? else { continue };
-            for (offset, root) in roots(name, &page, &status)? {
-                let Some(tuple) = page.item(offset) else { continue };
-                let header = read_header(name, offset, tuple)?;
-                let stamp = TupleStamp::new(&header, Tid { block, offset });
-                let is_alive = match satisfies_vacuum(&stamp, &horizon, &status)?.verdict {
-                    VacuumVerdict::Live | VacuumVerdict::InsertInProgress => true,
-                    VacuumVerdict::RecentlyDead | VacuumVerdict::DeleteInProgress => false,
-                    VacuumVerdict::Dead => continue,
-                };
-                if !is_alive && is_hot_updated(&header) {
-                    leaves_out = true;
-                    continue;
-                }
-                let root = Tid { block, offset: root };
-                see(Indexable { root, values: table.values(tuple)?, tuple, is_alive })?;
+        session.check_cancelled()?;
+        let Some(block) = self.blocks.next() else { return Ok(false) };
+        let name = self.table.page_name(block);
+        let pinned = session.shared.storage.pool.get_in_ring(name, &mut self.ring)?;
+        let status = session.status();
+        let guard = pinned.read();
+        let Some(page) = page_of(name, &guard)? else { return Ok(true) };
+        for (offset, root) in roots(name, &page, &status)? {
+            let Some(tuple) = page.item(offset) else { continue };
+            let header = read_header(name, offset, tuple)?;
+            let stamp = TupleStamp::new(&header, Tid { block, offset });
+            let is_alive = match satisfies_vacuum(&stamp, &self.horizon, &status)?.verdict {
+                VacuumVerdict::Live | VacuumVerdict::InsertInProgress => true,
+                VacuumVerdict::RecentlyDead | VacuumVerdict::DeleteInProgress => false,
+                VacuumVerdict::Dead => continue,
+            };
+            if !is_alive && is_hot_updated(&header) {
+                self.leaves_out = true;
+                continue;
             }
+            let root = Tid { block, offset: root };
+            see(Indexable { root, values: self.table.values(tuple)?, tuple, is_alive })?;
         }
-        Ok(leaves_out)
+        Ok(true)
     }
 }

@@ -99,34 +99,38 @@ impl<'s, 'e> Transaction<'s, 'e> {
     ) -> Result<(), Error> {
         let xid = self.assign_xid()?;
         let shared = self.session.shared;
-        let mut build = Build::of(&shared.storage, &index.known, xid);
-        // Rows that something is computed of: nothing of the table is held meanwhile.
-        let mut rows: Vec<(Tid, Box<[u8]>, bool)> = Vec::new();
-        let leaves_out = self.session.indexable_rows(table, |row| {
+        let build = Build::of(&shared.storage, &index.known, xid);
+        let mut build = build.with_memory(shared.maintenance_memory);
+        let mut rows = self.session.indexable_rows(table)?;
+        // Of one page, what something is computed of: nothing of the table is held meanwhile.
+        let mut uncomputed: Vec<(Tid, Box<[u8]>, bool)> = Vec::new();
+        while rows.next_page(self.session, &mut |row| {
             match index.pick(&row.values, &[]) {
                 Some(values) => build.add(&values, row.root, row.is_alive)?,
-                None => rows.push((row.root, row.tuple.into(), row.is_alive)),
+                None => uncomputed.push((row.root, row.tuple.into(), row.is_alive)),
             }
             Ok(())
-        })?;
-        for (root, tuple, is_alive) in rows {
-            self.session.check_cancelled()?;
-            let row = table.values(&tuple)?;
-            self.compute(table, index, &row, compute, &mut |values| {
-                Ok(build.add(values, root, is_alive)?)
-            })?;
+        })? {
+            build.make_room()?;
+            for (root, tuple, is_alive) in uncomputed.drain(..) {
+                let row = table.values(&tuple)?;
+                self.compute(table, index, &row, compute, &mut |values| {
+                    Ok(build.add(values, root, is_alive)?)
+                })?;
+            }
         }
-        if leaves_out {
+        if rows.leaves_out {
             index.set_lacks_before(self.session.ids.top.map_or(xid, base::FullXid::xid));
         }
-        match build.finish(&mut self.session.inserter) {
+        let (inserter, interrupts, _) = self.session.log_interrupts_and_place();
+        match build.finish(inserter, &mut || interrupts.check()) {
             Ok(_) => Ok(()),
-            Err(IndexError::Duplicate { one, other }) => {
+            Err(Error::Index(IndexError::Duplicate { one, other })) => {
                 let key = self.key_text(table, index, one, compute)?;
                 let index = index.definition.name.clone();
                 Err(Error::NotUnique { index, one, other, key })
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 

@@ -104,7 +104,7 @@ fn file(shape: Shape, at: &[usize]) -> (Vec<u8>, usize) {
     storage.pool.store().create(RELATION, ForkNumber::Main).expect("made");
     let mut inserter = storage.log.log().inserter();
     let empty = Build::new(&storage, RELATION, shape, DEFAULT_FILL_FACTOR, Xid(700));
-    let index = empty.finish(&mut inserter).expect("created");
+    let index = empty.finish(&mut inserter, &mut || Ok::<_, IndexError>(())).expect("created");
     let mut writer = index.writer(&mut inserter, Xid(700));
     // Each row has had versions, which are dead: entries of them go where they would split a leaf.
     let mut old = Old(0);
@@ -159,7 +159,7 @@ fn indexes_built_at_once_are_the_servers_page_by_page() {
         let fill_factor = if name == "built_a" { 70 } else { DEFAULT_FILL_FACTOR };
         let mut build = Build::new(&storage, RELATION, shape, fill_factor, Xid(700));
         let count = each_row(&at, |values, tid| build.add(values, tid, true).expect("a row"));
-        let index = build.finish(&mut inserter).expect("built");
+        let index = build.finish(&mut inserter, &mut || Ok::<_, IndexError>(())).expect("built");
         assert_eq!(index.verify(false).expect("a sound index").tids.len(), count);
         let blocks = storage.pool.store().blocks(RELATION, ForkNumber::Main).expect("there");
         let last = theirs.keys().filter(|key| key.0 == name).map(|key| key.1).max();

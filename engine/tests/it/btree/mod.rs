@@ -7,6 +7,7 @@ mod entries;
 mod every_record;
 mod model;
 mod removal;
+mod sorted;
 mod unfinished;
 mod waldump;
 
@@ -16,7 +17,7 @@ use base::disk::faulty::FaultyDisk;
 use base::page::PageBytes;
 use base::{ForkNumber, Lsn, PAGE_SIZE, RawPage, RelFileLocator, Tid, Xid};
 use engine::btree::index::DEFAULT_FILL_FACTOR;
-use engine::btree::{Build, Index, KeyColumn, Shape};
+use engine::btree::{Build, Index, IndexError, KeyColumn, Shape};
 use engine::buffer::{PageName, PageStore};
 use engine::heap::{ColumnType, Value};
 use engine::storage::Storage;
@@ -39,7 +40,7 @@ fn created(storage: &Storage, shape: Shape) -> Index<'_> {
     storage.pool.store().create(RELATION, ForkNumber::Main).expect("made");
     let mut inserter = storage.log.log().inserter();
     let empty = Build::new(storage, RELATION, shape, DEFAULT_FILL_FACTOR, XID);
-    empty.finish(&mut inserter).expect("created")
+    empty.finish(&mut inserter, &mut || Ok::<_, IndexError>(())).expect("created")
 }
 
 /// Rows of one kind.

@@ -8,7 +8,7 @@ use std::thread;
 use base::disk::faulty::FaultyDisk;
 use base::page::PageBytes;
 use base::{ForkNumber, Tid};
-use engine::btree::{Build, Direction, Index};
+use engine::btree::{Build, Direction, Index, IndexError};
 use engine::heap::Value;
 use engine::storage::Storage;
 use fastrand::Rng;
@@ -161,7 +161,8 @@ fn an_index_built_at_once_is_a_sorted_map_and_grows() {
                 rows.values(key, |values| build.add(values, tid(number), true)).expect("a row");
                 model.insert((key, tid(number)));
             }
-            let index = build.finish(&mut inserter).expect("built");
+            let index =
+                build.finish(&mut inserter, &mut || Ok::<_, IndexError>(())).expect("built");
             compare(&index, rows, &model, &mut random);
             index.verify(false).expect("a sound index");
             let mut writer = index.writer(&mut inserter, XID);
@@ -181,7 +182,8 @@ fn an_index_built_at_once_is_a_sorted_map_and_grows() {
     let (_disk, storage) = opened();
     storage.pool.store().create(RELATION, ForkNumber::Main).expect("made");
     let build = Build::new(&storage, RELATION, Rows::Few.shape(), 90, XID);
-    let index = build.finish(&mut storage.log.log().inserter()).expect("built");
+    let mut inserter = storage.log.log().inserter();
+    let index = build.finish(&mut inserter, &mut || Ok::<_, IndexError>(())).expect("built");
     assert_eq!(index.verify(true).expect("an empty index").levels, 0);
 }
 

@@ -1,11 +1,11 @@
 //! Indexes of a table that grows, shrinks and grows again, vacuumed between: every structure change is cut somewhere, and who
-//! comes next completes it.
+//! comes next completes it. They are made with so little memory that their entries are sorted in a temporary file.
 
 use engine::vacuum::VacuumOptions;
-use engine::{IndexColumn, IndexDefinition};
+use engine::{EngineOptions, IndexColumn, IndexDefinition, SnapshotMode};
 
 use super::images;
-use super::run::Run;
+use super::run::{Run, options};
 use super::workloads::{Workload, workload};
 
 /// A unique index, built of rows that are there; one of long texts, few of them to a page, which grows by splits, loses all
@@ -36,9 +36,15 @@ pub(super) fn indexes() -> Workload {
             run.transact(&mut session, |work| work.insert("one", 50 + round, 1, 30))?;
             run.vacuum(&mut session, &VacuumOptions::default())?;
         }
+        drop(session);
+        // As after a kill: what temporary files could not be removed goes.
+        run.open()?;
+        let mut session = run.engine().session()?;
         run.transact(&mut session, |work| work.load("other", 400..430, 1000))?;
         drop(session);
         run.check()
     };
-    Workload { image: images::with_rows, ..workload("indexes", work) }
+    // As little as there can be.
+    let options = || EngineOptions { maintenance_memory: 0, ..options(SnapshotMode::Classic) };
+    Workload { image: images::with_rows, options, ..workload("indexes", work) }
 }

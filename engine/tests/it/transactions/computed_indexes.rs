@@ -8,7 +8,8 @@ use super::recovered::{quiet, reopen};
 use super::*;
 use engine::btree::Direction;
 use engine::{
-    Computed, Error, IndexColumn, IndexDefinition, InsertOutcome, TableIndex, VersionChange,
+    Computed, EngineOptions, Error, IndexColumn, IndexDefinition, InsertOutcome, TableIndex,
+    VersionChange,
 };
 
 /// `(abs(amount) desc)`, unique.
@@ -148,4 +149,72 @@ fn what_is_not_computed_is_refused() {
         };
         assert_eq!(key, ["10"]);
     }
+}
+
+/// Made with as little memory as there can be: found in order, refused, and cancelled as with all that is needed.
+#[test]
+fn what_is_computed_need_not_fit_into_memory() {
+    const ROWS: i64 = 5000;
+    let little = |memory: usize| {
+        let (disk, _) = initialized();
+        let options = EngineOptions { maintenance_memory: memory, ..quiet(SnapshotMode::Classic) };
+        let engine = reopen(disk.clone(), options);
+        let (table, _) = with_accounts(&engine, 0, 0);
+        let [mut session] = sessions(&engine);
+        let cancel = session.cancel_handle();
+        let mut transaction = begin(&mut session);
+        let sign = |id: i64| if id % 2 == 0 { 1 } else { -1 };
+        let rows =
+            (0..ROWS).map(|id| account(id as i32, sign(id) * (id * 7919 % 5003 + 1)).to_vec());
+        let mut rows: Vec<_> = rows.collect();
+        // The keys of two others.
+        rows.push(account(9000, -2000).to_vec());
+        rows.push(account(9001, 3000).to_vec());
+        let tids = table.insert_many(&mut transaction, &rows).expect("inserted");
+        transaction.commit().expect("committed");
+        let temporary = Path::new(DATA).join("base/pgsql_tmp");
+        let left = || {
+            let is_there = disk.is_directory(&temporary);
+            is_there.then(|| disk.list(&temporary).expect("listed").len())
+        };
+        let mut transaction = begin(&mut session);
+        let refused = make(&mut transaction, &table).expect_err("two rows have the same key");
+        transaction.rollback().expect("rolled back");
+        assert_eq!(left(), (memory == 0).then_some(0));
+        let mut transaction = begin(&mut session);
+        for tid in &tids[ROWS as usize..] {
+            assert!(table.delete(&mut transaction, *tid).expect("deleted"));
+        }
+        transaction.commit().expect("committed");
+        let mut transaction = begin(&mut session);
+        let mut seen = 0;
+        let compute =
+            &mut |_: &mut Transaction<'_, '_>,
+                  row: &[Value<'_>],
+                  give: &mut dyn FnMut(&[Value<'_>]) -> Result<(), Error>| {
+                seen += 1;
+                if seen == ROWS {
+                    cancel.cancel();
+                }
+                let Value::Int8(amount) = row[1] else { panic!("{row:?}") };
+                give(&[Value::Int8(amount.abs())])
+            };
+        let cancelled = transaction.create_computed_index(&table, &definition(), compute);
+        assert!(matches!(cancelled, Err(Error::Cancelled)), "{cancelled:?}");
+        transaction.rollback().expect("rolled back");
+        assert_eq!((seen, left()), (ROWS, (memory == 0).then_some(0)));
+        let mut transaction = begin(&mut session);
+        let index = make(&mut transaction, &table).expect("made");
+        let (lower, upper) = (Bound::Unbounded, Bound::Unbounded);
+        let scan = table.scan_index(&mut transaction, &index, lower, upper, Direction::Forward);
+        let (mut scan, mut keys) = (scan.expect("a scan"), Vec::new());
+        while let Some(row) = scan.next_row(&mut transaction).expect("a row") {
+            keys.push(read(&row).1.abs());
+        }
+        assert!(keys.len() == ROWS as usize && keys.is_sorted_by(|one, other| one > other));
+        transaction.commit().expect("committed");
+        assert_eq!(left(), (memory == 0).then_some(0));
+        refused.to_string()
+    };
+    assert_eq!(little(0), little(1 << 26));
 }
