@@ -33,9 +33,12 @@ fn each<'x>(
 
 fn plan(node: &mut Plan, exec: &mut Exec<'_, '_, '_, '_>) -> Result<()> {
     match node {
-        Plan::One | Plan::Scan(_) | Plan::IndexScan(..) | Plan::Prepared { .. } | Plan::Cte(_) => {
-            Ok(())
-        }
+        Plan::One
+        | Plan::Scan(_)
+        | Plan::IndexScan(..)
+        | Plan::Probe(..)
+        | Plan::Prepared { .. }
+        | Plan::Cte(_) => Ok(()),
         Plan::Extremes(inputs) => inputs.iter_mut().try_for_each(|input| plan(input, exec)),
         Plan::Running(snapshot) => expr(snapshot, exec),
         Plan::Values(rows) => rows.iter_mut().try_for_each(|row| all(row, exec)),
@@ -49,7 +52,7 @@ fn plan(node: &mut Plan, exec: &mut Exec<'_, '_, '_, '_>) -> Result<()> {
             plan(right, exec)?;
             each(on, exec)
         }
-        Plan::Filter { input, condition } => {
+        Plan::Filter { input, condition } | Plan::SideFilter { input, condition, .. } => {
             plan(input, exec)?;
             expr(condition, exec)
         }

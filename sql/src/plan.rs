@@ -26,6 +26,8 @@ pub(crate) enum Plan {
     Scan(Rc<Family>),
     /// The same, with an index for each member that rows are found by, if there is one.
     IndexScan(Rc<Family>, Vec<Option<Access>>),
+    /// One side of a join, found by indexes of each member whose keys are values of the other side's row.
+    Probe(Rc<Family>, Vec<Access>),
     /// One row of the values that these give, a null of what gives none: `min` and `max` by indexes.
     Extremes(Vec<Plan>),
     /// `generate_series`
@@ -55,6 +57,12 @@ pub(crate) enum Plan {
     Filter {
         input: Box<Plan>,
         condition: Expr,
+    },
+    /// A filter of one side of a join, whose columns begin at `base`.
+    SideFilter {
+        input: Box<Plan>,
+        condition: Expr,
+        base: usize,
     },
     Aggregate {
         input: Box<Plan>,
@@ -310,7 +318,11 @@ impl Plan {
     /// Whether it reads rows of tables.
     pub(crate) fn reads_tables(&self) -> bool {
         match self {
-            Plan::Scan(_) | Plan::IndexScan(..) | Plan::Extremes(_) | Plan::Change(_) => true,
+            Plan::Scan(_)
+            | Plan::IndexScan(..)
+            | Plan::Probe(..)
+            | Plan::Extremes(_)
+            | Plan::Change(_) => true,
             Plan::One
             | Plan::Values(_)
             | Plan::Series { .. }
@@ -319,6 +331,7 @@ impl Plan {
             | Plan::Cte(_) => false,
             Plan::Derived(input)
             | Plan::Filter { input, .. }
+            | Plan::SideFilter { input, .. }
             | Plan::Aggregate { input, .. }
             | Plan::Sort { input, .. }
             | Plan::Lock { input, .. }

@@ -237,6 +237,15 @@ impl Table {
         transaction.scan_pages(&self.0)
     }
 
+    /// How many pages it has.
+    ///
+    /// # Errors
+    /// As a lock of the table; where its length cannot be found out.
+    pub fn pages(&self, transaction: &mut Transaction<'_, '_>) -> Result<u32, Error> {
+        transaction.use_table(&self.0, TableLockMode::AccessShare)?;
+        self.0.blocks(transaction.session.shared)
+    }
+
     /// Gives the version of a row at this place other values, of which indexes have computed this, if it is still the
     /// newest.
     ///

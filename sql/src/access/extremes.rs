@@ -8,9 +8,9 @@
 
 use std::rc::Rc;
 
-use super::Planner;
-use super::asked::{Asked, is_stable, of_condition};
+use super::asked::{Asked, is_stable};
 use super::choice::Wanted;
+use super::{Holds, Planner};
 use crate::error::Result;
 use crate::expr::Expr;
 use crate::plan::{AggregateCall, AggregateKind, Plan, SortKey};
@@ -47,15 +47,14 @@ impl Planner<'_, '_, '_> {
             if !is_stable(arg) {
                 return Ok(None);
             }
-            let mut asked = vec![Asked::not_null(arg, call.of)];
-            if let Some(condition) = condition {
-                of_condition(condition, &mut asked);
-            }
+            let mut holds = Holds::default();
+            holds.asked.push(Asked::not_null(arg, call.of));
+            condition.iter().for_each(|condition| holds.add(condition));
             let keys =
                 [SortKey { expr: arg.clone(), of: call.of, descending, nulls_first: descending }];
             let mut plan = Plan::Scan(Rc::clone(family));
             let wanted = Wanted { keys: &keys, limited: true };
-            if !self.below(&mut plan, &mut 0, &asked, Some(wanted))? {
+            if !self.below(&mut plan, &mut 0, &holds, Some(wanted))? {
                 return Ok(None);
             }
             let is_there = Expr::IsNull { expr: Box::new(arg.clone()), negated: true };

@@ -4,13 +4,14 @@
 //! WHERE a = 1 AND b > 2 AND c < 3     index (a, b DESC, c) ─► from (1, end) to before (1, 2), the filter on top of it
 //! WHERE a = 1 ORDER BY b LIMIT 5      the same, backward: five rows are read, and nothing is sorted
 //! SELECT max(a)                       the last entry that is not null
+//! t JOIN u ON u.id = t.a              for each row of t, u by its index on id
 //! ```
 //!
 //! A condition of a join's rows serves the scans below it: a row that it drops there it would have dropped above, since a
 //! comparison with a null is not true.
 //!
-//! [`asked`] is what conditions ask, [`choice`] which index is taken, [`scan`] what is read by it, [`extremes`] `min` and
-//! `max`.
+//! [`asked`] is what conditions ask, [`choice`] which index is taken, [`scan`] what is read by it, [`join`] which side of a
+//! join is, [`extremes`] `min` and `max`.
 //!
 //! Invariants: the condition is asked of every row that an index gives. Rows come in the order in which they lie in the
 //! table, as a scan of all of it gives them, unless an order is wanted that the index has. What a key is compared with is
@@ -19,8 +20,10 @@
 mod asked;
 mod choice;
 mod extremes;
+mod join;
 mod scan;
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use engine::Transaction;
@@ -34,7 +37,7 @@ use crate::expr::Expr;
 use crate::family::{Family, HIDDEN, Member};
 use crate::fold;
 use crate::index::{IndexDef, KeyElement};
-use crate::plan::{ChangeKind, JoinKind, Plan, Program};
+use crate::plan::{ChangeKind, Plan, Program};
 use asked::{Asked, of_condition, plain};
 use choice::{Candidate, Choice, Part, Wanted, best};
 pub(crate) use scan::Access;
@@ -70,6 +73,35 @@ struct Planner<'x, 's, 'e> {
     uses_order: bool,
 }
 
+/// What is known to hold of the rows that a node gives, or may be taken to hold.
+#[derive(Debug, Clone, Default)]
+struct Holds {
+    /// The conditions, cut at their ANDs.
+    parts: Vec<Expr>,
+    /// What they ask.
+    asked: Vec<Asked>,
+}
+
+impl Holds {
+    fn add(&mut self, condition: &Expr) {
+        match condition {
+            Expr::And(parts) => parts.iter().for_each(|part| self.add(part)),
+            part if self.parts.contains(part) => {}
+            part => {
+                of_condition(part, &mut self.asked);
+                self.parts.push(part.clone());
+            }
+        }
+    }
+
+    /// The same for rows that are made nulls where there are none. What is true of no null may be asked of them all the
+    /// same: it would be asked of the nulls.
+    fn of_nullable(&self) -> Holds {
+        let asked = self.asked.iter().filter(|asked| asked.is_strict()).cloned();
+        Holds { parts: Vec::new(), asked: asked.collect() }
+    }
+}
+
 impl Planner<'_, '_, '_> {
     /// Finds indexes for a node on top of which nothing is asked; whether a LIMIT stands there.
     fn plan(&mut self, node: &mut Plan, limited: bool) -> Result<()> {
@@ -83,7 +115,7 @@ impl Planner<'_, '_, '_> {
             }
             Plan::Sort { input, keys } => {
                 let wanted = Wanted { keys, limited };
-                if self.below(input, &mut 0, &[], Some(wanted))? {
+                if self.below(input, &mut 0, &Holds::default(), Some(wanted))? {
                     *node = std::mem::replace(input, Plan::One);
                 }
                 Ok(())
@@ -112,9 +144,11 @@ impl Planner<'_, '_, '_> {
                 | ChangeKind::Delete
                 | ChangeKind::Merge { .. } => self.plan(&mut change.input, false),
             },
-            Plan::Scan(_) | Plan::Filter { .. } | Plan::Join { .. } | Plan::Lock { .. } => {
-                self.below(node, &mut 0, &[], None).map(drop)
-            }
+            Plan::Scan(_)
+            | Plan::Filter { .. }
+            | Plan::SideFilter { .. }
+            | Plan::Join { .. }
+            | Plan::Lock { .. } => self.below(node, &mut 0, &Holds::default(), None).map(drop),
             Plan::One
             | Plan::Values(_)
             | Plan::Series { .. }
@@ -122,24 +156,25 @@ impl Planner<'_, '_, '_> {
             | Plan::Prepared { .. }
             | Plan::Cte(_)
             | Plan::Extremes(_)
-            | Plan::IndexScan(..) => Ok(()),
+            | Plan::IndexScan(..)
+            | Plan::Probe(..) => Ok(()),
         }
     }
 
-    /// Finds indexes for a node whose relations begin at `base`, which is moved behind them, of whose rows `asked` holds.
-    /// Whether its rows come in the order that is wanted.
+    /// Finds indexes for a node whose relations begin at `base`, which is moved behind them, of whose rows this
+    /// `holds`. Whether its rows come in the order that is wanted.
     fn below(
         &mut self,
         node: &mut Plan,
         base: &mut usize,
-        asked: &[Asked],
+        holds: &Holds,
         wanted: Option<Wanted<'_>>,
     ) -> Result<bool> {
         match node {
             Plan::Scan(family) => {
                 let at = *base;
                 *base += family.width() + HIDDEN;
-                let found = self.family(family, at, asked, wanted)?;
+                let found = self.family(family, at, &holds.asked, None, wanted)?;
                 let is_ordered = found.iter().flatten().any(|choice| choice.is_ordered);
                 if found.iter().any(Option::is_some) {
                     let found = found.into_iter().map(|choice| Some(choice?.access)).collect();
@@ -148,42 +183,38 @@ impl Planner<'_, '_, '_> {
                 Ok(is_ordered)
             }
             Plan::Filter { input, condition } => {
-                let mut all = asked.to_vec();
-                of_condition(condition, &mut all);
+                let mut all = holds.clone();
+                all.add(condition);
                 self.below(input, base, &all, wanted)
             }
-            Plan::Lock { input, .. } => self.below(input, base, asked, wanted),
-            Plan::Join { kind, left, right, widths, .. } => {
+            Plan::Lock { input, .. } | Plan::SideFilter { input, .. } => {
+                self.below(input, base, holds, wanted)
+            }
+            Plan::Join { widths, .. } => {
                 let begin = *base;
-                // Rows come in the order of the left side, those of an outer join that have none there last.
-                let wanted = wanted.filter(|_| matches!(kind, JoinKind::Inner | JoinKind::Left));
-                // Where there may be no row, nulls are asked what an expression over them might hold of.
-                let strict: Vec<Asked> =
-                    asked.iter().filter(|asked| asked.is_strict()).cloned().collect();
-                let has_alone = |side| *kind == side || *kind == JoinKind::Full;
-                let of_left = if has_alone(JoinKind::Right) { &strict } else { asked };
-                let of_right = if has_alone(JoinKind::Left) { &strict } else { asked };
-                let is_ordered = self.below(left, &mut begin.clone(), of_left, wanted)?;
-                self.below(right, &mut (begin + widths[0]), of_right, None)?;
-                *base = begin + widths[0] + widths[1];
-                Ok(is_ordered)
+                *base += widths[0] + widths[1];
+                self.join(node, begin, holds, wanted)
             }
             // What they give has places of its own.
             node => self.plan(node, false).map(|()| false),
         }
     }
 
-    /// The index of each of a family's members, if there is one that serves.
+    /// The index of each of a family's members, if there is one that serves, where what stands at the places `known` is
+    /// known when the scan begins.
     fn family(
         &mut self,
         family: &Family,
         base: usize,
         asked: &[Asked],
+        known: Option<&Range<usize>>,
         wanted: Option<Wanted<'_>>,
     ) -> Result<Vec<Option<Choice>>> {
         let places = base..base + family.width();
+        let is_known = |place: &usize| known.is_some_and(|known| known.contains(place));
         let usable = |asked: &&Asked| {
-            asked.needs.is_empty() && asked.reads.iter().all(|place| places.contains(place))
+            asked.needs.iter().all(is_known)
+                && asked.reads.iter().all(|place| places.contains(place))
         };
         let asked: Vec<&Asked> = asked.iter().filter(usable).collect();
         // Rows of several tables are in no order.

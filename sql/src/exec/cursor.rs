@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use engine::{IndexScan, PageScan};
 
-use super::join::{Condition, Join};
+use super::join::{Condition, Join, Turned};
 use super::recheck::lock_rows;
 use super::{Exec, Row, aggregate, change};
 use crate::access::Access;
@@ -48,6 +48,10 @@ pub(crate) enum Cursor<'p, 'e> {
         input: Box<Cursor<'p, 'e>>,
         condition: &'p Expr,
     },
+    SideFilter {
+        input: Box<Cursor<'p, 'e>>,
+        condition: Condition<'p>,
+    },
     Lock {
         input: Box<Cursor<'p, 'e>>,
         below: &'p Plan,
@@ -76,6 +80,11 @@ pub(crate) enum Cursor<'p, 'e> {
 }
 
 impl<'p, 'e> Cursor<'p, 'e> {
+    /// Begins to read members, one after the other, by what is found for each or whole.
+    pub(super) fn scan(members: &'p [Member], found: &'p [Option<Access>]) -> Cursor<'p, 'e> {
+        Cursor::Scan { members, found, pages: None, rows: VecDeque::new() }
+    }
+
     /// Begins a node.
     pub(crate) fn open(
         plan: &'p Plan,
@@ -90,10 +99,7 @@ impl<'p, 'e> Cursor<'p, 'e> {
             Plan::One => Cursor::Ready(vec![Vec::new()].into_iter()),
             Plan::Values(rows) => Cursor::Values(rows.iter()),
             // Its tables were locked when they were looked up.
-            Plan::Scan(family) => {
-                let rows = VecDeque::new();
-                Cursor::Scan { members: &family.members, found: &[], pages: None, rows }
-            }
+            Plan::Scan(family) => Cursor::scan(&family.members, &[]),
             Plan::IndexScan(family, found) if found.iter().flatten().any(Access::is_ordered) => {
                 let [(member, Some(access))] = [(&family.members[0], &found[0])] else {
                     return Err(SqlError::new("XX000", "rows of several tables are in no order"));
@@ -103,9 +109,7 @@ impl<'p, 'e> Cursor<'p, 'e> {
                     None => Cursor::Ready(Vec::new().into_iter()),
                 }
             }
-            Plan::IndexScan(family, found) => {
-                Cursor::Scan { members: &family.members, found, pages: None, rows: VecDeque::new() }
-            }
+            Plan::IndexScan(family, found) => Cursor::scan(&family.members, found),
             Plan::Series { of, from, to, step } => {
                 let from = from.eval(exec, &nothing)?.int();
                 let to = to.eval(exec, &nothing)?.int();
@@ -145,13 +149,23 @@ impl<'p, 'e> Cursor<'p, 'e> {
             Plan::Cte(number) => Cursor::Shared(exec.cte(*number)?, 0),
             Plan::Derived(plan) => Cursor::open(plan, exec, outer)?,
             Plan::Join { kind, left, right, on, base, widths } => {
-                let left = Cursor::open(left, exec, outer)?;
                 let condition = Condition { on: on.as_ref(), base: *base };
+                if let Plan::Probe(family, found) = &**left {
+                    let turned = Turned { kind: *kind, family, found, condition, widths: *widths };
+                    return Ok(Cursor::Ready(turned.rows(right, exec, outer)?.into_iter()));
+                }
+                let left = Cursor::open(left, exec, outer)?;
                 Cursor::Join(Box::new(Join::new(*kind, left, right, condition, *widths)))
             }
             Plan::Filter { input, condition } => {
                 Cursor::Filter { input: boxed(input, exec)?, condition }
             }
+            Plan::SideFilter { input, condition, base } => {
+                let condition = Condition { on: Some(condition), base: *base };
+                Cursor::SideFilter { input: boxed(input, exec)?, condition }
+            }
+            // The join that it is a side of reads it.
+            Plan::Probe(..) => return Err(SqlError::new("XX000", "a side of a join stands alone")),
             Plan::Aggregate { input, keys, calls, is_grouped } => {
                 let mut input = Cursor::open(input, exec, outer)?;
                 let rows = aggregate::aggregate(&mut input, keys, calls, *is_grouped, exec, outer)?;
@@ -294,6 +308,14 @@ impl<'p, 'e> Cursor<'p, 'e> {
             Cursor::Filter { input, condition } => {
                 while let Some(row) = input.next(exec, outer)? {
                     if condition.is_true(exec, &Rows { row: &row, outer })? {
+                        return Ok(Some(row));
+                    }
+                }
+                Ok(None)
+            }
+            Cursor::SideFilter { input, condition } => {
+                while let Some(row) = input.next(exec, outer)? {
+                    if condition.holds(&row, exec, outer)? {
                         return Ok(Some(row));
                     }
                 }

@@ -90,8 +90,10 @@ fn gives(
     outer: Option<&Rows<'_>>,
 ) -> Result<bool> {
     match plan {
-        Plan::Filter { input, condition } => Ok(gives(input, base, row, exec, outer)?
-            && condition.is_true(exec, &Rows { row, outer })?),
+        Plan::Filter { input, condition } | Plan::SideFilter { input, condition, .. } => {
+            Ok(gives(input, base, row, exec, outer)?
+                && condition.is_true(exec, &Rows { row, outer })?)
+        }
         Plan::Sort { input, .. } => gives(input, base, row, exec, outer),
         Plan::Join { kind, left, right, on, widths, .. } => {
             let [lefts, rights] =
@@ -126,7 +128,7 @@ fn gives(
             Ok(false)
         }
         // An outer join had no row of it.
-        Plan::Scan(family) | Plan::IndexScan(family, _) => {
+        Plan::Scan(family) | Plan::IndexScan(family, _) | Plan::Probe(family, _) => {
             let has_row = family.whose(row, *base).is_some();
             *base += family.width() + HIDDEN;
             Ok(has_row)

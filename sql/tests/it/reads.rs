@@ -132,3 +132,47 @@ fn the_ends_of_an_index_are_minimum_and_maximum() {
         ],
     );
 }
+
+#[test]
+fn one_side_of_a_join_is_found_by_the_other() {
+    check(
+        "t",
+        &[
+            ("SELECT 1 FROM u JOIN t ON t.id = u.t", [0, 0, 20, 20]),
+            ("SELECT 1 FROM t JOIN u ON t.id = u.t", [0, 0, 20, 20]),
+            ("SELECT 1 FROM t, u WHERE t.id = u.t AND u.id = 3", [0, 0, 1, 1]),
+            ("SELECT 1 FROM u LEFT JOIN t ON t.id = u.t AND t.d > 40", [0, 0, 20, 20]),
+            ("SELECT 1 FROM t RIGHT JOIN u ON t.id = u.t AND t.d > 40", [0, 0, 20, 20]),
+            ("SELECT 1 FROM u LEFT JOIN t ON t.id = u.t AND u.id > 3", [0, 0, 20, 20]),
+            ("SELECT 1 FROM t LEFT JOIN u ON t.id = u.t", [1, 1000, 0, 0]),
+            ("SELECT 1 FROM t FULL JOIN u ON t.id = u.t", [1, 1000, 0, 0]),
+            ("SELECT 1 FROM u, t JOIN u v ON v.id = t.d WHERE t.id = u.t", [0, 0, 20, 20]),
+            ("SELECT 1 FROM u JOIN u v ON v.id = u.id JOIN t ON t.id = v.t", [0, 0, 20, 20]),
+            ("SELECT 1 FROM u JOIN t ON t.a = u.id - 13 AND t.b = 'b7'", [0, 0, 20, 10]),
+            ("SELECT 1 FROM u JOIN t ON t.id > u.t WHERE u.id > 18", [0, 0, 2, 1727]),
+            ("SELECT 1 FROM u WHERE EXISTS (SELECT 1 FROM t WHERE t.id = u.t)", [0, 0, 20, 20]),
+            ("SELECT (SELECT d FROM t WHERE t.id = u.t) FROM u", [0, 0, 20, 20]),
+            ("SELECT 1 FROM u JOIN t ON t.id = u.t LIMIT 3", [0, 0, 3, 3]),
+            ("SELECT 1 FROM t JOIN u ON u.id = t.d ORDER BY t.id LIMIT 2", [0, 0, 1, 2]),
+            ("UPDATE t SET d = t.d FROM u WHERE u.t = t.id", [0, 0, 20, 20]),
+            (
+                "UPDATE t SET d = t.d FROM u JOIN u v ON u.id = v.id WHERE v.t = t.id",
+                [0, 0, 20, 20],
+            ),
+            (
+                "MERGE INTO t USING u ON t.id = u.t WHEN MATCHED THEN UPDATE SET d = t.d",
+                [0, 0, 20, 20],
+            ),
+            ("DELETE FROM t USING u WHERE t.id = u.t AND u.id > 18", [0, 0, 2, 2]),
+        ],
+    );
+    check(
+        "u",
+        &[
+            ("SELECT 1 FROM t JOIN u ON u.id = t.d WHERE t.id <= 5", [0, 0, 5, 5]),
+            // What is asked of the other side alone is asked first.
+            ("SELECT 1 FROM t JOIN u ON u.id = t.d WHERE t.b = 'b7'", [0, 0, 10, 10]),
+            ("SELECT 1 FROM u JOIN t ON t.id = u.t WHERE t.id = 7", [1, 20, 0, 0]),
+        ],
+    );
+}

@@ -174,6 +174,7 @@ pub(super) const EQUAL: &[&str] = &[
     "predicate-hash",
     "predicate-lock-hot-tuple",
     "prepared-transactions",
+    "prepared-transactions-cic",
     "project-manager",
     "propagate-lock-delete",
     "read-only-anomaly",

@@ -464,20 +464,60 @@ fn join(random: &mut Random, text: &mut String) {
     let kind = random.pick(&["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "CROSS JOIN"]);
     let columns: Vec<(&'static str, Of)> = T.into_iter().chain(S).collect();
     let mut maker = Maker { random, columns, may_fail: false };
-    let on = match kind {
-        "CROSS JOIN" => String::new(),
-        _ => maker
-            .random
-            .pick(&[" ON t.i = s.i", " ON t.n = s.k", " ON t.c = s.c", " ON t.i = s.k"])
-            .to_owned(),
+    let equal = |maker: &mut Maker<'_>| {
+        let pairs = ["t.i = s.i", "t.n = s.k", "s.c = t.c", "t.i = s.k", "s.i = t.b", "t.n > s.k"];
+        maker.random.pick(&pairs).to_owned()
     };
+    let mut on = match kind {
+        "CROSS JOIN" => String::new(),
+        _ => format!(" ON {}", equal(&mut maker)),
+    };
+    // A full join is one of equal columns alone.
+    if matches!(kind, "LEFT JOIN" | "RIGHT JOIN") && maker.random.one_in(3) {
+        let _ = write!(on, " AND {}", maker.expr(Of::Bool, 1));
+    }
+    if kind == "FULL JOIN" {
+        on = on.replace('>', "=");
+    }
     let of = ALL[maker.random.below(ALL.len())];
     let expr = maker.expr(of, 2);
+    let mut conditions = Vec::new();
+    if kind == "CROSS JOIN" && !maker.random.one_in(4) {
+        conditions.push(equal(&mut maker));
+    }
     let Maker { random, columns, .. } = maker;
-    let condition = condition(random, &columns);
+    conditions.push(condition(random, &columns));
+    let (one, other) = if random.one_in(2) { ("t", "s") } else { ("s", "t") };
+    let mut from = match kind {
+        "CROSS JOIN" => format!("{one}, {other}"),
+        _ => format!("{one} {kind} {other}{on}"),
+    };
+    if random.one_in(4) {
+        let third = random.pick(&["r.k = s.i", "r.k = t.i", "r.c = t.c", "r.i = s.k"]);
+        if kind == "CROSS JOIN" || random.one_in(2) {
+            let kind = random.pick(&["JOIN", "LEFT JOIN"]);
+            // Behind a comma it sees what stands last alone.
+            let third = match other {
+                _ if !from.contains(',') => third,
+                "t" => "r.k = t.i",
+                _ => "r.k = s.i",
+            };
+            let _ = write!(from, " {kind} s r ON {third}");
+        } else {
+            from = format!("s r, {from}");
+            conditions.push(third.to_owned());
+        }
+        let _ = writeln!(
+            text,
+            "SELECT t.n, s.k, r.k AS r, {expr} AS x FROM {from} WHERE {} ORDER BY 1, 2, 3 LIMIT 40;",
+            conditions.join(" AND ")
+        );
+        return;
+    }
     let _ = writeln!(
         text,
-        "SELECT t.n, s.k, {expr} AS x FROM t {kind} s{on} WHERE {condition} ORDER BY 1, 2 LIMIT 40;"
+        "SELECT t.n, s.k, {expr} AS x FROM {from} WHERE {} ORDER BY 1, 2 LIMIT 40;",
+        conditions.join(" AND ")
     );
 }
 
@@ -508,7 +548,11 @@ fn subquery(random: &mut Random, text: &mut String) {
         S.into_iter().chain([("t.i", Of::Int), ("t.c", Of::Text)]).collect();
     let mut maker = Maker { random, columns: inner, may_fail: false };
     let (expr, condition) = (maker.expr(Of::Int, 1), maker.expr(Of::Bool, 2));
-    let test = match maker.random.below(5) {
+    let equal =
+        maker.random.pick(&["s.k = t.n", "s.c = t.c", "s.k = t.i AND s.i > t.n"]).to_owned();
+    let test = match maker.random.below(7) {
+        5 => format!("EXISTS (SELECT 1 FROM s WHERE {equal} AND {condition})"),
+        6 => format!("NOT EXISTS (SELECT 1 FROM s WHERE {equal} AND {condition})"),
         0 => format!("t.i IN (SELECT {expr} FROM s WHERE {condition})"),
         1 => format!("t.i NOT IN (SELECT {expr} FROM s WHERE {condition})"),
         2 => format!("EXISTS (SELECT 1 FROM s WHERE {condition})"),
@@ -526,8 +570,9 @@ fn change(random: &mut Random, text: &mut String) {
     let condition = condition(random, &T);
     let mut maker = Maker { random, columns: T.into(), may_fail: false };
     let (number, word) = (maker.expr(Of::Int, 2), maker.expr(Of::Text, 1));
-    let statement = match maker.random.below(4) {
+    let statement = match maker.random.below(5) {
         0 => format!("DELETE FROM t WHERE {condition}"),
+        3 => format!("DELETE FROM t USING s WHERE s.k = t.i AND {condition}"),
         1 => format!(
             "INSERT INTO t (n, i, c) SELECT t.n + 100, {number}, {word} FROM t WHERE {condition}"
         ),
