@@ -256,8 +256,7 @@ impl OfSession<'_> {
             let scan = table.scan_index(&mut transaction, key, lower, upper, Direction::Forward);
             let (mut scan, mut found) = (scan?, 0);
             while let Some(row) = scan.next_row(&mut transaction)? {
-                let values = row.values()?;
-                let Some(Value::Int8(amount)) = values.get(*balance) else { bail!("no balance") };
+                let Some(Value::Int8(amount)) = row.value(*balance)? else { bail!("no balance") };
                 (sum, found) = (sum + amount, found + 1);
             }
             if found != count {

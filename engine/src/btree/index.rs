@@ -187,8 +187,8 @@ impl<'s> Index<'s> {
         if opaque.flags.contains(NodeFlags::DELETED) {
             return see(&opaque, None);
         }
-        let node = Node::read(&page).map_err(self.node_error(block))?;
-        see(&opaque, Some(&node))
+        let node = page.page().map_err(NodeError::from).and_then(Node::of);
+        see(&opaque, Some(&node.map_err(self.node_error(block))?))
     }
 
     /// What a page keeps at its end; its entries are not looked at.
@@ -206,9 +206,10 @@ impl<'s> Index<'s> {
     pub(super) fn node<'p>(
         &self,
         block: BlockNumber,
-        page: &'p PageBytes,
+        page: &'p HeldPage<'_>,
     ) -> Result<Node<'p>, IndexError> {
-        Node::read(page).map_err(self.node_error(block))
+        let node = page.page().map_err(NodeError::from).and_then(Node::of);
+        node.map_err(self.node_error(block))
     }
 
     /// The metapage.
@@ -221,18 +222,20 @@ impl<'s> Index<'s> {
         MetaPage::read(&page).map_err(self.node_error(METAPAGE))
     }
 
-    /// Where a search begins: the lowest page that is alone on its level; `None` of an empty index (`_bt_getroot`).
-    pub(super) fn fast_root(&self) -> Result<Option<BlockNumber>, IndexError> {
+    /// Where the last search began, and the level of that page: where the next one begins if the page still
+    /// [is such a one](Opaque::is_root_of).
+    pub(super) fn known_root(&self) -> Option<(BlockNumber, u32)> {
         let kept = self.of.fast_root.load(Relaxed);
         let (block, level) = ((kept >> 32) as BlockNumber, kept as u32);
-        if block != NONE {
-            let is_alone = |opaque: &Opaque| {
-                !opaque.is_ignored() && opaque.is_leftmost() && opaque.is_rightmost()
-            };
-            let opaque = self.opaque(block)?;
-            if is_alone(&opaque) && opaque.level == level {
-                return Ok(Some(block));
-            }
+        (block != NONE).then_some((block, level))
+    }
+
+    /// Where a search begins: the lowest page that is alone on its level; `None` of an empty index (`_bt_getroot`).
+    pub(super) fn fast_root(&self) -> Result<Option<BlockNumber>, IndexError> {
+        if let Some((block, level)) = self.known_root()
+            && self.opaque(block)?.is_root_of(level)
+        {
+            return Ok(Some(block));
         }
         let metadata = self.metapage()?.metadata;
         if metadata.root == NONE {
@@ -321,7 +324,7 @@ impl<'s> Writer<'_, 's> {
     }
 }
 
-/// The page's bytes, to be changed as one whose line pointers have been looked at.
+/// A page to be changed of which the caller has looked at the line pointers.
 pub(super) fn to_change<'p>(page: &'p mut HeldPage<'_>) -> PageMut<'p> {
-    PageMut::assume_valid(page.bytes_mut())
+    page.known_page_mut()
 }

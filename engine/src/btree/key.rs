@@ -151,7 +151,10 @@ impl Shape {
             return Err(KeyError::Values { values, columns });
         }
         let has_nulls = values.contains(&Value::Null);
-        let mut tuple = vec![0; if has_nulls { HEADER_SIZE + 8 } else { HEADER_SIZE }];
+        /// Bytes of a short entry.
+        const SHORT: usize = 64;
+        let mut tuple = Vec::with_capacity(SHORT);
+        tuple.resize(if has_nulls { HEADER_SIZE + 8 } else { HEADER_SIZE }, 0);
         let mut bits = if has_nulls { HAS_NULLS } else { 0 };
         for (index, (column, value)) in self.columns.iter().zip(values).enumerate() {
             let Some(got) = value.column_type() else { continue };

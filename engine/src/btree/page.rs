@@ -263,6 +263,12 @@ impl Opaque {
         self.flags.intersects(NodeFlags::DELETED | NodeFlags::HALF_DEAD)
     }
 
+    /// Whether it is alone on its level, which is this one.
+    pub(super) fn is_root_of(&self, level: u32) -> bool {
+        let is_alone = self.is_leftmost() && self.is_rightmost();
+        is_alone && self.level == level && !self.is_ignored()
+    }
+
     /// The first entry's line pointer: behind the high key, if there is one (`P_FIRSTDATAKEY`).
     pub fn first_data(&self) -> OffsetNumber {
         if self.is_rightmost() { HIGH_KEY } else { HIGH_KEY + 1 }
@@ -398,11 +404,25 @@ impl<'p> Node<'p> {
     /// # Errors
     /// Where it is damaged, deleted, or the metapage.
     pub fn read(bytes: &'p PageBytes) -> Result<Node<'p>, NodeError> {
+        // What it is comes first: a deleted page has no line pointers that could fit.
+        Node::kind(bytes)?;
+        Node::of(RawPage::new(bytes).validate()?)
+    }
+
+    /// Of a page whose line pointers were looked at.
+    ///
+    /// # Errors
+    /// Where it is deleted, or the metapage, or no page of a btree.
+    pub fn of(page: Page<'p>) -> Result<Node<'p>, NodeError> {
+        Ok(Node { page, opaque: Node::kind(page.bytes())? })
+    }
+
+    fn kind(bytes: &PageBytes) -> Result<Opaque, NodeError> {
         let opaque = Opaque::of(bytes)?;
-        if opaque.flags.intersects(NodeFlags::META | NodeFlags::DELETED) {
-            return Err(NodeError::Kind { wanted: "a page of the tree", found: opaque.flags });
+        match opaque.flags.intersects(NodeFlags::META | NodeFlags::DELETED) {
+            true => Err(NodeError::Kind { wanted: "a page of the tree", found: opaque.flags }),
+            false => Ok(opaque),
         }
-        Ok(Node { page: RawPage::new(bytes).validate()?, opaque })
     }
 
     /// The page.

@@ -54,6 +54,8 @@ pub struct Scan<'s> {
     direction: Direction,
     lower: Limit,
     upper: Limit,
+    /// Whether the two are one, so that what is searched for is what the range ends with.
+    is_equality: bool,
     /// The leaf to be read next, and where the last one was; `None` at the end.
     next: Option<Place>,
     leaf: Leaf,
@@ -107,10 +109,23 @@ impl<'s> Index<'s> {
                 Bound::Excluded(values) => Bound::Excluded(form(values)?),
             })
         };
-        let (lower, upper) = (limit(lower)?, limit(upper)?);
-        let (next, leaf) = (Some(Place::Begin), Leaf::default());
-        let index = self.clone();
-        Ok(Scan { index, direction, lower, upper, next, leaf, left: None, all_visible: None })
+        let is_equality = match (lower, upper) {
+            (Bound::Included(lower), Bound::Included(upper)) => std::ptr::eq(lower, upper),
+            _ => false,
+        };
+        let lower = limit(lower)?;
+        let upper = if is_equality { lower.clone() } else { limit(upper)? };
+        Ok(Scan {
+            index: self.clone(),
+            direction,
+            lower,
+            upper,
+            is_equality,
+            next: Some(Place::Begin),
+            leaf: Leaf::default(),
+            left: None,
+            all_visible: None,
+        })
     }
 
     /// The rows of entries that begin with these values.
@@ -291,9 +306,9 @@ impl Scan<'_> {
             None if self.direction == Direction::Forward => node.opaque.first_data(),
             None => node.last() + 1,
         };
-        let offsets: Box<dyn Iterator<Item = u16>> = match self.direction {
-            Direction::Forward => Box::new(middle..=node.last()),
-            Direction::Backward => Box::new((node.opaque.first_data()..middle).rev()),
+        let count = match self.direction {
+            Direction::Forward => node.last() + 1 - middle,
+            Direction::Backward => middle - node.opaque.first_data(),
         };
         let (end, is_excluded) = match (self.direction, &self.lower, &self.upper) {
             (Direction::Forward, _, Bound::Included(limit))
@@ -302,10 +317,22 @@ impl Scan<'_> {
             | (Direction::Backward, Bound::Excluded(limit), _) => (Some(limit), true),
             _ => (None, false),
         };
-        let end = end.map(|limit| self.key(limit, false)).transpose()?;
-        for offset in offsets {
+        let made;
+        let end = match (key, end) {
+            (Some(key), Some(_)) if self.is_equality && !key.next_key => Some(key),
+            (_, Some(limit)) => {
+                made = self.key(limit, false)?;
+                Some(&made)
+            }
+            (_, None) => None,
+        };
+        for step in 0..count {
+            let offset = match self.direction {
+                Direction::Forward => middle + step,
+                Direction::Backward => middle - 1 - step,
+            };
             let entry = node.entry(offset).map_err(index.node_error(block))?;
-            if let Some(end) = &end {
+            if let Some(end) = end {
                 let order = index.of.shape.compare(end, entry);
                 let order = order.map_err(index.entry_error(block, offset))?;
                 let is_past = match self.direction {
@@ -401,6 +428,14 @@ impl<'s> Scan<'s> {
     /// The same scan, which gives entries, too.
     pub(crate) fn with_entries(self, all_visible: impl AllVisible + 's) -> Scan<'s> {
         Scan { all_visible: Some(Box::new(all_visible)), ..self }
+    }
+
+    /// The next row, if it is on this page of the table and comes from the leaf that was read last, and the table is to be
+    /// read for it.
+    pub(crate) fn next_on(&mut self, block: BlockNumber) -> Option<Tid> {
+        let is_on = |(tid, entry): &&Found| tid.block == block && entry.is_none();
+        self.leaf.found.front().filter(is_on)?;
+        self.leaf.found.pop_front().map(|(tid, _)| tid)
     }
 
     /// The next row, with its entry if that is wanted and everybody sees the row.

@@ -27,10 +27,15 @@ pub(super) struct Step {
 
 /// Where a search goes from a page.
 enum Next {
+    /// It is not the root any more that it was.
+    Root,
     Right(BlockNumber),
     /// Its right half has no downlink; who inserts sees to that first.
     Unfinished,
     Down(Step, BlockNumber),
+    /// To a leaf, which is not read on the way.
+    Last(Step, BlockNumber),
+    /// It is the only page.
     Leaf,
 }
 
@@ -103,10 +108,20 @@ impl<'s> Index<'s> {
         key: &SearchKey<'_>,
         mut unfinished: Option<&mut Writer<'_, 's>>,
     ) -> Result<Option<(Vec<Step>, BlockNumber)>, IndexError> {
-        let Some(mut block) = self.fast_root()? else { return Ok(None) };
+        let mut as_root = self.known_root();
+        let mut block = match as_root {
+            Some((root, _)) => root,
+            None => match self.fast_root()? {
+                Some(root) => root,
+                None => return Ok(None),
+            },
+        };
         let mut way = Vec::new();
         loop {
             let next = self.read(block, |opaque, node| {
+                if as_root.is_some_and(|(_, level)| !opaque.is_root_of(level)) {
+                    return Ok(Next::Root);
+                }
                 if unfinished.is_some() && opaque.is_unfinished() {
                     return Ok(Next::Unfinished);
                 }
@@ -118,9 +133,16 @@ impl<'s> Index<'s> {
                 };
                 let offset = self.first_not_before(key, block, node)?.saturating_sub(1);
                 let link = node.entry(offset).map_err(self.node_error(block))?;
-                Ok(Next::Down(Step { block, offset }, link.downlink()))
+                let (step, below) = (Step { block, offset }, link.downlink());
+                let is_last = node.opaque.level == 1;
+                Ok(if is_last { Next::Last(step, below) } else { Next::Down(step, below) })
             })?;
+            as_root = None;
             match next {
+                Next::Root => match self.fast_root()? {
+                    Some(root) => block = root,
+                    None => return Ok(None),
+                },
                 Next::Right(right) => block = right,
                 Next::Unfinished => {
                     if let Some(writer) = unfinished.as_deref_mut() {
@@ -130,6 +152,10 @@ impl<'s> Index<'s> {
                 Next::Down(step, below) => {
                     way.push(step);
                     block = below;
+                }
+                Next::Last(step, leaf) => {
+                    way.push(step);
+                    return Ok(Some((way, leaf)));
                 }
                 Next::Leaf => return Ok(Some((way, block))),
             }

@@ -108,7 +108,7 @@ impl Index<'_> {
     fn halves(
         &self,
         block: BlockNumber,
-        page: &PageBytes,
+        page: &HeldPage<'_>,
         item: &NewItem,
     ) -> Result<Halves, IndexError> {
         let node = self.node(block, page)?;

@@ -270,6 +270,23 @@ impl<S: PageStore, L: LogFlush> PinnedWrite<'_, S, L> {
         &mut self.content
     }
 
+    /// The page; header and line pointers are looked at unless they were before.
+    ///
+    /// # Errors
+    /// As [`RawPage::validate`].
+    #[inline]
+    pub fn page(&self) -> Result<Page<'_>, PageError> {
+        self.pinned.frame().check(&self.content)?;
+        Ok(Page::assume_valid(&self.content))
+    }
+
+    /// The page, to be changed, of which the caller has looked at header and line pointers.
+    #[inline]
+    pub(crate) fn known_page_mut(&mut self) -> PageMut<'_> {
+        self.pinned.frame().set_dirty();
+        PageMut::assume_valid(&mut self.content)
+    }
+
     /// The page, to be changed; header and line pointers are looked at unless they were before.
     ///
     /// # Errors

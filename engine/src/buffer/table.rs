@@ -4,14 +4,15 @@
 //! lock does no I/O, and takes no other partition's: the old name goes before the new one comes.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::hash::BuildHasher;
 
 use base::sync::{Mutex, MutexGuard, PoisonError};
+use rustc_hash::FxBuildHasher;
 
 use super::PageName;
 
 /// Names to frames, of one partition. The hasher has no seed, so that runs repeat.
-pub(super) type Names = HashMap<PageName, usize, BuildHasherDefault<DefaultHasher>>;
+pub(super) type Names = HashMap<PageName, usize, FxBuildHasher>;
 
 /// The map.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ impl Table {
 
     /// The partition that a name belongs to, locked.
     pub(super) fn partition(&self, name: &PageName) -> MutexGuard<'_, Names> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(name) >> 32;
+        let hash = FxBuildHasher.hash_one(name) >> 32;
         let partition = &self.partitions[hash as usize & (self.partitions.len() - 1)];
         partition.lock().unwrap_or_else(PoisonError::into_inner)
     }

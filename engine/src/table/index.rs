@@ -9,6 +9,7 @@
 //! heap-only versions hangs from; all of them have the same values in all indexed columns. No lock of a page is held while
 //! anybody is waited for. Source: `ExecInsertIndexTuples`, `index_getnext_slot`.
 
+use std::collections::VecDeque;
 use std::ops::Bound;
 
 use base::sync::Arc;
@@ -20,7 +21,7 @@ use super::chain::{Rows, walk};
 use super::page::page_of;
 use super::{DirtyRow, Row, Table};
 use crate::Error;
-use crate::btree::scan::KeyBound;
+use crate::btree::scan::{AllVisible, KeyBound};
 use crate::btree::unique::Inserted;
 use crate::btree::{self, Direction, Heap, Index};
 use crate::catalog::{ComputedValues, IndexDefinition, IndexEntry, TableEntry};
@@ -28,6 +29,9 @@ use crate::heap::{TupleValues, Value};
 use crate::lock::{TableLockMode, WaitPolicy};
 use crate::session::{Isolation, Session};
 use crate::transaction::Transaction;
+
+/// Rows of a page that a scan reads at once, at most.
+const MOST_AT_ONCE: usize = 64;
 
 /// An index of a table. It can be kept: whether it is still there is looked at by each use.
 #[derive(Debug, Clone)]
@@ -81,7 +85,11 @@ pub(crate) struct EnteredRow<'a> {
 #[derive(Debug)]
 pub struct IndexScan<'e> {
     pub(super) table: Arc<TableEntry>,
-    pub(super) scan: btree::Scan<'e>,
+    scan: btree::Scan<'e>,
+    /// Rows that were read along with the last one, being on its page.
+    read: VecDeque<Row>,
+    /// How many are read at once: ever more, since who wants many goes on.
+    at_once: usize,
 }
 
 /// What an index scan comes to.
@@ -137,7 +145,7 @@ impl Table {
         }
         let storage = &transaction.session.shared.storage;
         let scan = Index::of(storage, &entry.known).scan(lower, upper, direction)?;
-        Ok(IndexScan { table: Arc::clone(self.entry()), scan })
+        Ok(IndexScan { table: Arc::clone(self.entry()), scan, read: VecDeque::new(), at_once: 1 })
     }
 
     /// The rows with this key that are there if everybody who still runs commits, with who is at work on them: what
@@ -179,6 +187,11 @@ impl Table {
 }
 
 impl<'e> IndexScan<'e> {
+    /// The same scan, which gives entries of rows that everybody sees.
+    pub(super) fn with_entries(self, all_visible: impl AllVisible + 'e) -> IndexScan<'e> {
+        IndexScan { scan: self.scan.with_entries(all_visible), ..self }
+    }
+
     /// The next row that the transaction sees, which is the one that the scan was begun in; `None` after the last.
     ///
     /// # Errors
@@ -201,6 +214,9 @@ impl<'e> IndexScan<'e> {
         transaction: &mut Transaction<'_, 'e>,
     ) -> Result<Option<IndexFound>, Error> {
         loop {
+            if let Some(row) = self.read.pop_front() {
+                return Ok(Some(IndexFound::Row(row)));
+            }
             let found = self.scan.next_found();
             if let Some(killed) = self.scan.take_killed() {
                 let session = &mut *transaction.session;
@@ -213,13 +229,38 @@ impl<'e> IndexScan<'e> {
             if let Some(entry) = entry {
                 return Ok(Some(IndexFound::Entry(tid, entry)));
             }
-            if let Some(row) = transaction.get_row(&self.table, tid)? {
-                return Ok(Some(IndexFound::Row(row)));
+            if self.at_once == 1 {
+                // Of a key there is one, mostly.
+                self.at_once = 2;
+                if let Some(row) = transaction.get_row(&self.table, tid)? {
+                    return Ok(Some(IndexFound::Row(row)));
+                }
+                self.kill_if_dead(transaction, tid)?;
+                continue;
             }
-            if transaction.session.is_dead(&self.table, tid)? {
-                self.scan.kill(tid);
+            let mut tids = vec![tid];
+            while tids.len() < self.at_once
+                && let Some(more) = self.scan.next_on(tid.block)
+            {
+                tids.push(more);
+            }
+            self.at_once = (2 * self.at_once).min(MOST_AT_ONCE);
+            transaction.get_rows(&self.table, &mut tids, &mut self.read)?;
+            for unseen in tids {
+                self.kill_if_dead(transaction, unseen)?;
             }
         }
+    }
+
+    fn kill_if_dead(
+        &mut self,
+        transaction: &mut Transaction<'_, 'e>,
+        tid: Tid,
+    ) -> Result<(), Error> {
+        if transaction.session.is_dead(&self.table, tid)? {
+            self.scan.kill(tid);
+        }
+        Ok(())
     }
 }
 
@@ -345,7 +386,7 @@ impl TableEntry {
 impl Session<'_> {
     /// Whether nobody sees what hangs from a line pointer, nor will.
     fn is_dead(&mut self, table: &TableEntry, tid: Tid) -> Result<bool, Error> {
-        if tid.block >= table.blocks(self.shared)? {
+        if !table.has_block(self.shared, tid.block)? {
             return Ok(false);
         }
         let (shared, horizon) = (self.shared, self.horizon());

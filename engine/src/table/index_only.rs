@@ -132,10 +132,9 @@ impl Table {
         upper: KeyBound<'_>,
         direction: Direction,
     ) -> Result<IndexOnlyScan<'e>, Error> {
-        let IndexScan { table, scan } =
-            self.scan_index(transaction, index, lower, upper, direction)?;
-        let map = MapOf { shared: transaction.session.shared, table: table.locator };
-        let scan = IndexScan { table, scan: scan.with_entries(map) };
+        let scan = self.scan_index(transaction, index, lower, upper, direction)?;
+        let map = MapOf { shared: transaction.session.shared, table: scan.table.locator };
+        let scan = scan.with_entries(map);
         Ok(IndexOnlyScan { scan, index: Arc::clone(index.entry()), heap_fetches: 0 })
     }
 }

@@ -65,6 +65,17 @@ impl TableEntry {
         PageName { locator: self.locator, fork: ForkNumber::Main, block }
     }
 
+    /// Whether a page is there. The caller has a lock of the table.
+    #[inline]
+    pub(crate) fn has_block(&self, shared: &Shared, block: BlockNumber) -> Result<bool, Error> {
+        if self.extension.has(block) {
+            return Ok(true);
+        }
+        let blocks = self.blocks(shared)?;
+        self.extension.saw(blocks);
+        Ok(block < blocks)
+    }
+
     /// How many pages it has.
     pub(crate) fn blocks(&self, shared: &Shared) -> Result<BlockNumber, Error> {
         let relation = self.locator;

@@ -106,6 +106,16 @@ impl Row {
         values.map_err(|error| Error::Row { table: self.table.name.clone(), error })
     }
 
+    /// One of them, by the number of its column from 0; `None` where there is no such column.
+    ///
+    /// # Errors
+    /// As [`Row::values`].
+    pub fn value(&self, column: usize) -> Result<Option<Value<'_>>, Error> {
+        let values = TupleValues::of(&self.table.types, &self.tuple);
+        let value = values.and_then(|mut values| values.nth(column).transpose());
+        value.map_err(|error| Error::Row { table: self.table.name.clone(), error })
+    }
+
     /// The whole tuple, its header included.
     pub fn tuple(&self) -> &[u8] {
         &self.tuple

@@ -34,6 +34,8 @@ pub(crate) struct Extension {
     waiting: AtomicU32,
     /// How often the table was cut off; changes under a lock of the table that keeps everybody out.
     truncations: AtomicU32,
+    /// So many pages are there, at least; made less under a lock of the table that keeps everybody out.
+    there: AtomicU32,
 }
 
 impl Extension {
@@ -54,9 +56,21 @@ impl Extension {
         guard
     }
 
+    /// Whether a page was seen to be there.
+    #[inline]
+    pub(super) fn has(&self, block: BlockNumber) -> bool {
+        block < self.there.load(Relaxed)
+    }
+
+    /// The table has so many pages.
+    pub(super) fn saw(&self, blocks: BlockNumber) {
+        self.there.fetch_max(blocks, Relaxed);
+    }
+
     /// The table was cut off: the pages that sessions put rows into last may be gone.
     pub(crate) fn cut_off(&self) {
         self.truncations.fetch_add(1, Relaxed);
+        self.there.store(0, Relaxed);
     }
 }
 

@@ -3,8 +3,10 @@
 //! Invariants: what a page shows is read under its shared lock, and copied: nothing is held between two rows. The
 //! pages of a scan are those that the table had when it began: rows that were added since are not seen anyway.
 
+use std::collections::VecDeque;
+
 use base::sync::Arc;
-use base::{BlockNumber, Infomask, Infomask2, Tid};
+use base::{BlockNumber, Infomask, Infomask2, Page, Tid};
 use snapshot::TupleStamp;
 use snapshot::satisfies::satisfies_mvcc;
 
@@ -61,14 +63,44 @@ impl<'s, 'e> Transaction<'s, 'e> {
         tid: Tid,
     ) -> Result<Option<Row>, Error> {
         let session = &mut *self.session;
-        if tid.block >= table.blocks(session.shared)? {
+        if !table.has_block(session.shared, tid.block)? {
             return Ok(None);
         }
         let pinned = session.shared.storage.pool.get(table.page_name(tid.block))?;
-        prune_if_worth(session, &pinned)?;
-        let (found, hints) = session.visible(table, &pinned, tid)?;
+        let mut hints = Vec::new();
+        let found = see_pruned(session, &pinned, |session, page| {
+            session.visible(table, page, tid, &mut hints)
+        })?;
         set_hints(session, &pinned, &hints)?;
-        Ok(found)
+        Ok(found.flatten())
+    }
+
+    /// The same of several rows of a page, which go to `rows`; those that the snapshot sees nothing of stay in `tids`.
+    pub(crate) fn get_rows(
+        &mut self,
+        table: &Arc<TableEntry>,
+        tids: &mut Vec<Tid>,
+        rows: &mut VecDeque<Row>,
+    ) -> Result<(), Error> {
+        let session = &mut *self.session;
+        let Some(Tid { block, .. }) = tids.first().copied() else { return Ok(()) };
+        if !table.has_block(session.shared, block)? {
+            return Ok(());
+        }
+        let pinned = session.shared.storage.pool.get(table.page_name(block))?;
+        let mut hints = Vec::new();
+        see_pruned(session, &pinned, |session, page| {
+            let mut unseen = Vec::new();
+            for tid in tids.drain(..) {
+                match session.visible(table, page, tid, &mut hints)? {
+                    Some(row) => rows.push_back(row),
+                    None => unseen.push(tid),
+                }
+            }
+            *tids = unseen;
+            Ok(())
+        })?;
+        set_hints(session, &pinned, &hints)
     }
 }
 
@@ -80,15 +112,22 @@ struct Looked {
     hints: Vec<NewHint>,
 }
 
-fn prune_if_worth(session: &mut Session<'_>, pinned: &PinnedPage<'_>) -> Result<(), Error> {
-    let is_worth = {
-        let guard = pinned.read();
-        match page_of(pinned.name(), &guard)? {
-            Some(page) => is_worth_pruning(session, &page),
-            None => false,
-        }
-    };
-    if is_worth { try_prune(session, pinned) } else { Ok(()) }
+/// Shows a page under a shared lock, pruned before if that may be worth it; `None` of one that was never initialised.
+fn see_pruned<R>(
+    session: &mut Session<'_>,
+    pinned: &PinnedPage<'_>,
+    see: impl FnOnce(&Session<'_>, &Page<'_>) -> Result<R, Error>,
+) -> Result<Option<R>, Error> {
+    let name = pinned.name();
+    let mut guard = pinned.read();
+    let Some(page) = page_of(name, &guard)? else { return Ok(None) };
+    if is_worth_pruning(session, &page) {
+        drop(guard);
+        try_prune(session, pinned)?;
+        guard = pinned.read();
+    }
+    let Some(page) = page_of(name, &guard)? else { return Ok(None) };
+    see(session, &page).map(Some)
 }
 
 impl Session<'_> {
@@ -96,16 +135,14 @@ impl Session<'_> {
     fn visible(
         &self,
         table: &Arc<TableEntry>,
-        pinned: &PinnedPage<'_>,
+        page: &Page<'_>,
         root: Tid,
-    ) -> Result<(Option<Row>, Vec<NewHint>), Error> {
-        let (name, mut hints) = (pinned.name(), Vec::new());
-        let status = self.status();
-        let Some(snapshot) = &self.snapshot else { return Ok((None, hints)) };
-        let guard = pinned.read();
-        let Some(page) = page_of(name, &guard)? else { return Ok((None, hints)) };
+        hints: &mut Vec<NewHint>,
+    ) -> Result<Option<Row>, Error> {
+        let (name, status) = (table.page_name(root.block), self.status());
+        let Some(snapshot) = &self.snapshot else { return Ok(None) };
         let lsn = page.header().lsn;
-        let found = walk(name, &page, root.offset, &status, |version| {
+        walk(name, page, root.offset, &status, |version| {
             let OnPage { offset, header, mut stamp, tuple } = *version;
             if planted::has(Bug::EndedIsSeen) {
                 stamp.infomask |= Infomask::XMAX_INVALID;
@@ -114,17 +151,19 @@ impl Session<'_> {
             hints.extend(NewHint::of(offset, header, &stamp, judged.hints, lsn, &status));
             let row = || Row::new(Tid { offset, ..root }, tuple, table).with_root(root);
             Ok(judged.verdict.then(row))
-        })?;
-        Ok((found, hints))
+        })
     }
 
     /// Judges every version on a page by the session's snapshot, and copies those that it sees.
-    fn look(&self, table: &Arc<TableEntry>, pinned: &PinnedPage<'_>) -> Result<Looked, Error> {
-        let (name, mut looked) = (pinned.name(), Looked::default());
+    fn look(
+        &self,
+        table: &Arc<TableEntry>,
+        block: BlockNumber,
+        page: &Page<'_>,
+    ) -> Result<Looked, Error> {
+        let (name, mut looked) = (table.page_name(block), Looked::default());
         let status = self.status();
         let Some(snapshot) = &self.snapshot else { return Ok(looked) };
-        let guard = pinned.read();
-        let Some(page) = page_of(name, &guard)? else { return Ok(looked) };
         let lsn = page.header().lsn;
         let mut has_heap_only = false;
         for (offset, _) in page.line_pointers() {
@@ -140,7 +179,7 @@ impl Session<'_> {
             }
         }
         if has_heap_only {
-            let roots = roots(name, &page, &status)?;
+            let roots = roots(name, page, &status)?;
             for row in &mut looked.rows {
                 let root = roots.get(&row.tid.offset).copied();
                 row.root.offset = root.unwrap_or(row.tid.offset);
@@ -178,10 +217,12 @@ impl PageScan {
         session.check_cancelled()?;
         let name = self.table.page_name(block);
         let pinned = session.shared.storage.pool.get_in_ring(name, &mut self.ring)?;
-        prune_if_worth(session, &pinned)?;
-        let looked = session.look(&self.table, &pinned)?;
-        set_hints(session, &pinned, &looked.hints)?;
-        Ok(looked.rows)
+        let table = &self.table;
+        let looked =
+            see_pruned(session, &pinned, |session, page| session.look(table, block, page))?;
+        let Looked { rows, hints } = looked.unwrap_or_default();
+        set_hints(session, &pinned, &hints)?;
+        Ok(rows)
     }
 }
 
