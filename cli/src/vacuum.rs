@@ -72,7 +72,8 @@ fn vacuum(engine: &Engine, arguments: &Arguments) -> Result<(), Failure> {
             output.write_bytes(text(&report).as_bytes())?;
             for warning in &report.warnings {
                 let hint = warning.hint().replace('\n', " ");
-                note(format_args!("warning: table \"{}\": {warning} ({hint})", report.table));
+                let message = warning.message(&report.table);
+                note(format_args!("warning: table \"{}\": {message} ({hint})", report.table));
             }
         }
     }

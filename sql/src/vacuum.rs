@@ -11,7 +11,7 @@
 
 use std::ops::ControlFlow;
 
-use engine::vacuum::{FreezeAges, VacuumOptions, VacuumProgress, VacuumReport, VacuumWarning};
+use engine::vacuum::{FreezeAges, VacuumOptions, VacuumProgress, VacuumReport};
 use engine::{Isolation, Session, TableLockMode, Transaction, WaitPolicy};
 
 use crate::database::Database;
@@ -230,8 +230,11 @@ fn skipped(what: &str, target: &Target, error: engine::Error) -> Result<Option<N
 }
 
 fn warn_of(reports: &[VacuumReport], notices: &mut Vec<Notice>) {
-    let warnings = reports.iter().flat_map(|report| &report.warnings);
-    let told =
-        |why: &VacuumWarning| Notice::new("WARNING", "01000", why.to_string()).hint(why.hint());
-    notices.extend(warnings.map(told));
+    for report in reports {
+        notices.extend(report.warnings.iter().map(|why| {
+            let notice = Notice::new("WARNING", "01000", why.message(&report.table));
+            let detail = why.detail().map(str::to_owned);
+            Notice { detail, ..notice.hint(why.hint()) }
+        }));
+    }
 }

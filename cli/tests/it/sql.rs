@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{Output, Stdio};
 
+use super::programs::{give, place, printed, program, take_back};
 use super::strata;
 
 /// A data directory of its own, and its path.
@@ -131,4 +133,59 @@ fn a_full_disk_is_told_as_by_the_other_commands() {
         text(&output.stderr),
         "strata: error: could not write to standard output: No space left on device\n"
     );
+}
+
+/// As `pg_resetwal -x` sets the next id, and PostgreSQL's manual says to go on.
+fn set_next_xid(data: &Path, xid: u32) {
+    let segment = data.join(format!("pg_xact/{:04X}", xid / (32_768 * 32)));
+    if !segment.exists() {
+        std::fs::write(segment, vec![0; 32 * 8192]).expect("written");
+    }
+    give(data);
+    printed(program("pg_resetwal").arg("-x").arg(xid.to_string()).arg("-D").arg(data));
+    take_back(data);
+}
+
+#[test]
+fn a_session_is_warned_of_ids_that_end_and_refused_until_a_vacuum() {
+    const VACUUM: &str =
+        "HINT:  To avoid a database shutdown, execute a database-wide VACUUM in that database.\n";
+    const ALSO: &str = "You might also need to commit or roll back old prepared transactions, or drop stale replication slots.\n";
+    let place = place();
+    let data = place.path().join("data");
+    let path = data.to_str().expect("a plain name");
+    assert!(strata(&["init", "-D", path]).status().expect("strata runs").success());
+    let told = |command: &str| {
+        let output = sql(path, &["-c", command]);
+        text(&output.stdout) + &text(&output.stderr)
+    };
+    let made = told("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)");
+    assert_eq!(made, "CREATE TABLE\nINSERT 0 1\n");
+    // The oldest id is 3.
+    let wrap = 3 + (u32::MAX >> 1);
+    let within = |ids: u32| {
+        format!(
+            "WARNING:  database \"postgres\" must be vacuumed within {ids} transactions\n{VACUUM}{ALSO}"
+        )
+    };
+    set_next_xid(&data, wrap - 40_000_000 - 1);
+    assert_eq!(told("INSERT INTO t VALUES (10)"), "INSERT 0 1\n");
+    let warned = told("INSERT INTO t VALUES (11)");
+    assert!(warned.contains("INSERT 0 1\n") && warned.contains(&within(40_000_000)), "{warned}");
+    set_next_xid(&data, wrap - 3_000_000 - 1);
+    let warned = told("INSERT INTO t VALUES (20)");
+    assert!(warned.contains("INSERT 0 1\n") && warned.contains(&within(3_000_001)), "{warned}");
+    assert_eq!(
+        told("INSERT INTO t VALUES (21)"),
+        format!(
+            "ERROR:  database is not accepting commands to avoid wraparound data loss in database \"postgres\"\n\
+             HINT:  Stop the postmaster and vacuum that database in single-user mode.\n{ALSO}"
+        )
+    );
+    let vacuumed = told("VACUUM (FREEZE)");
+    let bypassed = "WARNING:  bypassing nonessential maintenance of table \"postgres.public.t\" as a failsafe after 0 index scans\n\
+        DETAIL:  The table's relfrozenxid or relminmxid is too far in the past.\n";
+    assert!(vacuumed.contains("VACUUM\n") && vacuumed.contains(bypassed), "{vacuumed}");
+    assert_eq!(told("INSERT INTO t VALUES (30)"), "INSERT 0 1\n");
+    assert_eq!(told("SELECT id FROM t ORDER BY id"), "id\n1\n10\n11\n20\n30\n(5 rows)\n");
 }

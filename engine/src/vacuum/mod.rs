@@ -207,23 +207,33 @@ pub enum VacuumWarning {
     OldXmin,
     /// A set of transactions that is very old.
     OldMultiXact,
-    /// The table was so old that indexes were left alone.
-    Emergency,
-}
-
-impl fmt::Display for VacuumWarning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            VacuumWarning::OldXmin => "oldest xmin is far in the past",
-            VacuumWarning::OldMultiXact => "oldest multixact is far in the past",
-            VacuumWarning::Emergency => {
-                "bypassing nonessential maintenance of the table as a failsafe"
-            }
-        })
-    }
+    /// The table was so old that indexes were left alone after so many passes over them (`lazy_check_wraparound_failsafe`).
+    Emergency(u64),
 }
 
 impl VacuumWarning {
+    /// What there is to say of this table, which is one of the schema `public`.
+    pub fn message(&self, table: &str) -> String {
+        match self {
+            VacuumWarning::OldXmin => "oldest xmin is far in the past".to_owned(),
+            VacuumWarning::OldMultiXact => "oldest multixact is far in the past".to_owned(),
+            VacuumWarning::Emergency(passes) => format!(
+                "bypassing nonessential maintenance of table \"postgres.public.{table}\" as a failsafe after {passes} index \
+                 scans"
+            ),
+        }
+    }
+
+    /// Why.
+    pub fn detail(&self) -> Option<&'static str> {
+        match self {
+            VacuumWarning::Emergency(_) => {
+                Some("The table's relfrozenxid or relminmxid is too far in the past.")
+            }
+            VacuumWarning::OldXmin | VacuumWarning::OldMultiXact => None,
+        }
+    }
+
     /// What to do.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -235,7 +245,7 @@ impl VacuumWarning {
             VacuumWarning::OldMultiXact => {
                 "Close open transactions with multixacts soon to avoid wraparound problems."
             }
-            VacuumWarning::Emergency => {
+            VacuumWarning::Emergency(_) => {
                 "Consider increasing configuration parameter \"maintenance_work_mem\" or \
                  \"autovacuum_work_mem\".\nYou might also need to consider other ways for VACUUM to keep up \
                  with the allocation of transaction IDs."

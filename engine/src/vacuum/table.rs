@@ -224,7 +224,7 @@ impl<'e> Vacuum<'_, 'e> {
         if !self.is_emergency && self.cutoffs.is_emergency(self.session, &self.options.ages) {
             self.is_emergency = true;
             self.balance.hurry();
-            self.report.warnings.push(VacuumWarning::Emergency);
+            self.report.warnings.push(VacuumWarning::Emergency(self.index_passes));
         }
     }
 
