@@ -43,26 +43,7 @@ impl<'e> Backend<'_, 'e> {
             }
             Statement::Truncate(truncate) => {
                 self.refuse_read_only("TRUNCATE TABLE")?;
-                let mut names = Vec::new();
-                for target in &truncate.table_names {
-                    let (name, only) = relation_name(&target.name)?;
-                    let family = self.emptied(transaction, &name, target.only || only)?;
-                    for member in &family.members {
-                        let name = member.def.name().to_owned();
-                        if !names.contains(&name) {
-                            names.push(name);
-                        }
-                    }
-                }
-                self.refuse_referenced(transaction, &names)?;
-                for name in names {
-                    let old = self.database.table(transaction, &name)?;
-                    let (definition, columns) = (old.table.definition(), old.table.columns());
-                    transaction.drop_table(&name)?;
-                    let made = class::make_table(transaction, &name, columns, definition)?;
-                    self.database.keep_counting(old.table.oid(), made.table.oid());
-                    self.make_indexes(transaction, &made, &old.indexes)?;
-                }
+                self.truncate(transaction, truncate)?;
                 "TRUNCATE TABLE"
             }
             Statement::AlterTable(alter) => {
@@ -96,6 +77,63 @@ impl<'e> Backend<'_, 'e> {
             return Err(SqlError::new("25006", message));
         }
         Ok(())
+    }
+
+    /// `TRUNCATE`: makes tables anew, with those that refer to them if that is asked for.
+    fn truncate(
+        &mut self,
+        transaction: &mut Transaction<'_, 'e>,
+        truncate: &ast::Truncate,
+    ) -> Result<()> {
+        let mut names = Vec::new();
+        for target in &truncate.table_names {
+            let (name, only) = relation_name(&target.name)?;
+            let family = self.emptied(transaction, &name, target.only || only)?;
+            for member in &family.members {
+                let name = member.def.name().to_owned();
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        if truncate.cascade == Some(ast::CascadeOption::Cascade) {
+            self.add_referring(transaction, &mut names)?;
+        }
+        self.refuse_referenced(transaction, &names)?;
+        let restarts = truncate.identity == Some(ast::TruncateIdentityOption::Restart);
+        for name in names {
+            let old = self.database.table(transaction, &name)?;
+            let (definition, columns) = (old.table.definition(), old.table.columns());
+            transaction.drop_table(&name)?;
+            let made = class::make_table(transaction, &name, columns, definition)?;
+            if !restarts {
+                self.database.keep_counting(old.table.oid(), made.table.oid());
+            }
+            self.make_indexes(transaction, &made, &old.indexes)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the tables that refer to those that are to be emptied, and those that refer to them, and so on.
+    fn add_referring(
+        &mut self,
+        transaction: &mut Transaction<'_, 'e>,
+        names: &mut Vec<String>,
+    ) -> Result<()> {
+        loop {
+            let parents: Vec<&str> = names.iter().map(String::as_str).collect();
+            let children = self.database.children_of(transaction, &parents)?;
+            let new = children.iter().map(|child| child.name().to_owned());
+            let new: Vec<String> = new.filter(|name| !names.contains(name)).collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            for name in new {
+                self.table_to_change(transaction, &name)?;
+                self.notice("NOTICE", "00000", format!("truncate cascades to table \"{name}\""));
+                names.push(name);
+            }
+        }
     }
 
     /// A table that another one refers to is not emptied alone.
