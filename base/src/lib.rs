@@ -9,6 +9,7 @@ pub mod disk;
 pub mod ids;
 pub mod lsn;
 pub mod page;
+pub mod pglz;
 pub mod sync;
 pub mod time;
 pub mod time_input;

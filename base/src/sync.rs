@@ -26,7 +26,7 @@ mod cell;
 
 #[cfg(not(any(loom, shuttle)))]
 pub use std::sync::{
-    Arc, Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic,
+    Arc, Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak, atomic,
 };
 #[cfg(not(any(loom, shuttle)))]
 pub use std::thread;

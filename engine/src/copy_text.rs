@@ -35,6 +35,7 @@ pub fn push_value(value: &Value<'_>, out: &mut Vec<u8>) {
         Value::Int2(value) => push_number(value, out),
         Value::Int4(value) => push_number(value, out),
         Value::Int8(value) => push_number(value, out),
+        Value::Oid(value) => push_number(value, out),
         Value::Float8(value) => push_float(*value, out),
         Value::Text(value) | Value::Bpchar(value) => push_escaped(value.as_bytes(), out),
         Value::Numeric(value) => match numeric::to_text(value) {

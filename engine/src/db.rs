@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use base::disk::{Disk, RealDisk};
-use base::sync::Arc;
+use base::sync::{Arc, Weak};
 use base::{Lsn, UnixTime};
 use snapshot::commit_ts::clock::WallClock;
 use wal::rmgr::xlog::{RESTORE_POINT, RestorePoint};
@@ -30,6 +30,7 @@ use crate::checkpoint::{
     CheckpointKind, CheckpointOptions, CheckpointReport, Checkpointed, Checkpointer, Checkpoints,
 };
 use crate::data_directory::{DataDirectory, StandbyParameters, SystemProcesses, parameters};
+use crate::heap::Compression;
 use crate::prepared::detached::DetachedTransactions;
 use crate::prepared::payload::TwoPhaseState;
 use crate::prepared::{self, PreparedTransaction};
@@ -71,6 +72,9 @@ pub struct EngineOptions {
     pub clock: Clock,
     /// How long a session waits for a lock before it looks for a deadlock (`deadlock_timeout`).
     pub deadlock_timeout: Duration,
+    /// How long values are compressed of columns that do not say it, until a session chooses otherwise
+    /// (`default_toast_compression`).
+    pub compression: Compression,
     /// How the log is written.
     pub log: LogOptions,
     /// When checkpoints are made. The engine's clock is taken for theirs.
@@ -103,6 +107,7 @@ impl Default for EngineOptions {
             maintenance_memory: DEFAULT_MEMORY,
             clock: Clock::default(),
             deadlock_timeout: Duration::from_secs(1),
+            compression: Compression::default(),
             log: LogOptions::default(),
             checkpoint: CheckpointOptions::default(),
             background_writer: BackgroundWriterOptions::default(),
@@ -130,12 +135,15 @@ pub struct Engine {
 /// What sessions share.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// Itself, for rows that are kept beside it.
+    pub(crate) this: Weak<Shared>,
     pub(crate) storage: Storage,
     pub(crate) transactions: Transactions,
     pub(crate) catalog: Catalog,
     pub(crate) deadlock_timeout: Duration,
     /// Bytes of memory that an index is sorted in.
     pub(crate) maintenance_memory: usize,
+    pub(crate) compression: Compression,
     /// How many transactions can be prepared at the same time.
     pub(crate) prepared_transactions: usize,
     pub(crate) prepared: DetachedTransactions,
@@ -245,23 +253,25 @@ impl Engine {
         let catalog = Catalog::new();
         let stopped = OnceLock::new();
         let deadlock_timeout = options.deadlock_timeout;
-        let shared = Shared {
+        let shared = Arc::new_cyclic(|this| Shared {
+            this: Weak::clone(this),
             storage,
             transactions,
             catalog,
             deadlock_timeout,
             maintenance_memory: options.maintenance_memory,
+            compression: options.compression,
             prepared_transactions: options.prepared_transactions as usize,
             prepared,
             stopped,
-        };
+        });
         let mut engine = Engine {
             autovacuum: None,
             checkpointer: None,
             background_writer: None,
             checkpoints: Arc::new(checkpoints),
             recovered,
-            shared: Arc::new(shared),
+            shared,
         };
         engine.load_catalog(&states)?;
         if options.has_background_threads {
@@ -444,8 +454,9 @@ impl Engine {
             log.switch(&mut log.inserter())?;
         }
         checkpoints.at_once(storage, &shared.transactions, kind)?;
-        // The threads have ended and sessions borrow the engine: nobody else has it.
-        let Some(Shared { storage, .. }) = Arc::into_inner(shared) else { return Ok(()) };
+        // The threads have ended and sessions borrow the engine: nobody else has it, but for a moment who reads a value out of
+        // line of a row that was kept.
+        let Shared { storage, .. } = sole(shared);
         let Storage { pool, clog, commit_ts, subtrans, multixact, log, directory, .. } = storage;
         // All that shares the log.
         drop((pool, clog, commit_ts, subtrans, multixact));
@@ -453,5 +464,16 @@ impl Engine {
             log.close()?;
         }
         directory.close()
+    }
+}
+
+/// What is in it, when nobody else has it any more.
+fn sole<T>(mut shared: Arc<T>) -> T {
+    loop {
+        match Arc::try_unwrap(shared) {
+            Ok(own) => return own,
+            Err(others) => shared = others,
+        }
+        base::sync::thread::yield_now();
     }
 }

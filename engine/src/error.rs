@@ -129,6 +129,12 @@ pub enum Error {
         #[source]
         error: crate::heap::FormError,
     },
+    /// A value that is compressed or out of line cannot be read.
+    #[error("{0}")]
+    Toast(#[from] crate::toast::ToastError),
+    /// A TOAST table is to be changed by itself.
+    #[error("cannot change TOAST relation \"{0}\" (change the rows of its table)")]
+    ToastTable(String),
     /// An index cannot be read or changed, or its values not be indexed.
     #[error(transparent)]
     Index(#[from] crate::btree::IndexError),
@@ -443,6 +449,7 @@ impl Error {
             Error::Index(crate::btree::IndexError::Sort(_)) => "58030",
             Error::Index(_) | Error::IndexMismatch { .. } => "XX002",
             Error::TableExists(_) => "42P07",
+            Error::ToastTable(_) => "42809",
             Error::TableDefinition { .. } => "42P16",
             Error::NotNull { .. } => "23502",
             Error::Row { .. } => "54000",
@@ -476,6 +483,7 @@ impl Error {
             | Error::Heap { .. }
             | Error::Unfreezable { .. }
             | Error::Catalog(_)
+            | Error::Toast(_)
             | Error::MissingPage { .. }
             | Error::Control(_)
             | Error::LoadControl(_) => "XX001",

@@ -5,7 +5,7 @@
 //! records of those changes. `btree` is indexes in pages. `redo` redoes every record that the engine writes; `recovery` brings a directory to where
 //! its log ends; `checkpoint` says from where it will begin, and `background_writer` goes before it. `storage` holds these
 //! together, for who runs transactions, for checkpoints and for recovery. `xact`, `catalog` and `table` are transactions,
-//! tables and rows; `vacuum` removes what nobody sees any more; `db` opens and closes it all, `session` is who works with it,
+//! tables and rows, `toast` what becomes of their long values; `vacuum` removes what nobody sees any more; `db` opens and closes it all, `session` is who works with it,
 //! and `transaction` what it does; `prepared` is transactions that wait for the second phase of their commit. `workload` is loads
 //! to run it under, each with an invariant.
 //!
@@ -112,6 +112,8 @@ pub mod storage;
 #[cfg(not(any(loom, shuttle)))]
 mod table;
 #[cfg(not(any(loom, shuttle)))]
+mod toast;
+#[cfg(not(any(loom, shuttle)))]
 mod transaction;
 #[cfg(not(any(loom, shuttle)))]
 pub mod vacuum;
@@ -124,7 +126,8 @@ mod xact;
 
 #[cfg(not(any(loom, shuttle)))]
 pub use catalog::{
-    Column, Computed, ComputedValues, Definition, IndexColumn, IndexDefinition, PG_CLASS,
+    Column, ColumnStorage, Computed, ComputedValues, Definition, IndexColumn, IndexDefinition,
+    PG_CLASS,
 };
 #[cfg(not(any(loom, shuttle)))]
 pub use db::{Engine, EngineOptions};
@@ -145,6 +148,8 @@ pub use table::{
     CheckedIndex, DirtyRow, IndexCheck, IndexOnlyScan, IndexScan, IndexedRow, InsertOutcome,
     PageScan, Row, RowLocked, Scan, Table, TableIndex, VersionChange,
 };
+#[cfg(not(any(loom, shuttle)))]
+pub use toast::ToastError;
 #[cfg(not(any(loom, shuttle)))]
 pub use transaction::{AdvisoryMode, Compute, OuterCommand, SavepointId, Transaction};
 #[cfg(not(any(loom, shuttle)))]

@@ -21,7 +21,7 @@ use crate::Error;
 use crate::catalog::changes::OwnChanges;
 use crate::data_directory::DEFAULT_DATABASE;
 use crate::db::Shared;
-use crate::heap::Change;
+use crate::heap::{Change, Compression};
 use crate::lock::{HeldLocks, Interrupts, LockTag, TableLockMode};
 use crate::table::room::Target;
 use crate::transaction::Transaction;
@@ -62,6 +62,8 @@ pub struct Session<'e> {
     pub(crate) targets: BTreeMap<Oid, Target>,
     /// What the running transaction has done to tables.
     pub(crate) changes: OwnChanges,
+    /// How values are compressed of columns that do not say it.
+    pub(crate) compression: Compression,
     /// Memory that is used again.
     pub(crate) tuple: Vec<u8>,
     pub(crate) change: Change,
@@ -117,6 +119,7 @@ impl<'e> Session<'e> {
             statement_end: None,
             targets: BTreeMap::new(),
             changes: OwnChanges::default(),
+            compression: shared.compression,
             tuple: Vec::new(),
             change: Change::default(),
             horizon: None,
@@ -179,6 +182,11 @@ impl<'e> Session<'e> {
                 horizon
             }
         }
+    }
+
+    /// How values are compressed from now on of columns that do not say it (`default_toast_compression`).
+    pub fn set_compression(&mut self, compression: Compression) {
+        self.compression = compression;
     }
 
     /// How long the session's statements wait for a lock at most (`lock_timeout`); `None` for as long as it takes.

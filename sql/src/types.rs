@@ -164,6 +164,7 @@ impl Type {
             ColumnType::Date => Type::Date,
             ColumnType::Numeric => Type::Numeric,
             ColumnType::Bpchar => Type::Bpchar,
+            ColumnType::Oid => Type::Oid,
         }
     }
 }
@@ -246,6 +247,7 @@ impl Datum {
             Value::TimestampTz(value) => Datum::TimestampTz(value.0),
             Value::Uuid(value) => Datum::Uuid(value),
             Value::Date(value) => Datum::Date(value),
+            Value::Oid(value) => Datum::Oid(value),
             Value::Numeric(value) => numeric::to_text(value)
                 .and_then(|text| Numeric::parse(&text))
                 .map(Datum::Numeric)

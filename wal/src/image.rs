@@ -13,11 +13,9 @@
 //! shorter than page minus hole pass, as in PostgreSQL; where PostgreSQL then shows what lay on its
 //! stack, the bytes are zero here. pglz images must have the exact length.
 
-pub(crate) mod pglz;
-
 use std::cell::RefCell;
 
-use base::{Lsn, PAGE_SIZE};
+use base::{Lsn, PAGE_SIZE, pglz};
 
 use crate::record::{BlockRef, IMAGE_LZ4, IMAGE_PGLZ, IMAGE_ZSTD, Record};
 

@@ -3,7 +3,7 @@
 //!
 //! | type | order |
 //! |---|---|
-//! | `bool`, integers, `timestamptz`, `date` | by number |
+//! | `bool`, integers, `timestamptz`, `date`, `oid` | by number |
 //! | `float8` | by number; NaN is equal to itself and greater than all others, -0 equal to 0 |
 //! | `text`, in the collation C; `bytea`, `uuid` | by bytes |
 //! | `numeric` | by number; digits of zero behind the point count for nothing |
@@ -101,6 +101,7 @@ fn equal_image(column: ColumnType) -> bool {
         | ColumnType::Int8
         | ColumnType::TimestampTz
         | ColumnType::Date
+        | ColumnType::Oid
         | ColumnType::Uuid
         | ColumnType::Text
         | ColumnType::Bytea => true,
@@ -165,7 +166,7 @@ impl Shape {
             if has_nulls {
                 tuple[HEADER_SIZE + index / 8] |= 1 << (index % 8);
             }
-            if push_value(&mut tuple, *column, index, value)? {
+            if push_value(&mut tuple, *column, true, index, value)? {
                 bits |= HAS_VARIABLE;
             }
         }
@@ -365,7 +366,7 @@ impl Shape {
                     tuple.extend_from_slice(raw);
                     false
                 }
-                None => push_value(&mut tuple, *column, index, &Value::Bytea(raw))?,
+                None => push_value(&mut tuple, *column, true, index, &Value::Bytea(raw))?,
             };
             if is_variable {
                 bits |= HAS_VARIABLE;
@@ -405,6 +406,7 @@ fn compare_values(column: ColumnType, one: &[u8], other: &[u8]) -> Ordering {
         ColumnType::Int4 | ColumnType::Date => {
             i32::from_le_bytes(number(one)).cmp(&i32::from_le_bytes(number(other)))
         }
+        ColumnType::Oid => u32::from_le_bytes(number(one)).cmp(&u32::from_le_bytes(number(other))),
         ColumnType::Int8 | ColumnType::TimestampTz => {
             i64::from_le_bytes(number(one)).cmp(&i64::from_le_bytes(number(other)))
         }

@@ -223,12 +223,12 @@ impl IndexEntry {
     }
 
     /// Whether two rows of the table have the same key (`index_unchanged_by_update`, by values instead of by the columns that
-    /// a statement names).
-    pub(crate) fn has_same_key(&self, one: &[Value<'_>], other: &[Value<'_>]) -> bool {
+    /// a statement names). A value that is not there differs from every other.
+    pub(crate) fn has_same_key(&self, one: &[Option<Value<'_>>], other: &[Value<'_>]) -> bool {
         let key = self.definition.key.iter().map(|key| key.column);
         let read =
             self.definition.computed.iter().flat_map(|computed| computed.reads.iter().copied());
-        key.chain(read).all(|column| one.get(column) == other.get(column))
+        key.chain(read).all(|column| one.get(column).and_then(Option::as_ref) == other.get(column))
     }
 
     /// Whether a session knows of it.

@@ -1,8 +1,9 @@
 //! Which tables and indexes there are.
 //!
 //! ```text
-//! strata_table       base/5/9900   oid int8, name text, file int8
-//! strata_column      base/5/9901   table_oid int8, number int2, name text, type int4 (oid of pg_type), not_null bool
+//! strata_table       base/5/9900   oid int8, name text, file int8, toast_oid int8 (null where it has no TOAST table)
+//! strata_column      base/5/9901   table_oid int8, number int2, name text, type int4 (oid of pg_type), not_null bool,
+//!                                  storage text (null for the type's own), compression text (null for the session's)
 //! strata_definition  base/5/9902   table_oid int8, key_columns text (numbers and commas), definition text
 //! strata_index       base/5/9903   oid int8, name text, table_oid int8, file int8, is_unique bool, is_primary bool,
 //!                                  columns text ([`index`]), definition text
@@ -14,6 +15,9 @@
 //! written by the transactions that make and drop tables, and read when the engine opens ([`store`]). While it runs, what
 //! is here decides.
 //!
+//! A TOAST table is a table like any other, which another one names as its own. It goes with that, and is not listed among the
+//! tables.
+//!
 //! Invariants: tables and indexes share their names. A name that a transaction makes or drops a relation by is claimed by
 //! it until it ends, and others that would make or drop one of that name wait for that; everybody else goes on seeing
 //! the relation that was there. Whoever uses a
@@ -21,6 +25,7 @@
 
 pub(crate) mod changes;
 pub(crate) mod class;
+mod column;
 pub(crate) mod frozen;
 pub(crate) mod index;
 pub(crate) mod store;
@@ -38,7 +43,9 @@ use crate::catalog::frozen::FrozenCell;
 use crate::data_directory::DEFAULT_DATABASE;
 use crate::heap::ColumnType;
 use crate::table::room::Extension;
+use crate::toast::Toast;
 pub use class::PG_CLASS;
+pub use column::{Column, ColumnStorage};
 pub(crate) use index::IndexEntry;
 pub use index::{Computed, ComputedValues, IndexColumn, IndexDefinition};
 
@@ -48,29 +55,6 @@ pub(crate) const DEFAULT_TABLESPACE: Oid = 1663;
 /// Where the file of this number lies.
 pub(crate) fn locator(relation: Oid) -> RelFileLocator {
     RelFileLocator { tablespace: DEFAULT_TABLESPACE, database: DEFAULT_DATABASE, relation }
-}
-
-/// A column of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Column {
-    /// Its name, of 63 bytes at most.
-    pub name: String,
-    /// Its type.
-    pub column_type: ColumnType,
-    /// Whether it refuses nulls.
-    pub not_null: bool,
-}
-
-impl Column {
-    /// A column that takes nulls.
-    pub fn new(name: impl Into<String>, column_type: ColumnType) -> Column {
-        Column { name: name.into(), column_type, not_null: false }
-    }
-
-    /// The same column, refusing nulls.
-    pub fn not_null(self) -> Column {
-        Column { not_null: true, ..self }
-    }
 }
 
 /// What a table's maker writes down of it.
@@ -92,6 +76,10 @@ pub(crate) struct TableEntry {
     /// What its maker wrote down of it.
     pub(crate) definition: Option<Arc<Definition>>,
     pub(crate) types: Arc<[ColumnType]>,
+    /// Where its long values go.
+    pub(crate) toast: Option<Toast>,
+    /// Whether it is another table's TOAST table.
+    pub(crate) is_toast: bool,
     /// Who makes it longer.
     pub(crate) extension: Extension,
     indexes: Mutex<Arc<[Arc<IndexEntry>]>>,
@@ -116,6 +104,8 @@ impl TableEntry {
             types: columns.iter().map(|column| column.column_type).collect(),
             columns,
             definition: None,
+            toast: None,
+            is_toast: false,
             extension: Extension::default(),
             indexes: Mutex::new(Arc::new([])),
             frozen: FrozenCell::new(oid),
@@ -127,6 +117,16 @@ impl TableEntry {
     /// The same, with what its maker wrote down of it.
     pub(crate) fn defined(self, definition: Option<Definition>) -> TableEntry {
         TableEntry { definition: definition.map(Arc::new), ..self }
+    }
+
+    /// The same, with a TOAST table.
+    pub(crate) fn with_toast(self, toast: Option<Toast>) -> TableEntry {
+        TableEntry { toast, ..self }
+    }
+
+    /// The same, as another's TOAST table.
+    pub(crate) fn of_toast(self) -> TableEntry {
+        TableEntry { is_toast: true, ..self }
     }
 
     /// The columns, counted from 0, of unique keys that a foreign key may refer to: a change of one is a change of the key,
@@ -234,6 +234,11 @@ impl Relation {
             Relation::Index { .. } => None,
         }
     }
+
+    /// The table that it is, if that is no TOAST table.
+    fn listed_table(&self) -> Option<&Arc<TableEntry>> {
+        self.table().filter(|table| !table.is_toast)
+    }
 }
 
 /// All tables and indexes by name.
@@ -314,6 +319,14 @@ impl Catalog {
         }
     }
 
+    /// The name of a table that a session knows, and of its TOAST table.
+    pub(crate) fn with_toast(&self, name: &str, session: usize) -> Vec<String> {
+        let toast = self
+            .find(name, session)
+            .and_then(|table| Some(table.toast.as_ref()?.table.name.clone()));
+        [name.to_owned()].into_iter().chain(toast).collect()
+    }
+
     /// The table or index that a session means by a name.
     pub(crate) fn find_relation(&self, name: &str, session: usize) -> Option<Relation> {
         if let Some(own) = self.own().into_iter().find(|own| own.name == name) {
@@ -339,18 +352,18 @@ impl Catalog {
         lock(&self.names).get(name).is_some_and(|name| name.claim.as_ref().is_some_and(is_other))
     }
 
-    /// The tables that a session knows, in the order of their names.
+    /// The tables that a session knows, in the order of their names, TOAST tables aside.
     pub(crate) fn tables_of(&self, session: usize) -> Vec<Arc<TableEntry>> {
         let names = lock(&self.names);
-        let meant = names.values().filter_map(|name| name.meant_by(session)?.table());
+        let meant = names.values().filter_map(|name| name.meant_by(session)?.listed_table());
         meant.map(Arc::clone).collect()
     }
 
-    /// The names of all tables that everybody sees.
+    /// The names of all tables that everybody sees, TOAST tables aside.
     pub(crate) fn names(&self) -> Vec<String> {
         let names = lock(&self.names);
         let is_table =
-            |name: &Name| name.present.as_ref().is_some_and(|found| found.table().is_some());
+            |name: &Name| name.present.as_ref().is_some_and(|found| found.listed_table().is_some());
         let present = names.iter().filter(|(_, name)| is_table(name));
         present.map(|(name, _)| name.clone()).collect()
     }

@@ -4,19 +4,22 @@
 //! `strata_column`, numbered from 1 without a gap, and at most one in `strata_definition`; each index has one in
 //! `strata_index`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use base::sync::Arc;
+use base::sync::{Arc, Weak};
 use base::{ForkNumber, Oid, RelFileLocator, Xid};
 use wal::write::{Inserter, NewRecord};
 
 use super::{
-    Catalog, Column, Definition, IndexDefinition, IndexEntry, Relation, TableEntry, frozen,
+    Catalog, Column, ColumnStorage, Definition, IndexDefinition, IndexEntry, Relation, TableEntry,
+    frozen,
 };
 use crate::Error;
-use crate::heap::{ColumnType, Value};
+use crate::db::Shared;
+use crate::heap::{ColumnType, Compression, Value};
 use crate::storage::Storage;
 use crate::table::{DirtyRow, Row};
+use crate::toast::Toast;
 use crate::transaction::Transaction;
 use crate::xact::end::push_locator;
 
@@ -34,6 +37,7 @@ pub(super) fn tables() -> TableEntry {
         Column::new("oid", ColumnType::Int8).not_null(),
         Column::new("name", ColumnType::Text).not_null(),
         Column::new("file", ColumnType::Int8).not_null(),
+        Column::new("toast_oid", ColumnType::Int8),
     ];
     TableEntry::new(TABLES, "strata_table", TABLES, columns)
 }
@@ -45,6 +49,8 @@ pub(super) fn columns() -> TableEntry {
         Column::new("name", ColumnType::Text).not_null(),
         Column::new("type", ColumnType::Int4).not_null(),
         Column::new("not_null", ColumnType::Bool).not_null(),
+        Column::new("storage", ColumnType::Text),
+        Column::new("compression", ColumnType::Text),
     ];
     TableEntry::new(COLUMNS, "strata_column", COLUMNS, columns)
 }
@@ -87,6 +93,7 @@ pub(super) fn type_oid(column_type: ColumnType) -> i32 {
         ColumnType::Date => 1082,
         ColumnType::Numeric => 1700,
         ColumnType::Bpchar => 1042,
+        ColumnType::Oid => 26,
     }
 }
 
@@ -138,7 +145,10 @@ pub(crate) fn insert(
     table: &TableEntry,
 ) -> Result<(), Error> {
     let oid = Value::Int8(i64::from(table.oid));
-    let row = [oid, Value::Text(&table.name), Value::Int8(i64::from(table.locator.relation))];
+    let toast = table.toast.as_ref();
+    let toast = toast.map_or(Value::Null, |toast| Value::Int8(i64::from(toast.table.oid)));
+    let file = Value::Int8(i64::from(table.locator.relation));
+    let row = [oid, Value::Text(&table.name), file, toast];
     transaction.insert_row(&catalog.tables, &row)?;
     for (at, column) in table.columns.iter().enumerate() {
         let row = [
@@ -147,6 +157,11 @@ pub(crate) fn insert(
             Value::Text(&column.name),
             Value::Int4(type_oid(column.column_type)),
             Value::Bool(column.not_null),
+            match column.storage == ColumnStorage::of_type(column.column_type) {
+                true => Value::Null,
+                false => Value::Text(column.storage.name()),
+            },
+            column.compression.map_or(Value::Null, |method| Value::Text(method.name())),
         ];
         transaction.insert_row(&catalog.columns, &row)?;
     }
@@ -218,7 +233,8 @@ pub(crate) fn load(transaction: &mut Transaction<'_, '_>, catalog: &Catalog) -> 
     let [tables, columns, definitions] =
         [rows(&catalog.tables)?, rows(&catalog.columns)?, rows(&catalog.definitions)?];
     let indexes = rows(&catalog.indexes)?;
-    let tables = tables_in(&tables, &columns, &definitions)?;
+    let shared = &transaction.session.shared.this;
+    let tables = tables_in(&tables, &columns, &definitions, shared)?;
     let table_of = |oid: Oid| tables.iter().find(|table| table.oid == oid).map(Arc::clone);
     let indexes = indexes_in(&indexes, &table_of)?;
     for table in &tables {
@@ -271,7 +287,8 @@ pub(crate) fn changes_of(
     let [tables, columns, definitions] =
         [inserted(&catalog.tables)?, inserted(&catalog.columns)?, inserted(&catalog.definitions)?];
     let (indexes, frozen) = (inserted(&catalog.indexes)?, inserted(&catalog.frozen)?);
-    let made = tables_in(&tables, &columns, &definitions)?;
+    let shared = &transaction.session.shared.this;
+    let made = tables_in(&tables, &columns, &definitions, shared)?;
     frozen::take_in(&frozen, &made.iter().map(|table| &table.frozen).collect::<Vec<_>>())?;
     let known = catalog.all_present();
     let table_of =
@@ -286,6 +303,7 @@ fn tables_in(
     table_rows: &[Row],
     column_rows: &[Row],
     definition_rows: &[Row],
+    shared: &Weak<Shared>,
 ) -> Result<Vec<Arc<TableEntry>>, Error> {
     let damaged = |what: String| Error::Catalog(what);
     let mut columns: BTreeMap<i64, BTreeMap<i16, Column>> = BTreeMap::new();
@@ -297,6 +315,8 @@ fn tables_in(
             Value::Text(name),
             Value::Int4(oid),
             Value::Bool(not_null),
+            storage @ (Value::Null | Value::Text(_)),
+            compression @ (Value::Null | Value::Text(_)),
         ] = values[..]
         else {
             return Err(damaged(format!("row {} of strata_column has nulls", row.tid())));
@@ -305,7 +325,24 @@ fn tables_in(
         let column_type = ColumnType::ALL.into_iter().find(is_meant).ok_or_else(|| {
             damaged(format!("column \"{name}\" of table {table} has the unknown type {oid}"))
         })?;
-        let column = Column { name: name.to_owned(), column_type, not_null };
+        let unknown = |what: &str, value: &str| {
+            damaged(format!(
+                "column \"{name}\" of table {table} has the unknown {what} \"{value}\""
+            ))
+        };
+        let storage = match storage {
+            Value::Text(storage) => {
+                ColumnStorage::of_name(storage).ok_or_else(|| unknown("storage", storage))?
+            }
+            _ => ColumnStorage::of_type(column_type),
+        };
+        let compression = match compression {
+            Value::Text(method) => {
+                Some(Compression::of_name(method).ok_or_else(|| unknown("compression", method))?)
+            }
+            _ => None,
+        };
+        let column = Column { name: name.to_owned(), column_type, not_null, storage, compression };
         if columns.entry(table).or_default().insert(number, column).is_some() {
             return Err(damaged(format!("table {table} has two columns {number}")));
         }
@@ -326,10 +363,17 @@ fn tables_in(
             return Err(damaged(format!("table {table} has two definitions")));
         }
     }
-    let mut tables = Vec::with_capacity(table_rows.len());
+    let mut entries = Vec::with_capacity(table_rows.len());
+    let mut toast_oids = BTreeSet::new();
     for row in table_rows {
         let values = row.values()?;
-        let [Value::Int8(oid), Value::Text(name), Value::Int8(file)] = values[..] else {
+        let [
+            Value::Int8(oid),
+            Value::Text(name),
+            Value::Int8(file),
+            toast @ (Value::Null | Value::Int8(_)),
+        ] = values[..]
+        else {
             return Err(damaged(format!("row {} of strata_table has nulls", row.tid())));
         };
         let columns = columns.remove(&oid).unwrap_or_default();
@@ -338,7 +382,26 @@ fn tables_in(
         }
         let columns = columns.into_values().collect();
         let table = TableEntry::new(number(name, oid)?, name, number(name, file)?, columns);
-        tables.push(Arc::new(table.defined(definitions.remove(&oid))));
+        let toast = match toast {
+            Value::Int8(toast) => Some(number(name, toast)?),
+            _ => None,
+        };
+        toast_oids.extend(toast);
+        entries.push((table.defined(definitions.remove(&oid)), toast));
+    }
+    let (toasts, others): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|(table, _)| toast_oids.contains(&table.oid));
+    let mut tables: Vec<Arc<TableEntry>> =
+        toasts.into_iter().map(|(table, _)| Arc::new(table.of_toast())).collect();
+    for (table, toast) in others {
+        let of = |oid: Oid| {
+            let found = tables.iter().find(|table| table.oid == oid && table.is_toast);
+            let lacks = || damaged(format!("table \"{}\" lacks its TOAST table {oid}", table.name));
+            let table = found.map(Arc::clone).ok_or_else(lacks)?;
+            Ok::<_, Error>(Toast { table, shared: Weak::clone(shared) })
+        };
+        let toast = toast.map(of).transpose()?;
+        tables.push(Arc::new(table.with_toast(toast)));
     }
     if let Some(table) = definitions.keys().next() {
         let reason = format!("there is a definition of a table {table}, which is not there");

@@ -1,6 +1,6 @@
 //! Rows in pages, as PostgreSQL 15 keeps them.
 //!
-//! [`value`] and [`tuple`](mod@tuple) turn rows into tuples and back. [`insert`], [`update`], [`delete`], [`lock`],
+//! [`value`], [`varlena`] and [`tuple`](mod@tuple) turn rows into tuples and back. [`insert`], [`update`], [`delete`], [`lock`],
 //! [`prune`] and [`vacuum`] change one page, and each says what goes into the log: a [`Change`], the payload of the record that
 //! PostgreSQL writes for the same. [`redo`] makes the change again from the record. [`mask`] hides what
 //! redo need not restore.
@@ -22,7 +22,9 @@ pub mod tuple;
 pub mod update;
 pub mod vacuum;
 pub mod value;
+pub mod varlena;
 
 pub use change::{Change, CommandStamp, HeapError, NewXmax, RowLock};
 pub use tuple::{FormError, TupleValues, form_tuple};
 pub use value::{ColumnType, Value};
+pub use varlena::Compression;

@@ -2,25 +2,22 @@
 //!
 //! ```text
 //! | header (23) | null bitmap, if any | padding to 8 | values, each aligned |
-//! varlena:  length < 127:  one byte, (length + 1) * 2 + 1, not aligned, then the bytes
-//!           else:          four bytes, (length + 4) * 4, aligned to 4, then the bytes
 //! ```
+//!
+//! How values of variable width lie is told in [`varlena`](super::varlena).
 //!
 //! A null takes no room. A byte that is not 0 where a varlena may begin is a short header: padding is always 0,
 //! and a long header that needs padding before it is never reached with another byte.
 //!
-//! Invariants: what is formed here is, byte for byte, what PostgreSQL forms of the same row, as long as that does
-//! not compress values or move them to a TOAST table, which it does with rows above 2 kB and this engine never does
-//! (`docs/deviations.md`). What is read is not believed: [`FormError`] names the column.
+//! Invariants: what is formed here is, byte for byte, what PostgreSQL forms of the same row before it compresses values or
+//! moves them out of line ([`toast`](crate::toast)). What is read is not believed: [`FormError`] names the column.
 
 use base::page::MAX_HEAP_TUPLE_SIZE;
 use base::tuple::{MAX_TUPLE_COLUMNS, TUPLE_HEADER_SIZE, TupleError};
 use base::{HeapTupleHeader, Infomask, Infomask2, TimestampTz, max_align};
 
 use super::value::{ColumnType, Value};
-
-/// The longest varlena with a short header, without that header (`VARATT_CAN_MAKE_SHORT`).
-const SHORT_MAX: usize = 126;
+use super::varlena::{LONG_HEADER, LONGEST_VALUE, Pointer, Varlena, is_stored, read_long_header};
 
 /// Why a row is no tuple, or a tuple no row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,9 +77,9 @@ pub enum FormError {
         /// Bytes that are there.
         got: usize,
     },
-    /// A value that lies in a TOAST table, or is compressed.
+    /// A value that lies in a TOAST table, or is compressed, where the tuple alone is read.
     #[error(
-        "the value of column {column}, at byte {at} of the tuple, is {how}, which this engine does not read"
+        "the value of column {column}, at byte {at} of the tuple, is {how}: it can be read by its table, and not by itself"
     )]
     Toasted {
         /// Number of the column, from 1.
@@ -91,6 +88,28 @@ pub enum FormError {
         at: usize,
         /// `compressed` or `stored in a TOAST table`.
         how: &'static str,
+    },
+    /// A value that lies neither in the tuple nor in a TOAST table.
+    #[error(
+        "the value of column {column}, at byte {at} of the tuple, is out of line by the unknown tag {tag}"
+    )]
+    OutOfLine {
+        /// Number of the column, from 1.
+        column: usize,
+        /// Where it begins, in bytes from the tuple's start.
+        at: usize,
+        /// What its header says.
+        tag: u8,
+    },
+    /// A value that no tuple can have, whatever is done with it.
+    #[error(
+        "the value of column {column} has {length} bytes, more than the {LONGEST_VALUE} that a value can have"
+    )]
+    TooLong {
+        /// Number of the column, from 1.
+        column: usize,
+        /// Bytes of the value.
+        length: usize,
     },
     /// A varlena whose length does not cover its own header.
     #[error(
@@ -136,6 +155,26 @@ pub fn form_tuple(
     values: &[Value<'_>],
     tuple: &mut Vec<u8>,
 ) -> Result<(), FormError> {
+    form_long_tuple(columns, |_| true, values, tuple)?;
+    check_length(tuple)
+}
+
+/// Refuses a tuple that does not fit a page.
+pub(crate) fn check_length(tuple: &[u8]) -> Result<(), FormError> {
+    match tuple.len() {
+        length if length > MAX_HEAP_TUPLE_SIZE => Err(FormError::TooBig { length }),
+        _ => Ok(()),
+    }
+}
+
+/// The same, however long it gets; `packs` says of a column, counted from 0, whether its values get short headers where
+/// they can.
+pub(crate) fn form_long_tuple(
+    columns: &[ColumnType],
+    packs: impl Fn(usize) -> bool,
+    values: &[Value<'_>],
+    tuple: &mut Vec<u8>,
+) -> Result<(), FormError> {
     if values.len() != columns.len() {
         return Err(FormError::Count { values: values.len(), columns: columns.len() });
     }
@@ -143,11 +182,9 @@ pub fn form_tuple(
         return Err(FormError::Columns { columns: columns.len() });
     }
     let has_null = values.iter().any(|value| matches!(value, Value::Null));
-    let bitmap_size = if has_null { columns.len().div_ceil(8) } else { 0 };
-    let hoff = max_align((TUPLE_HEADER_SIZE + bitmap_size) as u64) as usize;
     let mut infomask = if has_null { Infomask::HASNULL } else { Infomask::empty() };
     tuple.clear();
-    tuple.resize(hoff, 0);
+    tuple.resize(data_start(columns.len(), has_null), 0);
     for (index, (column, value)) in columns.iter().zip(values).enumerate() {
         let Some(got) = value.column_type() else { continue };
         if got != *column {
@@ -157,21 +194,29 @@ pub fn form_tuple(
         if has_null {
             tuple[TUPLE_HEADER_SIZE + index / 8] |= 1 << (index % 8);
         }
-        if push_value(tuple, *column, index, value)? {
+        if push_value(tuple, *column, packs(index), index, value)? {
             infomask |= Infomask::HASVARWIDTH;
         }
     }
-    if tuple.len() > MAX_HEAP_TUPLE_SIZE {
-        return Err(FormError::TooBig { length: tuple.len() });
-    }
+    put_new_header(columns.len(), infomask, tuple);
+    Ok(())
+}
+
+/// Where the values of a tuple of so many columns begin.
+pub(crate) fn data_start(columns: usize, has_null: bool) -> usize {
+    let bitmap_size = if has_null { columns.div_ceil(8) } else { 0 };
+    max_align((TUPLE_HEADER_SIZE + bitmap_size) as u64) as usize
+}
+
+/// Writes the header of a tuple of so many columns that nobody has stored yet.
+pub(crate) fn put_new_header(columns: usize, infomask: Infomask, tuple: &mut [u8]) {
     let header = HeapTupleHeader {
-        infomask2: Infomask2::from_bits_retain(columns.len() as u16),
+        infomask2: Infomask2::from_bits_retain(columns as u16),
         infomask,
-        hoff: hoff as u8,
+        hoff: data_start(columns, infomask.contains(Infomask::HASNULL)) as u8,
         ..HeapTupleHeader::default()
     };
     tuple[..TUPLE_HEADER_SIZE].copy_from_slice(&header.to_bytes());
-    Ok(())
 }
 
 /// Appends a value of a column, counted from 0, that is not null; `tuple` has begun at a multiple of 8. Whether it is of
@@ -179,39 +224,30 @@ pub fn form_tuple(
 pub(crate) fn push_value(
     tuple: &mut Vec<u8>,
     column: ColumnType,
+    packs: bool,
     index: usize,
     value: &Value<'_>,
 ) -> Result<bool, FormError> {
-    match value {
+    let bytes = match value {
         Value::Text(text) | Value::Bpchar(text) => {
             if let Some(at) = text.bytes().position(|byte| byte == 0) {
                 return Err(FormError::ZeroByte { column: index + 1, at });
             }
-            push_varlena(tuple, text.as_bytes())?;
+            text.as_bytes()
         }
-        Value::Bytea(bytes) | Value::Numeric(bytes) => push_varlena(tuple, bytes)?,
+        Value::Bytea(bytes) | Value::Numeric(bytes) => bytes,
         fixed => {
             // The data begins at a multiple of 8, so that offsets within the tuple are aligned alike.
             tuple.resize(tuple.len().next_multiple_of(column.alignment()), 0);
             push_fixed(tuple, fixed);
+            return Ok(false);
         }
+    };
+    if bytes.len() > LONGEST_VALUE {
+        return Err(FormError::TooLong { column: index + 1, length: bytes.len() });
     }
-    Ok(column.length().is_none())
-}
-
-fn push_varlena(tuple: &mut Vec<u8>, bytes: &[u8]) -> Result<(), FormError> {
-    if bytes.len() <= SHORT_MAX {
-        tuple.push((bytes.len() as u8 + 1) << 1 | 1);
-    } else {
-        // Refused before it is copied: a header can say no more than 1 GB.
-        if bytes.len() > MAX_HEAP_TUPLE_SIZE {
-            return Err(FormError::TooBig { length: tuple.len() + bytes.len() });
-        }
-        tuple.resize(tuple.len().next_multiple_of(4), 0);
-        tuple.extend_from_slice(&((bytes.len() as u32 + 4) << 2).to_le_bytes());
-    }
-    tuple.extend_from_slice(bytes);
-    Ok(())
+    Varlena::Plain(bytes).push(packs, tuple);
+    Ok(true)
 }
 
 fn push_fixed(tuple: &mut Vec<u8>, value: &Value<'_>) {
@@ -224,6 +260,7 @@ fn push_fixed(tuple: &mut Vec<u8>, value: &Value<'_>) {
         Value::TimestampTz(value) => tuple.extend_from_slice(&value.0.to_le_bytes()),
         Value::Uuid(value) => tuple.extend_from_slice(value),
         Value::Date(value) => tuple.extend_from_slice(&value.to_le_bytes()),
+        Value::Oid(value) => tuple.extend_from_slice(&value.to_le_bytes()),
         Value::Null | Value::Text(_) | Value::Bytea(_) | Value::Numeric(_) | Value::Bpchar(_) => {}
     }
 }
@@ -269,6 +306,27 @@ impl<'a> TupleValues<'a> {
         TupleValues { tuple, null_bitmap, columns, stored, next: 0, at: data_start }
     }
 
+    /// How the next value lies; `None` of a null.
+    pub(crate) fn next_stored(&mut self) -> Option<Result<Option<Varlena<'a>>, FormError>> {
+        let index = self.next;
+        let column = *self.columns.get(index)?;
+        self.next += 1;
+        if self.is_null(index) {
+            return Some(Ok(None));
+        }
+        Some(self.stored(column).map(Some))
+    }
+
+    /// The next value; `None` of one that is compressed or out of line.
+    pub(crate) fn next_in_line(&mut self) -> Option<Result<Option<Value<'a>>, FormError>> {
+        match self.clone().next_stored()? {
+            Ok(Some(Varlena::Compressed(_) | Varlena::External(_))) => {
+                Some(self.next_stored()?.map(|_| None))
+            }
+            _ => Some(self.next()?.map(Some)),
+        }
+    }
+
     /// The next value's bytes, a varlena's without its header; `None` of a null.
     pub(crate) fn next_raw(&mut self) -> Option<Result<Option<&'a [u8]>, FormError>> {
         let index = self.next;
@@ -302,38 +360,50 @@ impl<'a> TupleValues<'a> {
         Ok(bytes)
     }
 
-    fn varlena(&mut self) -> Result<&'a [u8], FormError> {
+    fn varlena(&mut self) -> Result<Varlena<'a>, FormError> {
         let column = self.next;
         if self.tuple.get(self.at).is_none_or(|byte| *byte == 0) {
             self.at = self.at.next_multiple_of(4);
         }
         let at = self.at;
         let first = self.take(1)?[0];
-        match first & 3 {
-            1 | 3 if first == 1 => {
-                Err(FormError::Toasted { column, at, how: "stored in a TOAST table" })
+        if first == 1 {
+            let [tag] = self.array()?;
+            if !is_stored(tag) {
+                return Err(FormError::OutOfLine { column, at, tag });
             }
-            1 | 3 => self.take(usize::from(first >> 1) - 1),
-            2 => Err(FormError::Toasted { column, at, how: "compressed" }),
-            _ => {
-                let rest: [u8; 3] = self.array()?;
-                let header = u32::from_le_bytes([first, rest[0], rest[1], rest[2]]);
-                let length = (header >> 2) as usize;
-                let bytes = length.checked_sub(4);
-                self.take(bytes.ok_or(FormError::Length { column, at, length })?)
+            return Ok(Varlena::External(Pointer::from_bytes(&self.array()?)));
+        }
+        if first & 1 == 1 {
+            return self.take(usize::from(first >> 1) - 1).map(Varlena::Plain);
+        }
+        let rest: [u8; 3] = self.array()?;
+        let header = u32::from_le_bytes([first, rest[0], rest[1], rest[2]]);
+        let (is_compressed, bytes) = read_long_header(header);
+        let length = (header >> 2) as usize;
+        let bytes = self.take(bytes.ok_or(FormError::Length { column, at, length })?)?;
+        Ok(if is_compressed { Varlena::Compressed(bytes) } else { Varlena::Plain(bytes) })
+    }
+
+    /// How a value lies that is not null.
+    fn stored(&mut self, column: ColumnType) -> Result<Varlena<'a>, FormError> {
+        match column.length() {
+            Some(length) => {
+                self.at = self.at.next_multiple_of(column.alignment());
+                self.take(length).map(Varlena::Plain)
             }
+            None => self.varlena(),
         }
     }
 
     /// The bytes of a value that is not null.
     fn raw(&mut self, column: ColumnType) -> Result<&'a [u8], FormError> {
-        match column.length() {
-            Some(length) => {
-                self.at = self.at.next_multiple_of(column.alignment());
-                self.take(length)
-            }
-            None => self.varlena(),
-        }
+        let (how, length) = match self.stored(column)? {
+            Varlena::Plain(bytes) => return Ok(bytes),
+            Varlena::Compressed(bytes) => ("compressed", bytes.len() + LONG_HEADER),
+            Varlena::External(_) => ("stored in a TOAST table", Pointer::SIZE),
+        };
+        Err(FormError::Toasted { column: self.next, at: self.at - length, how })
     }
 
     fn array_of<const N: usize>(&mut self, column: ColumnType) -> Result<[u8; N], FormError> {
@@ -359,6 +429,7 @@ impl<'a> TupleValues<'a> {
             }
             ColumnType::Uuid => Value::Uuid(self.array_of(column)?),
             ColumnType::Date => Value::Date(i32::from_le_bytes(self.array_of(column)?)),
+            ColumnType::Oid => Value::Oid(u32::from_le_bytes(self.array_of(column)?)),
             ColumnType::Bytea => Value::Bytea(self.raw(column)?),
             ColumnType::Numeric => Value::Numeric(self.raw(column)?),
             ColumnType::Text => Value::Text(self.text(column)?),

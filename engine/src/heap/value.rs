@@ -7,8 +7,9 @@
 //! | `float8` | 8 | 8 | IEEE 754, little-endian |
 //! | `timestamptz` | 8 | 8 | microseconds since 2000-01-01 UTC |
 //! | `uuid` | 16 | 1 | its bytes |
-//! | `text`, `bytea` | 1 or 4 and the bytes | 1 or 4 | a varlena, see [`tuple`](super::tuple) |
+//! | `text`, `bytea` | 1 or 4 and the bytes | 1 or 4 | a varlena, see [`varlena`](super::varlena) |
 //! | `date` | 4 | 4 | days since 2000-01-01, two's complement, little-endian |
+//! | `oid` | 4 | 4 | a number, little-endian |
 //! | `numeric` | 1 or 4 and the bytes | 1 or 4 | a varlena, its bytes those of [`numeric`](super::numeric) |
 //! | `bpchar` | 1 or 4 and the bytes | 1 or 4 | a varlena, padded with blanks by who makes it |
 //!
@@ -43,11 +44,13 @@ pub enum ColumnType {
     Numeric,
     /// `character(n)`, in UTF-8
     Bpchar,
+    /// `oid`
+    Oid,
 }
 
 impl ColumnType {
     /// Every type, in the order of the table above.
-    pub const ALL: [ColumnType; 12] = [
+    pub const ALL: [ColumnType; 13] = [
         ColumnType::Bool,
         ColumnType::Int2,
         ColumnType::Int4,
@@ -60,6 +63,7 @@ impl ColumnType {
         ColumnType::Date,
         ColumnType::Numeric,
         ColumnType::Bpchar,
+        ColumnType::Oid,
     ];
 
     /// Bytes of a value; `None` where that differs from value to value (`typlen`).
@@ -68,7 +72,7 @@ impl ColumnType {
         Some(match self {
             ColumnType::Bool => 1,
             ColumnType::Int2 => 2,
-            ColumnType::Int4 | ColumnType::Date => 4,
+            ColumnType::Int4 | ColumnType::Date | ColumnType::Oid => 4,
             ColumnType::Int8 | ColumnType::Float8 | ColumnType::TimestampTz => 8,
             ColumnType::Uuid => 16,
             ColumnType::Text | ColumnType::Bytea | ColumnType::Numeric | ColumnType::Bpchar => {
@@ -86,6 +90,7 @@ impl ColumnType {
             ColumnType::Int2 => 2,
             ColumnType::Int4
             | ColumnType::Date
+            | ColumnType::Oid
             | ColumnType::Text
             | ColumnType::Bytea
             | ColumnType::Numeric
@@ -109,6 +114,7 @@ impl ColumnType {
             ColumnType::Date => "date",
             ColumnType::Numeric => "numeric",
             ColumnType::Bpchar => "bpchar",
+            ColumnType::Oid => "oid",
         }
     }
 }
@@ -142,6 +148,8 @@ pub enum Value<'a> {
     Numeric(&'a [u8]),
     /// `character(n)`, with the blanks behind it
     Bpchar(&'a str),
+    /// `oid`
+    Oid(u32),
 }
 
 impl Value<'_> {
@@ -161,6 +169,7 @@ impl Value<'_> {
             Value::Date(_) => ColumnType::Date,
             Value::Numeric(_) => ColumnType::Numeric,
             Value::Bpchar(_) => ColumnType::Bpchar,
+            Value::Oid(_) => ColumnType::Oid,
         })
     }
 }

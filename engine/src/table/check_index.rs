@@ -80,7 +80,8 @@ impl Engine {
                 names.contains(name)
             };
             let table_is_named = is_named(&table);
-            for index in entry.indexes().iter() {
+            let of_toast = entry.toast.as_ref().map(|toast| toast.table.indexes());
+            for index in entry.indexes().iter().chain(of_toast.iter().flat_map(|own| own.iter())) {
                 let name = index.definition.name.clone();
                 let is_chosen = is_named(&name) || table_is_named || names.is_empty();
                 if is_chosen {
@@ -122,6 +123,8 @@ impl Transaction<'_, '_> {
         if !self.knows(index) {
             return Err(Error::NoIndex(name.to_owned()));
         }
+        // Values out of line are there for who has a snapshot.
+        self.begin_statement()?;
         self.session.check_index(table.entry(), index)
     }
 }

@@ -296,7 +296,7 @@ impl Transaction<'_, '_> {
             return Ok(None);
         }
         let row = table.values(tuple)?;
-        let old = old.map(|old| table.values(old)).transpose()?;
+        let old = old.map(|old| table.values_in_line(old)).transpose()?;
         for index in indexes {
             if self.has_dropped(index) {
                 continue;
@@ -349,37 +349,24 @@ impl Transaction<'_, '_> {
 }
 
 impl TableEntry {
-    /// The values of one of its rows.
+    /// The values of one of its rows, all of which are in it.
     pub(crate) fn values<'t>(&'t self, tuple: &'t [u8]) -> Result<Vec<Value<'t>>, Error> {
         let values = TupleValues::of(&self.types, tuple).and_then(Iterator::collect);
         values.map_err(|error| Error::Row { table: self.name.clone(), error })
     }
 
-    /// Whether two tuples differ in a column of an index (`HeapDetermineColumnsInfo`). Values are compared as they are
-    /// stored.
+    /// Whether two tuples differ in a column of an index (`HeapDetermineColumnsInfo`). The new one has all values in it.
     pub(super) fn changes_indexed(
         &self,
         indexes: &[Arc<IndexEntry>],
         old: &[u8],
         new: &[u8],
     ) -> Result<bool, Error> {
-        if indexes.is_empty() {
-            return Ok(false);
-        }
-        let of_table = |error| Error::Row { table: self.name.clone(), error };
         let last = indexes.iter().filter_map(|index| index.reads.last().copied()).max();
-        let mut olds = TupleValues::of(&self.types, old).map_err(of_table)?;
-        let mut news = TupleValues::of(&self.types, new).map_err(of_table)?;
-        for column in 0..=last.unwrap_or(0) {
-            let old = olds.next_raw().transpose().map_err(of_table)?;
-            let new = news.next_raw().transpose().map_err(of_table)?;
-            let is_indexed =
-                || indexes.iter().any(|index| index.reads.binary_search(&column).is_ok());
-            if old != new && is_indexed() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let Some(last) = last else { return Ok(false) };
+        self.differ(old, new, last, |column| {
+            indexes.iter().any(|index| index.reads.binary_search(&column).is_ok())
+        })
     }
 }
 

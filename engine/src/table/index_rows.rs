@@ -26,6 +26,7 @@ use crate::catalog::TableEntry;
 use crate::heap::Value;
 use crate::heap::change::is_hot_updated;
 use crate::session::Session;
+use crate::toast::ToastError;
 use crate::xact::mode::ModeHorizon;
 
 /// A row that an index has an entry for.
@@ -33,6 +34,7 @@ pub(crate) struct Indexable<'r> {
     /// Where the entry leads to.
     pub(crate) root: Tid,
     pub(crate) values: Vec<Value<'r>>,
+    /// With all values in it.
     pub(crate) tuple: &'r [u8],
     /// Whether the row is there for those who come.
     pub(crate) is_alive: bool,
@@ -99,6 +101,15 @@ impl IndexableRows<'_> {
                 continue;
             }
             let root = Tid { block, offset: root };
+            let flat = match self.table.flat(tuple) {
+                // Whoever could see the version has gone meanwhile, and vacuum has come by its values.
+                Err(Error::Toast(ToastError::Missing { .. })) if !is_alive => {
+                    self.leaves_out = true;
+                    continue;
+                }
+                flat => flat?,
+            };
+            let tuple = flat.as_deref().unwrap_or(tuple);
             see(Indexable { root, values: self.table.values(tuple)?, tuple, is_alive })?;
         }
         Ok(true)

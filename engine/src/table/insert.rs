@@ -11,11 +11,15 @@ use crate::buffer::{PageName, PageStore};
 use crate::catalog::changes::RowChange;
 use crate::catalog::{ComputedValues, TableEntry};
 use crate::db::Shared;
+use crate::heap::Value;
 use crate::heap::delete;
 use crate::heap::insert::{self, Insertion};
-use crate::heap::{Value, form_tuple};
+use crate::heap::tuple::form_long_tuple;
 use crate::transaction::Transaction;
 use crate::visibility_map::MapPage;
+
+/// Memory for a row that is kept for the next one, in bytes.
+const MOST_KEPT: usize = 1 << 16;
 
 /// What came of putting a row in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,10 +58,10 @@ impl TableEntry {
         }
     }
 
-    /// Makes a tuple of a row.
+    /// Makes a tuple of a row, with all values in it, however long that is.
     pub(crate) fn form(&self, values: &[Value<'_>], tuple: &mut Vec<u8>) -> Result<(), Error> {
         self.check_row(values)?;
-        form_tuple(&self.types, values, tuple)
+        form_long_tuple(&self.types, |column| self.columns[column].packs(), values, tuple)
             .map_err(|error| Error::Row { table: self.name.clone(), error })
     }
 
@@ -105,24 +109,39 @@ impl Transaction<'_, '_> {
     ) -> Result<InsertOutcome, Error> {
         let mut tuple = std::mem::take(&mut self.session.tuple);
         let formed = table.form(values, &mut tuple);
-        let inserted = formed.and_then(|()| self.insert_tuple(table, &mut tuple));
-        let inserted = inserted.and_then(|tid| {
-            self.session.changes.count(&table.changes, RowChange::Insert, 1);
-            let entered = EnteredRow { tuple: &tuple, old: None, tid, computed, arbiters };
-            match self.insert_entries(table, &table.indexes(), &entered)? {
-                None => Ok(InsertOutcome::Inserted(tid)),
-                Some(index) => {
-                    self.take_back(table, tid)?;
-                    Ok(InsertOutcome::Taken(index))
-                }
-            }
-        });
-        self.session.tuple = tuple;
+        let inserted =
+            formed.and_then(|()| self.insert_formed(table, &mut tuple, computed, arbiters));
+        if tuple.capacity() <= MOST_KEPT {
+            self.session.tuple = tuple;
+        }
         inserted
     }
 
+    /// The same, of a tuple that has all values in it.
+    fn insert_formed(
+        &mut self,
+        table: &TableEntry,
+        tuple: &mut [u8],
+        computed: &ComputedValues<'_>,
+        arbiters: &[Oid],
+    ) -> Result<InsertOutcome, Error> {
+        let mut shortened = self.shortened(table, tuple, None)?;
+        let stored = shortened.as_mut().map_or(&mut *tuple, |shortened| &mut shortened.tuple[..]);
+        let tid = self.insert_tuple(table, stored)?;
+        self.session.changes.count(&table.changes, RowChange::Insert, 1);
+        let entered = EnteredRow { tuple, old: None, tid, computed, arbiters };
+        let Some(index) = self.insert_entries(table, &table.indexes(), &entered)? else {
+            return Ok(InsertOutcome::Inserted(tid));
+        };
+        self.take_back(table, tid)?;
+        if let Some(shortened) = &shortened {
+            self.take_back_values(table, &shortened.saved)?;
+        }
+        Ok(InsertOutcome::Taken(index))
+    }
+
     /// Takes a row back that this command has just put in, at once and for everybody (`heap_abort_speculative`).
-    fn take_back(&mut self, table: &TableEntry, tid: Tid) -> Result<(), Error> {
+    pub(super) fn take_back(&mut self, table: &TableEntry, tid: Tid) -> Result<(), Error> {
         let xid = self.assign_xid()?;
         let session = &mut *self.session;
         let name = table.page_name(tid.block);
@@ -136,7 +155,12 @@ impl Transaction<'_, '_> {
         Ok(())
     }
 
-    fn insert_tuple(&mut self, table: &TableEntry, tuple: &mut [u8]) -> Result<Tid, Error> {
+    /// Puts a tuple in that fits a page.
+    pub(super) fn insert_tuple(
+        &mut self,
+        table: &TableEntry,
+        tuple: &mut [u8],
+    ) -> Result<Tid, Error> {
         let (xid, command) = (self.assign_xid()?, self.command);
         let mut change = std::mem::take(&mut self.session.change);
         let inserted =
@@ -161,10 +185,18 @@ impl Transaction<'_, '_> {
         rows: &[Vec<Value<'_>>],
     ) -> Result<Vec<Tid>, Error> {
         let mut tuples = Vec::with_capacity(rows.len());
+        // Of tuples that were shortened, all values for the indexes.
+        let mut flats: Vec<Option<Vec<u8>>> = Vec::with_capacity(rows.len());
+        let has_index = !table.indexes().is_empty();
         for row in rows {
             let mut tuple = Vec::new();
             table.form(row, &mut tuple)?;
+            let mut flat = None;
+            if let Some(shortened) = self.shortened(table, &tuple, None)? {
+                flat = has_index.then_some(std::mem::replace(&mut tuple, shortened.tuple));
+            }
             tuples.push(tuple);
+            flats.push(flat);
         }
         if tuples.is_empty() {
             return Ok(Vec::new());
@@ -201,7 +233,8 @@ impl Transaction<'_, '_> {
         self.session.change = change;
         self.session.changes.count(&table.changes, RowChange::Insert, tids.len() as u64);
         let indexes = table.indexes();
-        for (tuple, tid) in tuples.iter().zip(&tids) {
+        for ((tuple, flat), tid) in tuples.iter().zip(&flats).zip(&tids) {
+            let tuple = flat.as_ref().unwrap_or(tuple);
             let (computed, arbiters) = (&[][..], &[][..]);
             let entered = EnteredRow { tuple, old: None, tid: *tid, computed, arbiters };
             self.insert_entries(table, &indexes, &entered)?;

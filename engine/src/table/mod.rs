@@ -14,6 +14,8 @@
 
 mod chain;
 mod check_index;
+mod chunks;
+mod detoast;
 mod dirty;
 mod index;
 mod index_only;
@@ -25,13 +27,16 @@ pub(crate) mod page;
 pub(crate) mod room;
 mod row_xmax;
 mod scan;
+mod toast;
+
+use std::sync::OnceLock;
 
 use base::sync::Arc;
 use base::{Oid, Tid};
 
 use crate::Error;
 use crate::catalog::{Column, ComputedValues, Definition, TableEntry};
-use crate::heap::{ColumnType, RowLock, TupleValues, Value};
+use crate::heap::{FormError, RowLock, TupleValues, Value};
 use crate::lock::{TableLockMode, WaitPolicy};
 use crate::planted::{self, Bug};
 use crate::transaction::Transaction;
@@ -54,6 +59,8 @@ pub struct Row {
     tid: Tid,
     root: Tid,
     tuple: Box<[u8]>,
+    /// The same with all of its values in it, none of them compressed; once that was asked for, and if it is another.
+    flat: OnceLock<Box<[u8]>>,
     table: Arc<TableEntry>,
 }
 
@@ -76,7 +83,8 @@ pub enum VersionChange {
 
 impl Row {
     pub(crate) fn new(tid: Tid, tuple: &[u8], table: &Arc<TableEntry>) -> Row {
-        Row { tid, root: tid, tuple: tuple.into(), table: Arc::clone(table) }
+        let (tuple, table) = (tuple.into(), Arc::clone(table));
+        Row { tid, root: tid, tuple, flat: OnceLock::new(), table }
     }
 
     pub(crate) fn with_root(self, root: Tid) -> Row {
@@ -96,27 +104,48 @@ impl Row {
         self.root
     }
 
-    /// Its values, in the order of the columns.
+    /// Its values, in the order of the columns. Those that are out of line are fetched by the first call: the transaction that
+    /// the row was read by must go on until then, and under read committed the command. They may be gone otherwise.
     ///
     /// # Errors
-    /// Where the stored row does not fit the table's columns.
+    /// Where the stored row does not fit the table's columns; [`Error::Toast`], where a value out of line cannot be had, or is
+    /// damaged.
     pub fn values(&self) -> Result<Vec<Value<'_>>, Error> {
-        let types: &[ColumnType] = &self.table.types;
-        let values = TupleValues::of(types, &self.tuple).and_then(Iterator::collect);
-        values.map_err(|error| Error::Row { table: self.table.name.clone(), error })
+        if let Some(flat) = self.flat.get() {
+            return self.table.values(flat);
+        }
+        match self.table.values(&self.tuple) {
+            Err(Error::Row { error: FormError::Toasted { .. }, .. }) => {}
+            values => return values,
+        }
+        match self.table.flat(&self.tuple)? {
+            Some(flat) => self.table.values(self.flat.get_or_init(|| flat)),
+            None => self.table.values(&self.tuple),
+        }
     }
 
-    /// One of them, by the number of its column from 0; `None` where there is no such column.
+    /// One of them, by the number of its column from 0; `None` where there is no such column. Others are not fetched, unless it
+    /// is compressed or out of line itself.
     ///
     /// # Errors
     /// As [`Row::values`].
     pub fn value(&self, column: usize) -> Result<Option<Value<'_>>, Error> {
-        let values = TupleValues::of(&self.table.types, &self.tuple);
-        let value = values.and_then(|mut values| values.nth(column).transpose());
-        value.map_err(|error| Error::Row { table: self.table.name.clone(), error })
+        let damaged = |error| Error::Row { table: self.table.name.clone(), error };
+        let tuple = self.flat.get().unwrap_or(&self.tuple);
+        let mut values = TupleValues::of(&self.table.types, tuple).map_err(damaged)?;
+        for _ in 0..column {
+            match values.next_stored() {
+                Some(stored) => drop(stored.map_err(damaged)?),
+                None => return Ok(None),
+            }
+        }
+        match values.next_in_line().transpose().map_err(damaged)? {
+            Some(None) => Ok(self.values()?.get(column).copied()),
+            value => Ok(value.flatten()),
+        }
     }
 
-    /// The whole tuple, its header included.
+    /// The whole tuple as it is stored, its header included.
     pub fn tuple(&self) -> &[u8] {
         &self.tuple
     }
@@ -146,6 +175,11 @@ impl Table {
         self.0.oid
     }
 
+    /// The TOAST table that its long values go to, if it has one. It can be read as any other.
+    pub fn toast_table(&self) -> Option<Table> {
+        self.0.toast.as_ref().map(|toast| Table(Arc::clone(&toast.table)))
+    }
+
     /// What its maker wrote down of it.
     pub fn definition(&self) -> Option<&Definition> {
         self.0.definition.as_deref()
@@ -159,8 +193,9 @@ impl Table {
     /// Puts a row in, and says where.
     ///
     /// # Errors
-    /// Where the values do not fit the columns or the row not a page, which leaves the transaction as it was; where the
-    /// disk is full or the log stopped.
+    /// Where a value is null that must not be, or the table a TOAST table, which leaves the transaction as it was; where the
+    /// values do not fit the columns, or the row not a page, whatever is compressed or moved out of line; where the disk is
+    /// full or the log stopped.
     pub fn insert(
         &self,
         transaction: &mut Transaction<'_, '_>,
@@ -183,8 +218,7 @@ impl Table {
         computed: &ComputedValues<'_>,
         arbiters: &[Oid],
     ) -> Result<InsertOutcome, Error> {
-        transaction.begin_statement()?;
-        transaction.use_table(&self.0, TableLockMode::RowExclusive)?;
+        self.begin_change(transaction)?;
         self.0.check_row(values)?;
         let put = transaction.all_or_nothing(|transaction| {
             transaction.insert_unless(&self.0, values, computed, arbiters)
@@ -202,8 +236,7 @@ impl Table {
         transaction: &mut Transaction<'_, '_>,
         rows: &[Vec<Value<'_>>],
     ) -> Result<Vec<Tid>, Error> {
-        transaction.begin_statement()?;
-        transaction.use_table(&self.0, TableLockMode::RowExclusive)?;
+        self.begin_change(transaction)?;
         rows.iter().try_for_each(|row| self.0.check_row(row))?;
         let tids =
             transaction.all_or_nothing(|transaction| transaction.insert_rows(&self.0, rows))?;
@@ -390,8 +423,7 @@ impl Table {
         tid: Tid,
         condition: impl FnMut(&[Value<'_>]) -> bool,
     ) -> Result<bool, Error> {
-        transaction.begin_statement()?;
-        transaction.use_table(&self.0, TableLockMode::RowExclusive)?;
+        self.begin_change(transaction)?;
         let deleted = transaction
             .all_or_nothing(|transaction| transaction.delete_row(&self.0, tid, condition))?;
         transaction.next_command();
@@ -411,6 +443,7 @@ impl Table {
         strength: RowLock,
         policy: WaitPolicy,
     ) -> Result<RowLocked, Error> {
+        self.check_changeable()?;
         transaction.begin_statement()?;
         transaction.use_table(&self.0, TableLockMode::RowShare)?;
         let locked = transaction
@@ -432,6 +465,18 @@ impl Table {
         transaction.session.scan_dirty(&self.0)
     }
 
+    /// Begins a statement that changes rows.
+    fn begin_change(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Error> {
+        self.check_changeable()?;
+        transaction.begin_statement()?;
+        transaction.use_table(&self.0, TableLockMode::RowExclusive)
+    }
+
+    /// Refuses a TOAST table, whose rows are changed with those of its table alone.
+    pub(crate) fn check_changeable(&self) -> Result<(), Error> {
+        if self.0.is_toast { Err(Error::ToastTable(self.0.name.clone())) } else { Ok(()) }
+    }
+
     fn modify(
         &self,
         transaction: &mut Transaction<'_, '_>,
@@ -439,8 +484,7 @@ impl Table {
         decide: impl FnMut(&Row, &mut Vec<u8>) -> Result<NewRow, Error>,
         computed: &ComputedValues<'_>,
     ) -> Result<Option<Modified>, Error> {
-        transaction.begin_statement()?;
-        transaction.use_table(&self.0, TableLockMode::RowExclusive)?;
+        self.begin_change(transaction)?;
         let changed = transaction
             .all_or_nothing(|transaction| transaction.modify_row(&self.0, tid, decide, computed))?;
         transaction.next_command();

@@ -40,7 +40,7 @@ use crate::buffer::PageName;
 use crate::catalog::changes::RowChange;
 use crate::catalog::{ComputedValues, TableEntry};
 use crate::heap::update::{Updating, update, update_to_other_page};
-use crate::heap::{Change, CommandStamp, NewXmax, RowLock, TupleValues, Value, delete};
+use crate::heap::{Change, CommandStamp, NewXmax, RowLock, Value, delete};
 use crate::lock::WaitPolicy;
 use crate::planted::{self, Bug};
 use crate::session::{Isolation, Session};
@@ -277,6 +277,10 @@ impl Transaction<'_, '_> {
                 seen.infomask |= Infomask::XMAX_INVALID;
             }
             let old_xmax = self.session.new_xmax(&seen, xid, strength, true)?;
+            let mut shortened = match decision {
+                NewRow::Update => self.shortened(table, &tuple, Some(&row))?,
+                _ => None,
+            };
             let tried = match decision {
                 NewRow::Delete | NewRow::Move => {
                     let flags = match decision {
@@ -289,10 +293,16 @@ impl Transaction<'_, '_> {
                     let is_hot = !table.changes_indexed(&indexes, row.tuple(), &tuple)?;
                     let xmaxes = (old_xmax, carried);
                     let how = (xmaxes, is_hot);
-                    self.try_update(table, &pinned, place, &header, xid, how, &mut tuple)?
+                    let stored =
+                        shortened.as_mut().map_or(&mut tuple, |shortened| &mut shortened.tuple);
+                    self.try_update(table, &pinned, place, &header, xid, how, stored)?
                 }
             };
             if matches!(tried, Tried::Changed { .. }) {
+                match &shortened {
+                    Some(shortened) => self.delete_values(table, &shortened.dropped)?,
+                    None => self.delete_values(table, &table.pointers(row.tuple())?)?,
+                }
                 let change = match decision {
                     NewRow::Delete | NewRow::Move => RowChange::Delete,
                     NewRow::Update | NewRow::Keep => RowChange::Update,
@@ -312,7 +322,11 @@ impl Transaction<'_, '_> {
                     self.insert_entries(table, &indexes, &entered)?;
                     return Ok(Some(Modified { root: new, tid: new }));
                 }
-                Tried::Stale | Tried::NoRoom => {}
+                Tried::Stale | Tried::NoRoom => {
+                    if let Some(shortened) = &shortened {
+                        self.take_back_values(table, &shortened.saved)?;
+                    }
+                }
             }
         }
     }
@@ -399,6 +413,19 @@ impl Transaction<'_, '_> {
         Ok(CommandStamp { id, is_combo: true })
     }
 
+    /// Ends a version, if it is as it was looked at; whether it was.
+    pub(super) fn try_end(
+        &mut self,
+        pinned: &PinnedPage<'_>,
+        tid: Tid,
+        seen: &HeapTupleHeader,
+        xid: Xid,
+    ) -> Result<bool, Error> {
+        let flags = DeleteFlags::empty();
+        let tried = self.try_delete(pinned, tid, seen, xid, NewXmax::ends(xid), flags)?;
+        Ok(matches!(tried, Tried::Changed { .. }))
+    }
+
     fn try_delete(
         &mut self,
         pinned: &PinnedPage<'_>,
@@ -475,18 +502,11 @@ enum Stand {
 }
 
 impl TableEntry {
-    /// Whether two tuples differ in a key column (`HeapDetermineColumnsInfo`).
+    /// Whether two tuples differ in a key column (`HeapDetermineColumnsInfo`). The new one has all values in it.
     fn changes_key(&self, old: &[u8], new: &[u8]) -> Result<bool, Error> {
         let key_columns = self.key_columns();
-        if key_columns.is_empty() {
-            return Ok(false);
-        }
-        let values = |tuple| {
-            let values = TupleValues::of(&self.types, tuple).and_then(Iterator::collect);
-            values.map_err(|error| Error::Row { table: self.name.clone(), error })
-        };
-        let (old, new): (Vec<Value<'_>>, Vec<Value<'_>>) = (values(old)?, values(new)?);
-        Ok(key_columns.iter().any(|column| old.get(*column) != new.get(*column)))
+        let Some(last) = key_columns.iter().max() else { return Ok(false) };
+        self.differ(old, new, *last, |column| key_columns.contains(&column))
     }
 }
 

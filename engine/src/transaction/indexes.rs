@@ -52,42 +52,54 @@ impl<'s, 'e> Transaction<'s, 'e> {
         definition: &IndexDefinition,
         compute: &mut Compute<'_, 's, 'e>,
     ) -> Result<TableIndex, Error> {
+        table.check_changeable()?;
         self.check()?;
         self.use_table(table.entry(), TableLockMode::Share)?;
+        // Values out of line are there for who has a snapshot.
+        self.begin_statement()?;
+        let entry = self.make_index(table.entry(), definition, compute)?;
+        Ok(TableIndex::new(entry))
+    }
+
+    /// The same, of a table that is locked.
+    pub(super) fn make_index(
+        &mut self,
+        table: &Arc<TableEntry>,
+        definition: &IndexDefinition,
+        compute: &mut Compute<'_, 's, 'e>,
+    ) -> Result<Arc<IndexEntry>, Error> {
         let refuse = |reason: String| Error::IndexDefinition {
             index: definition.name.clone(),
-            table: table.name().to_owned(),
+            table: table.name.clone(),
             reason,
         };
         if !is_name(&definition.name) {
             return Err(refuse(NAME_RULE.to_owned()));
         }
-        let shape = definition.shape(table.columns());
+        let shape = definition.shape(&table.columns);
         let shape = shape.ok_or_else(|| refuse("the table has no such column".to_owned()))?;
         let shape = shape.map_err(|error| refuse(error.to_string()))?;
-        if self.session.shared.catalog.own().iter().any(|own| own.oid == table.oid()) {
+        if self.session.shared.catalog.own().iter().any(|own| own.oid == table.oid) {
             return Err(refuse("the table is the engine's own".to_owned()));
         }
         self.check_name_is_free(&definition.name)?;
-        let index = self.all_or_nothing(|transaction| {
+        self.all_or_nothing(|transaction| {
             transaction.assign_xid()?;
             let (oid, session) = (transaction.new_file()?, transaction.session.number());
-            let of = (table.oid(), table.columns().len());
+            let of = (table.oid, table.columns.len());
             let index = IndexEntry::new(oid, of, oid, definition.clone(), shape);
             let index = Arc::new(index.made_by(session));
-            let relation =
-                Relation::Index { index: Arc::clone(&index), table: Arc::clone(table.entry()) };
+            let relation = Relation::Index { index: Arc::clone(&index), table: Arc::clone(table) };
             transaction.made.push(relation.clone());
             let shared = transaction.session.shared;
             let inserter = &mut transaction.session.inserter;
             store::log_create(&shared.storage, inserter, relation.locator())?;
             transaction.claim(&definition.name, Some(relation))?;
-            transaction.build(table.entry(), &index, compute)?;
-            table.entry().add_index(&index);
+            transaction.build(table, &index, compute)?;
+            table.add_index(&index);
             store::insert_index(transaction, &shared.catalog, &index)?;
             Ok(index)
-        })?;
-        Ok(TableIndex::new(index))
+        })
     }
 
     /// Puts an entry for each row of its table into a new index.
@@ -203,6 +215,7 @@ impl<'s, 'e> Transaction<'s, 'e> {
     /// [`Error::NoIndex`] where there is none of this name; as a lock of its table.
     pub fn drop_index(&mut self, name: &str) -> Result<(), Error> {
         let (index, table) = self.index(name)?;
+        table.check_changeable()?;
         let gone = |error| match error {
             Error::NoTable(_) => Error::NoIndex(name.to_owned()),
             error => error,

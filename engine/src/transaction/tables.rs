@@ -3,20 +3,18 @@
 //! Invariants: what a transaction makes of a name it has claimed in the catalog first; the rows that tell of a table are
 //! written and deleted by the transaction that makes or drops it.
 
-use base::sync::Arc;
+use base::sync::{Arc, Weak};
 use base::{ForkNumber, Oid, RelFileLocator};
-use wal::rmgr::xlog::NEXTOID;
-use wal::write::NewRecord;
 
 use super::Transaction;
 use super::savepoint::Claimed;
 use crate::Error;
-use crate::catalog::{Claiming, Column, Definition, Relation, TableEntry, store};
+use crate::catalog::{Claiming, Column, Definition, IndexDefinition, Relation, TableEntry, store};
 use crate::db::Shared;
 use crate::lock::{LockTag, TableLockMode, WaitPolicy};
 use crate::table::Table;
+use crate::toast::{self, Toast};
 
-const XLOG: u8 = 0;
 /// `NAMEDATALEN - 1`
 const LONGEST_NAME: usize = 63;
 /// `MaxHeapAttributeNumber`
@@ -105,20 +103,45 @@ impl Transaction<'_, '_> {
         columns: &[Column],
         definition: Option<&Definition>,
     ) -> Result<Arc<TableEntry>, Error> {
-        let shared = self.session.shared;
         self.check_name_is_free(name)?;
         self.assign_xid()?;
         let oid = self.new_file()?;
+        let toast = match toast::is_needed(columns) {
+            true => Some(self.make_toast_table(oid)?),
+            false => None,
+        };
         let entry = TableEntry::new(oid, name, oid, columns.to_vec()).defined(definition.cloned());
+        let entry = Arc::new(entry.with_toast(toast));
+        self.add_table(&entry)?;
+        Ok(entry)
+    }
+
+    /// Makes the TOAST table of a table, and its index (`create_toast_table`).
+    fn make_toast_table(&mut self, of: Oid) -> Result<Toast, Error> {
+        let name = toast::name_of(of);
+        let oid = self.new_file()?;
+        let entry = TableEntry::new(oid, &name, oid, toast::columns()).of_toast();
         let entry = Arc::new(entry);
-        let relation = Relation::Table(Arc::clone(&entry));
+        self.add_table(&entry)?;
+        let index = IndexDefinition {
+            is_primary: true,
+            ..IndexDefinition::new(format!("{name}_index"), &[0, 1]).unique()
+        };
+        self.make_index(&entry, &index, &mut |_, _, give| give(&[]))?;
+        Ok(Toast { table: entry, shared: Weak::clone(&self.session.shared.this) })
+    }
+
+    /// Has the catalog tell of a new table whose file is there.
+    fn add_table(&mut self, entry: &Arc<TableEntry>) -> Result<(), Error> {
+        let shared = self.session.shared;
+        let relation = Relation::Table(Arc::clone(entry));
         self.made.push(relation.clone());
         store::log_create(&shared.storage, &mut self.session.inserter, entry.locator)?;
-        self.claim(name, Some(relation))?;
-        self.use_table(&entry, TableLockMode::AccessExclusive)?;
-        store::insert(self, &shared.catalog, &entry)?;
+        self.claim(&entry.name, Some(relation))?;
+        self.use_table(entry, TableLockMode::AccessExclusive)?;
+        store::insert(self, &shared.catalog, entry)?;
         self.next_command();
-        Ok(entry)
+        Ok(())
     }
 
     /// Refuses a name that a relation has, and that nobody is about to drop.
@@ -135,14 +158,9 @@ impl Transaction<'_, '_> {
     /// Makes the file of a new relation, and gives its number.
     pub(super) fn new_file(&mut self) -> Result<Oid, Error> {
         let shared = self.session.shared;
-        let (files, log) = (shared.storage.pool.store(), shared.storage.log.log());
-        let inserter = &mut self.session.inserter;
+        let files = shared.storage.pool.store();
         loop {
-            let oid = shared.storage.ids.lock().new_oid(|upto| {
-                let main = upto.to_le_bytes();
-                let record = NewRecord { main: &[&main], ..NewRecord::new(XLOG, NEXTOID) };
-                log.insert(inserter, &record).map(drop)
-            })?;
+            let oid = self.session.new_oid()?;
             let relation = crate::catalog::locator(oid);
             match files.create(relation, ForkNumber::Main) {
                 Ok(()) => return Ok(oid),
@@ -174,22 +192,32 @@ impl Transaction<'_, '_> {
     /// As [`Transaction::open_table`]; where it is the engine's own.
     pub fn drop_table(&mut self, name: &str) -> Result<(), Error> {
         let table = self.open_table(name, TableLockMode::AccessExclusive, WaitPolicy::Wait)?;
+        table.check_changeable()?;
         let entry = Arc::clone(table.entry());
         let shared = self.session.shared;
         if shared.catalog.own().iter().any(|own| own.oid == entry.oid) {
             let reason = "it is the engine's own and cannot be dropped".to_owned();
             return Err(Error::TableDefinition { table: name.to_owned(), reason });
         }
-        let indexes = entry.indexes();
-        let indexes = indexes.iter().filter(|index| !self.has_dropped(index)).map(Arc::clone);
-        let of_table = |index| Relation::Index { index, table: Arc::clone(&entry) };
-        let mut gone: Vec<Relation> = indexes.map(of_table).collect();
-        gone.push(Relation::Table(Arc::clone(&entry)));
+        let mut gone = self.with_indexes(&entry);
+        if let Some(toast) = &entry.toast {
+            self.use_table(&toast.table, TableLockMode::AccessExclusive)?;
+            gone.extend(self.with_indexes(&toast.table));
+        }
         gone.into_iter().try_for_each(|relation| self.drop_relation(relation))
     }
 }
 
 impl Transaction<'_, '_> {
+    /// The indexes that a table still has, and the table.
+    fn with_indexes(&self, table: &Arc<TableEntry>) -> Vec<Relation> {
+        let indexes = table.indexes();
+        let indexes = indexes.iter().filter(|index| !self.has_dropped(index)).map(Arc::clone);
+        let of_table = |index| Relation::Index { index, table: Arc::clone(table) };
+        let own = Relation::Table(Arc::clone(table));
+        indexes.map(of_table).chain([own]).collect()
+    }
+
     /// Drops a relation whose table is locked.
     pub(super) fn drop_relation(&mut self, relation: Relation) -> Result<(), Error> {
         self.claim(relation.name(), None)?;
@@ -238,6 +266,9 @@ fn check_definition(name: &str, columns: &[Column]) -> Result<(), Error> {
     let refuse = |reason: String| Err(Error::TableDefinition { table: name.to_owned(), reason });
     if !is_name(name) {
         return refuse(NAME_RULE.to_owned());
+    }
+    if name.starts_with(toast::NAME_PREFIX) {
+        return refuse(format!("names that begin with {} are the engine's", toast::NAME_PREFIX));
     }
     if columns.len() > MOST_COLUMNS {
         return refuse(format!("{} columns are more than {MOST_COLUMNS}", columns.len()));

@@ -315,7 +315,7 @@ impl Session<'_> {
     ) -> Result<Vec<VacuumReport>, Error> {
         let shared = self.shared;
         let names: Vec<String> = match table {
-            Some(name) => vec![name.to_owned()],
+            Some(name) => shared.catalog.with_toast(name, self.number()),
             None => shared.catalog.all_present().iter().map(|table| table.name.clone()).collect(),
         };
         let mut reports = Vec::with_capacity(names.len());

@@ -15,6 +15,7 @@ mod record;
 mod recovery;
 mod slru;
 mod slru_server;
+mod toast;
 mod transactions;
 mod vacuum;
 mod waldump;

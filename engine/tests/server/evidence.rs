@@ -83,7 +83,7 @@ fn value(column: ColumnType, sent: Option<&[u8]>) -> Value<'_> {
         ColumnType::Uuid => Value::Uuid(array(sent)),
         ColumnType::Text => Value::Text(std::str::from_utf8(sent).expect("UTF-8")),
         ColumnType::Bytea => Value::Bytea(sent),
-        ColumnType::Date | ColumnType::Numeric | ColumnType::Bpchar => {
+        ColumnType::Date | ColumnType::Numeric | ColumnType::Bpchar | ColumnType::Oid => {
             panic!("no table of the workload has a column of type {}", column.name())
         }
     }
@@ -107,7 +107,7 @@ pub(crate) fn sent(value: &Value<'_>) -> String {
         Value::Uuid(value) => hex(value),
         Value::Text(value) => hex(value.as_bytes()),
         Value::Bytea(value) => hex(value),
-        Value::Date(_) | Value::Numeric(_) | Value::Bpchar(_) => {
+        Value::Date(_) | Value::Numeric(_) | Value::Bpchar(_) | Value::Oid(_) => {
             panic!("no table of the workload has a value like {value:?}")
         }
     }

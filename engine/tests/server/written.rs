@@ -40,7 +40,9 @@ fn row<'a>(
                 let length = text.char_indices().nth(random.usize(..180)).map_or(0, |(at, _)| at);
                 Value::Text(&text[..length])
             }
-            ColumnType::Date | ColumnType::Numeric | ColumnType::Bpchar => Value::Null,
+            ColumnType::Date | ColumnType::Numeric | ColumnType::Bpchar | ColumnType::Oid => {
+                Value::Null
+            }
             ColumnType::Bytea => Value::Bytea(&bytes[..random.usize(..bytes.len())]),
         }
     };

@@ -4,10 +4,9 @@
 //! `XLogRecordAssemble` that finds the hole. Invariant: an image that compression does not make smaller, the
 //! two bytes of the hole's length counted in, is stored as it is.
 
-use base::PAGE_SIZE;
 use base::page::{PAGE_HEADER_SIZE, PageHeader, RawPage};
+use base::{PAGE_SIZE, pglz};
 
-use super::pglz;
 use crate::record::{IMAGE_LZ4, IMAGE_PGLZ, IMAGE_ZSTD};
 
 /// Size of the field that a compressed image with a hole has more than others, in bytes.

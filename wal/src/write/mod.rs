@@ -27,7 +27,6 @@ mod memory;
 mod options;
 mod page_header;
 mod pause;
-mod pglz;
 mod piece;
 pub mod record;
 mod reserve;

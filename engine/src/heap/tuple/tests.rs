@@ -36,6 +36,7 @@ fn value(column: ColumnType) -> BoxedStrategy<Owned> {
         ColumnType::TimestampTz => {
             any::<i64>().prop_map(|v| Owned::Other(Value::TimestampTz(TimestampTz(v)))).boxed()
         }
+        ColumnType::Oid => any::<u32>().prop_map(|v| Owned::Other(Value::Oid(v))).boxed(),
         ColumnType::Uuid => any::<[u8; 16]>().prop_map(|v| Owned::Other(Value::Uuid(v))).boxed(),
         ColumnType::Date => any::<i32>().prop_map(|v| Owned::Other(Value::Date(v))).boxed(),
         ColumnType::Numeric => {
@@ -147,8 +148,18 @@ fn what_cannot_be_read_is_named() {
         let mut values = TupleValues::of(&columns, &tuple).expect("a header");
         values.next().expect("a column").expect_err("no value").to_string()
     };
-    assert!(read(Text, &[1, 18]).contains("stored in a TOAST table"));
-    assert!(read(Text, &[2, 1, 0, 0]).contains("compressed"));
+    let pointer = [&[1, 18][..], &[7; 16]].concat();
+    let elsewhere = read(Text, &pointer);
+    assert!(
+        elsewhere.contains("at byte 24 of the tuple, is stored in a TOAST table"),
+        "{elsewhere}"
+    );
+    assert!(read(Text, &pointer[..17]).contains("needs 16 bytes, and 15 are there"));
+    assert!(read(Text, &[1, 3]).contains("out of line by the unknown tag 3"));
+    assert!(
+        read(Text, &[34, 0, 0, 0, 1, 0, 0, 0]).contains("at byte 24 of the tuple, is compressed")
+    );
+    assert!(read(Text, &[34, 0, 0, 0, 1, 0]).contains("needs 4 bytes, and 2 are there"));
     assert!(read(Text, &[8, 0, 0, 0]).contains("length 2, less than its header"));
     assert!(read(Text, &[9, b'a']).contains("needs 3 bytes, and 1 are there"));
     assert!(read(Text, &[5, 0xFF]).contains("at byte 25 of the tuple, is not UTF-8"));

@@ -111,4 +111,5 @@ each_workload! {
     by_open_datasync
     vacuums
     indexes
+    long_values
 }

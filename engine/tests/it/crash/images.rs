@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use base::disk::faulty::FaultyDisk;
 use base::disk::{Disk, Opening};
 use engine::recovery::{ArchiveRecovery, Target};
-use engine::{EngineOptions, Error, Isolation, SnapshotMode};
+use engine::{ColumnStorage, EngineOptions, Error, Isolation, SnapshotMode};
 use wal::write::ArchiveTo;
 
 use super::oracle::State;
@@ -49,18 +49,25 @@ pub(super) fn new() -> Image {
 /// Two tables of a few rows each.
 pub(super) fn with_rows() -> Image {
     static IMAGE: OnceLock<Image> = OnceLock::new();
-    let made = || {
-        Image::made_by(|run| {
-            let mut session = run.engine().session()?;
-            run.transact(&mut session, |work| {
-                work.create("one")?;
-                work.load("one", 0..12, 40)?;
-                work.create("other")?;
-                work.load("other", 0..60, 600)
-            })
+    IMAGE.get_or_init(|| with_rows_stored(ColumnStorage::Plain)).clone()
+}
+
+/// The same, whose long texts go out of line.
+pub(super) fn with_rows_out_of_line() -> Image {
+    static IMAGE: OnceLock<Image> = OnceLock::new();
+    IMAGE.get_or_init(|| with_rows_stored(ColumnStorage::External)).clone()
+}
+
+fn with_rows_stored(storage: ColumnStorage) -> Image {
+    Image::made_by(|run| {
+        let mut session = run.engine().session()?;
+        run.transact(&mut session, |work| {
+            work.create_stored("one", storage)?;
+            work.load("one", 0..12, 40)?;
+            work.create_stored("other", storage)?;
+            work.load("other", 0..60, 600)
         })
-    };
-    IMAGE.get_or_init(made).clone()
+    })
 }
 
 /// The next transaction ids are the last of a page of `pg_xact` and of `pg_subtrans`; a page of `pg_commit_ts` ends a few

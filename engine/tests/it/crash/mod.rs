@@ -14,6 +14,7 @@
 //! | `workloads`, `workloads/log` | what is done to it; to the log's files and by recoveries |
 //! | `vacuums` | one of them: tables vacuumed, logs of transactions cut off |
 //! | `indexes` | another: entries of indexes come and go, with splits and with pages that are deleted and used again |
+//! | `long_values` | another: values out of line come and go with their rows |
 //! | `images` | data directories that workloads begin with |
 //! | `judge` | what is demanded of a disk that a crash left |
 //! | `boundaries` | a crash in each call that changes the disk |
@@ -35,6 +36,7 @@ mod failing;
 mod images;
 mod indexes;
 mod judge;
+mod long_values;
 mod oracle;
 mod random;
 mod run;

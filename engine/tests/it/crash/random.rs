@@ -54,7 +54,8 @@ fn chosen_options(random: &mut Rng) -> EngineOptions {
 }
 
 fn chosen_image(random: &mut Rng) -> Image {
-    let images = [images::new, images::with_rows, images::with_rows, images::crashed];
+    let long = images::with_rows_out_of_line;
+    let images = [images::new, images::with_rows, long, images::with_rows, long, images::crashed];
     choose(random, &images)()
 }
 

@@ -18,8 +18,9 @@ use engine::heap::{ColumnType, Value};
 use engine::recovery::RecoveryProgress;
 use engine::vacuum::VacuumOptions;
 use engine::{
-    Clock, Column, Durability, Engine, EngineOptions, Error, IndexCheck, IndexDefinition,
-    Isolation, RowLock, SavepointId, Session, SnapshotMode, Table, Transaction, WaitPolicy,
+    Clock, Column, ColumnStorage, Durability, Engine, EngineOptions, Error, IndexCheck,
+    IndexDefinition, Isolation, RowLock, SavepointId, Session, SnapshotMode, Table, Transaction,
+    WaitPolicy,
 };
 use snapshot::commit_ts::clock::TestClock;
 use wal::write::LogOptions;
@@ -325,10 +326,19 @@ impl Work<'_, '_> {
 
     /// Makes a table `id int4 not null, value int8 not null, text text`.
     pub(super) fn create(&mut self, table: &str) -> Result<(), Error> {
+        self.create_stored(table, ColumnStorage::Plain)
+    }
+
+    /// The same with a text that is stored so.
+    pub(super) fn create_stored(
+        &mut self,
+        table: &str,
+        storage: ColumnStorage,
+    ) -> Result<(), Error> {
         let columns = [
             Column::new("id", ColumnType::Int4).not_null(),
             Column::new("value", ColumnType::Int8).not_null(),
-            Column::new("text", ColumnType::Text),
+            Column::new("text", ColumnType::Text).stored(storage),
         ];
         self.transaction.create_table(table, &columns)?;
         self.changes.push(Change::Create(table.to_owned()));

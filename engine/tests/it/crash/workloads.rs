@@ -13,6 +13,7 @@ use engine::{Durability, EngineOptions, Error, Isolation, SnapshotMode};
 pub(super) use super::exports::exported;
 use super::images::{self, Image};
 pub(super) use super::indexes::indexes;
+pub(super) use super::long_values::long_values;
 use super::run::{Run, Work, options};
 pub(super) use super::vacuums::vacuums;
 pub(super) use log::{
@@ -77,6 +78,7 @@ pub(super) fn all() -> Vec<Workload> {
         by_open_datasync(),
         vacuums(),
         indexes(),
+        long_values(),
     ]
 }
 

@@ -34,7 +34,9 @@ use base::sync::Arc;
 use base::sync::atomic::{AtomicBool, Ordering};
 use engine::heap::{ColumnType, Value};
 use engine::recovery::RecoveryProgress;
-use engine::{Column, Engine, EngineOptions, Isolation, Row, SnapshotMode, Table, Transaction};
+use engine::{
+    Column, ColumnStorage, Engine, EngineOptions, Isolation, Row, SnapshotMode, Table, Transaction,
+};
 use wal::write::LogOptions;
 
 use super::*;
@@ -82,12 +84,12 @@ pub(crate) fn open_with(disk: &FaultyDisk, options: EngineOptions) -> Engine {
     Engine::open_on(disk, Path::new(DATA), options, nobody).expect("opened")
 }
 
-/// `id int4 not null, amount int8, note text`
+/// `id int4 not null, amount int8, note text`; a note stays in its row, however long it is.
 pub(crate) fn account_columns() -> [Column; 3] {
     [
         Column::new("id", ColumnType::Int4).not_null(),
         Column::new("amount", ColumnType::Int8),
-        Column::new("note", ColumnType::Text),
+        Column::new("note", ColumnType::Text).stored(ColumnStorage::Plain),
     ]
 }
 

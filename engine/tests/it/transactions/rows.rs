@@ -21,8 +21,9 @@ fn every_type_and_null_comes_back() {
             Value::Date(-1),
             Value::Numeric(&[0, 0x80, 7, 0]),
             Value::Bpchar("a  "),
+            Value::Oid(u32::MAX),
         ],
-        [Value::Null; 12],
+        [Value::Null; 13],
     ];
     let mut session = engine.session().expect("a session");
     let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");

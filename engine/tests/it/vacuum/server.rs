@@ -45,7 +45,7 @@ fn work(engine: &Engine) -> Table {
 }
 
 /// The file of a fork.
-pub(super) fn fork(directory: &Path, relation: u32, suffix: &str) -> std::path::PathBuf {
+pub(crate) fn fork(directory: &Path, relation: u32, suffix: &str) -> std::path::PathBuf {
     directory.join(format!("base/5/{relation}{suffix}"))
 }
 

@@ -1,18 +1,21 @@
-//! PostgreSQL's own LZ compression, decompressed.
+//! Decompression.
 //!
-//! ```text
-//! control byte, then up to 8 items, one a bit from the lowest:
-//!   bit 0   a literal byte
-//!   bit 1   a match: byte 0 = upper 4 bits of the distance | length - 3
-//!                    byte 1 = lower 8 bits of the distance
-//!                    byte 2 = more length, only where the length so far is 18
-//! ```
-//!
-//! Source of the format: `common/pg_lzcompress.c`. Invariant: accepts exactly what `pglz_decompress` with
-//! `check_complete` accepts, which includes a last match that reaches beyond the end of the output.
+//! Invariant: accepts exactly what `pglz_decompress` with `check_complete` accepts, which includes a last match that reaches
+//! beyond the end of the output.
+
+/// The longest match: 18 bytes, and what a byte can add.
+const LONGEST_MATCH: usize = 273;
+/// Bytes of a match of that length.
+const LONG_MATCH: usize = 3;
+
+/// How many bytes so many compressed ones can stand for at most: what a claim of more is refused by before memory is had for
+/// it.
+pub fn longest_output(input: usize) -> usize {
+    input.div_ceil(LONG_MATCH).saturating_mul(LONGEST_MATCH)
+}
 
 /// Fills `output` from `input`; `false` if the input is not a whole compression of that many bytes.
-pub(crate) fn decompress(mut input: &[u8], output: &mut [u8]) -> bool {
+pub fn decompress(mut input: &[u8], output: &mut [u8]) -> bool {
     let mut at = 0;
     while let Some((&control, rest)) = input.split_first() {
         if at == output.len() {
@@ -63,7 +66,7 @@ fn repeat(output: &mut [u8], mut at: usize, end: usize, distance: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::decompress;
+    use super::{decompress, longest_output};
     use proptest::prelude::*;
 
     /// A plain transcription of the format, one byte a step, as a second opinion: the first bytes of the
@@ -149,6 +152,9 @@ mod tests {
             length in 0usize..700,
         ) {
             prop_assert_eq!(run(&input, length), model_exactly(&input, length));
+            if let Some((whole, _)) = model(&input, usize::MAX) {
+                prop_assert!(whole.len() <= longest_output(input.len()));
+            }
         }
 
         #[test]
