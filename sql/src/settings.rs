@@ -2,7 +2,7 @@
 //!
 //! Invariants: a setting that changes how this works is known by its type; those that steer what is not here are kept as
 //! they were given and shown again. Of the planner's, `enable_indexscan` and `enable_bitmapscan` are looked at: an index
-//! serves an order with the first, conditions with one of the two. What a transaction that is rolled back has set is undone, and so is
+//! serves an order with the first, conditions with one of the two; and `enable_indexonlyscan`. What a transaction that is rolled back has set is undone, and so is
 //! what is set `LOCAL` when it ends.
 
 use std::collections::BTreeMap;

@@ -112,7 +112,7 @@ fn choice(candidate: Candidate, asked: &[&Asked], wanted: Option<Wanted<'_>>) ->
         return None;
     }
     let is_ordered = direction.is_some();
-    Some(Choice { access: Access { index, bounds, direction }, share, is_ordered })
+    Some(Choice { access: Access { index, bounds, direction, is_alone: false }, share, is_ordered })
 }
 
 /// Bounds of the column behind those of which a value is known; the part of the rows that they leave.

@@ -11,12 +11,13 @@
 //! comparison with a null is not true.
 //!
 //! [`asked`] is what conditions ask, [`choice`] which index is taken, [`scan`] what is read by it, [`join`] which side of a
-//! join is, [`extremes`] `min` and `max`.
+//! join is, [`extremes`] `min` and `max`, [`alone`] where an index has all that is read.
 //!
 //! Invariants: the condition is asked of every row that an index gives. Rows come in the order in which they lie in the
 //! table, as a scan of all of it gives them, unless an order is wanted that the index has. What a key is compared with is
 //! worked out once, when the scan begins, and has no effect. Sources: `indxpath.c`, `planner.c`.
 
+mod alone;
 mod asked;
 mod choice;
 mod extremes;
@@ -40,7 +41,7 @@ use crate::index::{IndexDef, KeyElement};
 use crate::plan::{ChangeKind, Plan, Program};
 use asked::{Asked, of_condition, plain};
 use choice::{Candidate, Choice, Part, Wanted, best};
-pub(crate) use scan::Access;
+pub(crate) use scan::{Access, IndexRows};
 
 /// Finds indexes for the scans of a program.
 ///
@@ -61,7 +62,11 @@ pub(crate) fn program<'e>(
     for subplan in &mut program.subplans {
         planner.plan(&mut subplan.plan, false)?;
     }
-    program.ctes.iter_mut().try_for_each(|cte| planner.plan(cte, false))
+    program.ctes.iter_mut().try_for_each(|cte| planner.plan(cte, false))?;
+    if state.settings.is_on("enable_indexonlyscan") {
+        alone::program(program);
+    }
+    Ok(())
 }
 
 /// What plans a program.

@@ -1,14 +1,15 @@
 //! The rows that an index finds between bounds that are worked out when the scan begins.
 //!
 //! Invariants: the condition is asked of every row again by whoever has it, so a bound may be left out. Rows that are wanted
-//! in no order come as they lie in the table, as a scan of all of it gives them. Source: `nodeIndexscan.c`,
-//! `nodeBitmapHeapscan.c`, `_bt_first`.
+//! in no order come as they lie in the table, as a scan of all of it gives them; of those that are read from the index alone,
+//! their line pointers do. Source: `nodeIndexscan.c`, `nodeBitmapHeapscan.c`, `nodeIndexonlyscan.c`, `_bt_first`.
 
 use std::ops::Bound;
 
+use base::Tid;
 use engine::btree::{Direction, IndexError, KeyError};
 use engine::heap::Value;
-use engine::{IndexScan, TableIndex};
+use engine::{IndexOnlyScan, IndexScan, TableIndex};
 
 use crate::error::Result;
 use crate::exec::{Exec, Row};
@@ -23,6 +24,15 @@ pub(crate) struct Access {
     pub(super) bounds: Bounds,
     /// Which way the index is read, if its order is wanted.
     pub(super) direction: Option<Direction>,
+    /// Whether the index has all of a row that is read.
+    pub(super) is_alone: bool,
+}
+
+/// Rows that an index gives.
+pub(crate) enum IndexRows<'e> {
+    OfTable(IndexScan<'e>),
+    /// With nulls in the columns that the index does not have.
+    OfIndex(IndexOnlyScan<'e>),
 }
 
 /// A part of an index.
@@ -73,12 +83,11 @@ impl Access {
         let scan = self.begin(member, exec, lower, upper)?;
         let Some(mut scan) = scan else { return Ok(None) };
         let mut found = Vec::new();
-        while let Some(row) = scan.next_row(exec.transaction)? {
+        while let Some(row) = scan.next(member, exec)? {
             found.push(row);
         }
-        exec.state.reads.fetched(&member.def.table, found.len());
-        found.sort_by_key(|row| (row.tid().block, row.tid().offset));
-        found.iter().map(|row| member.stored_row(row)).collect::<Result<_>>().map(Some)
+        found.sort_by_key(|(tid, _)| (tid.block, tid.offset));
+        Ok(Some(found.into_iter().map(|(_, row)| row).collect()))
     }
 
     /// Begins to read rows in the index's order; `None` if there are none.
@@ -90,7 +99,7 @@ impl Access {
         member: &Member,
         exec: &mut Exec<'_, '_, '_, 'e>,
         known: &Rows<'_>,
-    ) -> Result<Option<IndexScan<'e>>> {
+    ) -> Result<Option<IndexRows<'e>>> {
         let Some((lower, upper)) = self.bounds.limits(exec, known)? else { return Ok(None) };
         let scan = self.begin(member, exec, lower, upper)?;
         // It was there when the statement was planned.
@@ -104,7 +113,7 @@ impl Access {
         exec: &mut Exec<'_, '_, '_, 'e>,
         mut lower: Limit,
         mut upper: Limit,
-    ) -> Result<Option<IndexScan<'e>>> {
+    ) -> Result<Option<IndexRows<'e>>> {
         let direction = self.direction.unwrap_or(Direction::Forward);
         loop {
             let types = &self.bounds.types;
@@ -114,13 +123,16 @@ impl Access {
             });
             let (lower_key, upper_key) = (lower_row.values()?, upper_row.values()?);
             let bounds = (bound(&lower, &lower_key), bound(&upper, &upper_key));
-            let scan = member.def.table.scan_index(
-                exec.transaction,
-                &self.index,
-                bounds.0,
-                bounds.1,
-                direction,
-            );
+            let (table, index) = (&member.def.table, &self.index);
+            let (transaction, (lower_key, upper_key)) = (&mut *exec.transaction, bounds);
+            let scan = if self.is_alone {
+                let scan =
+                    table.scan_index_only(transaction, index, lower_key, upper_key, direction);
+                scan.map(IndexRows::OfIndex)
+            } else {
+                let scan = table.scan_index(transaction, index, lower_key, upper_key, direction);
+                scan.map(IndexRows::OfTable)
+            };
             match scan {
                 // It was dropped, or lacks what the snapshot may see.
                 Err(engine::Error::NoIndex(_)) => return Ok(None),
@@ -134,6 +146,39 @@ impl Access {
                     exec.state.reads.index_scan_begins(&member.def.table);
                     return Ok(Some(scan?));
                 }
+            }
+        }
+    }
+}
+
+impl<'e> IndexRows<'e> {
+    /// The next row, as the member's family has it, and its place.
+    ///
+    /// # Errors
+    /// As [`Access::rows`].
+    pub(crate) fn next(
+        &mut self,
+        member: &Member,
+        exec: &mut Exec<'_, '_, '_, 'e>,
+    ) -> Result<Option<(Tid, Row)>> {
+        let (table, reads) = (&member.def.table, &mut exec.state.reads);
+        match self {
+            IndexRows::OfTable(scan) => {
+                let Some(row) = scan.next_row(exec.transaction)? else { return Ok(None) };
+                reads.fetched(table, 1);
+                Ok(Some((row.tid(), member.stored_row(&row)?)))
+            }
+            IndexRows::OfIndex(scan) => {
+                let fetches = scan.heap_fetches();
+                let Some(row) = scan.next_row(exec.transaction)? else { return Ok(None) };
+                reads.fetched(table, (scan.heap_fetches() - fetches) as usize);
+                let columns = row.values()?.into_iter().zip(&member.def.columns);
+                let values = columns.map(|(value, column)| match value {
+                    Some(value) => Datum::of_column(&value, column.of),
+                    None => Ok(Datum::Null),
+                });
+                let values = values.collect::<Result<Row>>()?;
+                Ok(Some((row.root(), member.shown(values, row.root()))))
             }
         }
     }

@@ -5,12 +5,12 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use engine::{IndexScan, PageScan};
+use engine::PageScan;
 
 use super::join::{Condition, Join, Turned};
 use super::recheck::lock_rows;
 use super::{Exec, Row, aggregate, change};
-use crate::access::Access;
+use crate::access::{Access, IndexRows};
 use crate::analyze::from_prepared;
 use crate::error::{Result, SqlError};
 use crate::expr::{Expr, Rows};
@@ -34,7 +34,7 @@ pub(crate) enum Cursor<'p, 'e> {
     /// A table by the order of an index.
     Ordered {
         member: &'p Member,
-        scan: IndexScan<'e>,
+        rows: Box<IndexRows<'e>>,
     },
     Values(std::slice::Iter<'p, Vec<Expr>>),
     Join(Box<Join<'p, 'e>>),
@@ -105,7 +105,7 @@ impl<'p, 'e> Cursor<'p, 'e> {
                     return Err(SqlError::new("XX000", "rows of several tables are in no order"));
                 };
                 match access.open(member, exec, &nothing)? {
-                    Some(scan) => Cursor::Ordered { member, scan },
+                    Some(rows) => Cursor::Ordered { member, rows: Box::new(rows) },
                     None => Cursor::Ready(Vec::new().into_iter()),
                 }
             }
@@ -278,11 +278,7 @@ impl<'p, 'e> Cursor<'p, 'e> {
                     rows.push_back(member.stored_row(row)?);
                 }
             },
-            Cursor::Ordered { member, scan } => {
-                let Some(row) = scan.next_row(exec.transaction)? else { return Ok(None) };
-                exec.state.reads.fetched(&member.def.table, 1);
-                member.stored_row(&row).map(Some)
-            }
+            Cursor::Ordered { member, rows } => Ok(rows.next(member, exec)?.map(|(_, row)| row)),
             Cursor::Join(join) => join.next(exec, outer),
             Cursor::Values(rows) => {
                 let Some(exprs) = rows.next() else { return Ok(None) };

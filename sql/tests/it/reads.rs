@@ -176,3 +176,51 @@ fn one_side_of_a_join_is_found_by_the_other() {
         ],
     );
 }
+
+#[test]
+fn what_an_index_has_is_not_read_of_rows_that_everybody_sees() {
+    let (_place, engine) = super::engine(SnapshotMode::Classic);
+    let read = Read::new(&engine);
+    read.run("CREATE INDEX ON t (d) INCLUDE (c)");
+    let check = |statement: &str, rows: u64| {
+        assert_eq!(read.of("t", statement), [0, 0, 1, rows], "{statement}");
+    };
+    check("SELECT id FROM t WHERE id < 10", 9);
+    read.run("VACUUM t");
+    for statement in [
+        "SELECT id FROM t WHERE id < 10",
+        "SELECT count(*) FROM t WHERE id < 10",
+        "SELECT id FROM t WHERE id > 3 ORDER BY id DESC LIMIT 2",
+        "SELECT b FROM t WHERE a = 3 ORDER BY a, b DESC",
+        "SELECT d, sum(c) FROM t WHERE d = 7 GROUP BY d",
+        "SELECT max(id) FROM t",
+        "SELECT max(b) FROM t WHERE a = 3",
+        "SELECT DISTINCT d FROM t WHERE d < 9",
+        "SELECT u.id FROM t, u WHERE t.id = 14 AND u.t = t.id",
+        "SELECT id FROM t WHERE id < 10 UNION SELECT id FROM u",
+        "SELECT 1 WHERE EXISTS (SELECT id FROM t WHERE id < 10)",
+    ] {
+        check(statement, 0);
+    }
+    assert_eq!(read.of("t", "SELECT t.id FROM u JOIN t ON t.id = u.t"), [0, 0, 20, 0]);
+    for (statement, rows) in [
+        ("SELECT a FROM t WHERE id < 10", 9),
+        ("SELECT id FROM t WHERE id < 10 AND b > 'b5'", 9),
+        ("SELECT count(*) FROM t WHERE id < 10 GROUP BY a", 9),
+        ("SELECT id FROM t WHERE id < 10 ORDER BY a + 0", 9),
+        ("SELECT ctid FROM t WHERE id < 10", 9),
+        ("SELECT tableoid FROM t WHERE id < 10", 9),
+        ("SELECT t FROM t WHERE id < 10", 9),
+        ("SELECT (SELECT u.id FROM u WHERE u.t = t.a) FROM t WHERE id < 10", 9),
+        ("SELECT id FROM t WHERE id < 10 FOR UPDATE", 9),
+        ("SELECT u.id FROM u JOIN t ON u.t = t.a WHERE t.id = 14", 1),
+        ("UPDATE t SET id = id WHERE id = 1000", 1),
+        ("DELETE FROM t WHERE id = 999", 1),
+        // The last page is not what it was.
+        ("SELECT id FROM t WHERE id = 1000", 1),
+        ("SELECT id FROM t WHERE id = 1", 0),
+    ] {
+        check(statement, rows);
+    }
+    check("SET enable_indexonlyscan = off; SELECT id FROM t WHERE id < 10", 9);
+}
