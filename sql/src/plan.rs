@@ -346,7 +346,7 @@ impl Plan {
         }
     }
 
-    fn strongest_lock(&self) -> Option<Strength> {
+    pub(crate) fn strongest_lock(&self) -> Option<Strength> {
         match self {
             Plan::Lock { marks, .. } => marks.iter().map(|mark| mark.strength).max(),
             Plan::Project { input, .. }

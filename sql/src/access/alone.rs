@@ -123,9 +123,10 @@ fn has_subquery(expr: &Expr) -> bool {
 }
 
 impl Access {
-    /// Whether its index has a column of a family of this width.
+    /// Whether all of its indexes have a column of a family of this width.
     fn has(&self, member: &Member, place: usize, width: usize) -> bool {
+        let mut indexes = self.ranges.iter().map(|range| &range.index);
         place < width
-            && self.index.definition().columns().any(|column| column == member.place(place))
+            && indexes.all(|index| index.definition().columns().any(|at| at == member.place(place)))
     }
 }

@@ -6,6 +6,8 @@
 //! WHERE a = 1 ORDER BY b              backward through (1)
 //! ```
 //!
+//! Conditions with OR are served by one index for each way.
+//!
 //! How many rows a condition leaves is taken to be what the server takes it for where nothing was counted. Where several
 //! indexes leave as many, one that has rows in the order that is wanted is taken, then the one that was made first.
 //!
@@ -15,7 +17,7 @@ use engine::TableIndex;
 use engine::btree::Direction;
 
 use super::asked::{Asked, Test, is_comparable, plain};
-use super::scan::{Access, Bounds};
+use super::scan::{Access, Bounds, IndexRange, Values};
 use crate::expr::{Comparison, Expr};
 use crate::plan::SortKey;
 use crate::types::Type;
@@ -67,17 +69,24 @@ pub(super) struct Choice {
     pub(super) is_ordered: bool,
 }
 
+impl Choice {
+    /// What it costs to read by it, of what the table's rows cost.
+    pub(super) fn cost(&self, wanted: Option<Wanted<'_>>) -> f64 {
+        let is_limited = self.is_ordered && wanted.is_some_and(|wanted| wanted.limited);
+        self.share * if is_limited { UNTIL_LIMIT } else { 1.0 }
+    }
+}
+
 /// The best of these, by what is asked of the table's rows.
 pub(super) fn best(
-    candidates: Vec<Candidate>,
+    candidates: &[Candidate],
     asked: &[&Asked],
     wanted: Option<Wanted<'_>>,
 ) -> Option<Choice> {
     let mut best: Option<(f64, Choice)> = None;
     for candidate in candidates {
         let Some(choice) = choice(candidate, asked, wanted) else { continue };
-        let is_limited = choice.is_ordered && wanted.is_some_and(|wanted| wanted.limited);
-        let cost = choice.share * if is_limited { UNTIL_LIMIT } else { 1.0 };
+        let cost = choice.cost(wanted);
         let is_better = best.as_ref().is_none_or(|(known, best)| {
             cost < *known || cost == *known && choice.is_ordered && !best.is_ordered
         });
@@ -89,30 +98,74 @@ pub(super) fn best(
 }
 
 /// What an index is good for; `None` if nothing.
-fn choice(candidate: Candidate, asked: &[&Asked], wanted: Option<Wanted<'_>>) -> Option<Choice> {
+fn choice(candidate: &Candidate, asked: &[&Asked], wanted: Option<Wanted<'_>>) -> Option<Choice> {
     let Candidate { index, key, is_unique } = candidate;
+    let mut has_one_range = true;
     let mut bounds = Bounds::default();
     let mut share = 1.0;
-    for part in &key {
+    for part in key {
         let of_part = || asked.iter().filter(|asked| part.is(asked));
-        if let Some(value) = of_part().find_map(|asked| asked.equal()) {
-            bounds.equal.push(value.clone());
+        let found = of_part().filter_map(|asked| values(asked));
+        let best = found.min_by(|(one, _), (other, _)| one.total_cmp(other));
+        if let Some((values_share, values)) = best {
+            has_one_range &= matches!(values, Values::One(_) | Values::Null);
+            bounds.equal.push(values);
             bounds.types.push(part.of);
-            share *= EQUAL;
+            share *= values_share;
             continue;
         }
         share *= range(part, of_part().copied(), &mut bounds);
         break;
     }
-    if is_unique && bounds.equal.len() == key.len() {
+    if *is_unique && has_one_range && bounds.equal.len() == key.len() {
         share = 0.0;
     }
-    let direction = wanted.and_then(|wanted| direction(&key, bounds.equal.len(), asked, wanted));
+    let wanted = wanted.filter(|_| has_one_range);
+    let direction = wanted.and_then(|wanted| direction(key, bounds.equal.len(), asked, wanted));
     if share == 1.0 && direction.is_none() {
         return None;
     }
     let is_ordered = direction.is_some();
-    Some(Choice { access: Access { index, bounds, direction, is_alone: false }, share, is_ordered })
+    let range = IndexRange { index: index.clone(), bounds };
+    Some(Choice {
+        access: Access { ranges: vec![range], direction, is_alone: false },
+        share,
+        is_ordered,
+    })
+}
+
+/// The values that something leaves, and the part of the rows that have one of them.
+fn values(asked: &Asked) -> Option<(f64, Values)> {
+    /// How many values a subquery is taken to give.
+    const GIVEN: f64 = 20.0;
+    Some(match &asked.test {
+        Test::Compare(Comparison::Equal, value) => (EQUAL, Values::One(value.clone())),
+        Test::Null => (EQUAL, Values::Null),
+        Test::Any(values) => ((EQUAL * values.len() as f64).min(1.0), Values::Any(values.clone())),
+        Test::Given(subquery) => (EQUAL * GIVEN, Values::Given(*subquery)),
+        Test::Compare(..) | Test::NotNull => return None,
+    })
+}
+
+/// The indexes that find the rows of each of several ways, all of them together; `None` if one finds none. `asked` is what
+/// is asked in all of them.
+pub(super) fn union(
+    candidates: &[Candidate],
+    asked: &[&Asked],
+    ways: &[Vec<&Asked>],
+) -> Option<Choice> {
+    let (mut share, mut ranges) = (0.0, Vec::new());
+    for way in ways {
+        let all: Vec<&Asked> = asked.iter().chain(way).copied().collect();
+        let mut choice = best(candidates, &all, None)?;
+        share += choice.share;
+        ranges.append(&mut choice.access.ranges);
+    }
+    Some(Choice {
+        access: Access { ranges, direction: None, is_alone: false },
+        share,
+        is_ordered: false,
+    })
 }
 
 /// Bounds of the column behind those of which a value is known; the part of the rows that they leave.
@@ -143,7 +196,8 @@ fn range<'a>(part: &Part, asked: impl Iterator<Item = &'a Asked>, bounds: &mut B
 impl Part {
     /// Whether something is asked of it.
     fn is(&self, asked: &Asked) -> bool {
-        self.expr.as_ref() == Some(&asked.subject) && is_comparable(asked.of, self.of)
+        self.expr.as_ref() == Some(&asked.subject)
+            && asked.of.is_none_or(|of| is_comparable(of, self.of))
     }
 }
 
@@ -157,8 +211,8 @@ fn direction(
 ) -> Option<Direction> {
     let is_one = |key: &SortKey| {
         let subject = plain(&key.expr);
-        let is_it = |asked: &&&Asked| asked.subject == *subject && asked.equal().is_some();
-        matches!(subject, Expr::Const(_)) || asked.iter().any(|asked| is_it(&asked))
+        let is_it = |asked: &&Asked| asked.subject == *subject && asked.is_one();
+        matches!(subject, Expr::Const(_)) || asked.iter().any(is_it)
     };
     let mut found = None;
     let mut parts = key.iter().enumerate();

@@ -8,9 +8,9 @@
 
 use std::rc::Rc;
 
+use super::Planner;
 use super::asked::{Asked, is_stable};
 use super::choice::Wanted;
-use super::{Holds, Planner};
 use crate::error::Result;
 use crate::expr::Expr;
 use crate::plan::{AggregateCall, AggregateKind, Plan, SortKey};
@@ -47,7 +47,7 @@ impl Planner<'_, '_, '_> {
             if !is_stable(arg) {
                 return Ok(None);
             }
-            let mut holds = Holds::default();
+            let mut holds = self.nothing();
             holds.asked.push(Asked::not_null(arg, call.of));
             condition.iter().for_each(|condition| holds.add(condition));
             let keys =

@@ -168,8 +168,8 @@ impl Planner<'_, '_, '_> {
         known: &Range<usize>,
     ) -> Result<Option<Probe>> {
         let Plan::Scan(family) = node else { return Ok(None) };
-        let found = self.family(family, base, &holds.asked, Some(known), None)?;
-        let alone = self.family(family, base, &holds.asked, None, None)?;
+        let found = self.family(family, base, holds, Some(known), None)?;
+        let alone = self.family(family, base, holds, None, None)?;
         let (mut rows, mut accesses) = (0.0, Vec::with_capacity(found.len()));
         for ((choice, alone), member) in found.into_iter().zip(alone).zip(&family.members) {
             let Some(choice) = choice else { return Ok(None) };
@@ -190,7 +190,7 @@ impl Planner<'_, '_, '_> {
     fn rows(&mut self, node: &Plan, base: usize, holds: &Holds) -> Result<f64> {
         Ok(match node {
             Plan::Scan(family) => {
-                let found = self.family(family, base, &holds.asked, None, None)?;
+                let found = self.family(family, base, holds, None, None)?;
                 let mut rows = 0.0;
                 for (choice, member) in found.iter().zip(&family.members) {
                     let share = choice.as_ref().map_or(1.0, |choice| choice.share);

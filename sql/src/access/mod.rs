@@ -39,8 +39,8 @@ use crate::family::{Family, HIDDEN, Member};
 use crate::fold;
 use crate::index::{IndexDef, KeyElement};
 use crate::plan::{ChangeKind, Plan, Program};
-use asked::{Asked, of_condition, plain};
-use choice::{Candidate, Choice, Part, Wanted, best};
+use asked::{Asked, Constant, either, of_condition, plain};
+use choice::{Candidate, Choice, Part, Wanted, best, union};
 pub(crate) use scan::{Access, IndexRows};
 
 /// Finds indexes for the scans of a program.
@@ -57,7 +57,12 @@ pub(crate) fn program<'e>(
     if !uses_order && !state.settings.is_on("enable_bitmapscan") {
         return Ok(());
     }
-    let mut planner = Planner { transaction, database, state, uses_order };
+    let constant = program
+        .subplans
+        .iter()
+        .map(|subplan| subplan.is_constant && subplan.plan.strongest_lock().is_none());
+    let constant: Constant = constant.collect();
+    let mut planner = Planner { transaction, database, state, uses_order, constant };
     planner.plan(&mut program.plan, false)?;
     for subplan in &mut program.subplans {
         planner.plan(&mut subplan.plan, false)?;
@@ -76,15 +81,19 @@ struct Planner<'x, 's, 'e> {
     state: &'x mut State,
     /// Whether rows may come in an index's order.
     uses_order: bool,
+    constant: Constant,
 }
 
 /// What is known to hold of the rows that a node gives, or may be taken to hold.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Holds {
     /// The conditions, cut at their ANDs.
     parts: Vec<Expr>,
     /// What they ask.
     asked: Vec<Asked>,
+    /// What each of them asks that has OR, in one way or another.
+    either: Vec<Vec<Vec<Asked>>>,
+    constant: Constant,
 }
 
 impl Holds {
@@ -93,7 +102,8 @@ impl Holds {
             Expr::And(parts) => parts.iter().for_each(|part| self.add(part)),
             part if self.parts.contains(part) => {}
             part => {
-                of_condition(part, &mut self.asked);
+                self.asked.append(&mut of_condition(part, &self.constant));
+                self.either.extend(either(part, &self.constant));
                 self.parts.push(part.clone());
             }
         }
@@ -102,8 +112,16 @@ impl Holds {
     /// The same for rows that are made nulls where there are none. What is true of no null may be asked of them all the
     /// same: it would be asked of the nulls.
     fn of_nullable(&self) -> Holds {
-        let asked = self.asked.iter().filter(|asked| asked.is_strict()).cloned();
-        Holds { parts: Vec::new(), asked: asked.collect() }
+        let strict = |asked: &Vec<Asked>| -> Vec<Asked> {
+            asked.iter().filter(|asked| asked.is_strict()).cloned().collect()
+        };
+        let either = self.either.iter().map(|ways| ways.iter().map(strict).collect());
+        Holds {
+            parts: Vec::new(),
+            asked: strict(&self.asked),
+            either: either.collect(),
+            constant: Rc::clone(&self.constant),
+        }
     }
 }
 
@@ -120,7 +138,7 @@ impl Planner<'_, '_, '_> {
             }
             Plan::Sort { input, keys } => {
                 let wanted = Wanted { keys, limited };
-                if self.below(input, &mut 0, &Holds::default(), Some(wanted))? {
+                if self.below(input, &mut 0, &self.nothing(), Some(wanted))? {
                     *node = std::mem::replace(input, Plan::One);
                 }
                 Ok(())
@@ -153,7 +171,7 @@ impl Planner<'_, '_, '_> {
             | Plan::Filter { .. }
             | Plan::SideFilter { .. }
             | Plan::Join { .. }
-            | Plan::Lock { .. } => self.below(node, &mut 0, &Holds::default(), None).map(drop),
+            | Plan::Lock { .. } => self.below(node, &mut 0, &self.nothing(), None).map(drop),
             Plan::One
             | Plan::Values(_)
             | Plan::Series { .. }
@@ -164,6 +182,11 @@ impl Planner<'_, '_, '_> {
             | Plan::IndexScan(..)
             | Plan::Probe(..) => Ok(()),
         }
+    }
+
+    fn nothing(&self) -> Holds {
+        let constant = Rc::clone(&self.constant);
+        Holds { parts: Vec::new(), asked: Vec::new(), either: Vec::new(), constant }
     }
 
     /// Finds indexes for a node whose relations begin at `base`, which is moved behind them, of whose rows this
@@ -179,7 +202,7 @@ impl Planner<'_, '_, '_> {
             Plan::Scan(family) => {
                 let at = *base;
                 *base += family.width() + HIDDEN;
-                let found = self.family(family, at, &holds.asked, None, wanted)?;
+                let found = self.family(family, at, holds, None, wanted)?;
                 let is_ordered = found.iter().flatten().any(|choice| choice.is_ordered);
                 if found.iter().any(Option::is_some) {
                     let found = found.into_iter().map(|choice| Some(choice?.access)).collect();
@@ -211,7 +234,7 @@ impl Planner<'_, '_, '_> {
         &mut self,
         family: &Family,
         base: usize,
-        asked: &[Asked],
+        holds: &Holds,
         known: Option<&Range<usize>>,
         wanted: Option<Wanted<'_>>,
     ) -> Result<Vec<Option<Choice>>> {
@@ -221,12 +244,25 @@ impl Planner<'_, '_, '_> {
             asked.needs.iter().all(is_known)
                 && asked.reads.iter().all(|place| places.contains(place))
         };
-        let asked: Vec<&Asked> = asked.iter().filter(usable).collect();
+        let asked: Vec<&Asked> = holds.asked.iter().filter(usable).collect();
+        let mut either: Vec<Vec<Vec<&Asked>>> = Vec::with_capacity(holds.either.len());
+        for ways in &holds.either {
+            either.push(ways.iter().map(|way| way.iter().filter(usable).collect()).collect());
+        }
         // Rows of several tables are in no order.
         let wanted = wanted.filter(|_| self.uses_order && family.members.len() == 1);
         let mut found = Vec::with_capacity(family.members.len());
         for member in &family.members {
-            found.push(best(self.candidates(member, base, family.width())?, &asked, wanted));
+            let candidates = self.candidates(member, base, family.width())?;
+            let mut choice = best(&candidates, &asked, wanted);
+            for ways in &either {
+                let Some(union) = union(&candidates, &asked, ways) else { continue };
+                let is_better = |known: &Choice| union.share < known.cost(wanted);
+                if choice.as_ref().is_none_or(is_better) {
+                    choice = Some(union);
+                }
+            }
+            found.push(choice);
         }
         Ok(found)
     }

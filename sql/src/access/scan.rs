@@ -11,7 +11,7 @@ use engine::btree::{Direction, IndexError, KeyError};
 use engine::heap::Value;
 use engine::{IndexOnlyScan, IndexScan, TableIndex};
 
-use crate::error::Result;
+use crate::error::{Result, SqlError};
 use crate::exec::{Exec, Row};
 use crate::expr::{Expr, Rows};
 use crate::family::Member;
@@ -20,11 +20,11 @@ use crate::types::{Datum, StoredRow, Type};
 /// How the rows of one table are found.
 #[derive(Debug)]
 pub(crate) struct Access {
-    pub(super) index: TableIndex,
-    pub(super) bounds: Bounds,
-    /// Which way the index is read, if its order is wanted.
+    /// What is read of one index or several: rows that are in any of these.
+    pub(super) ranges: Vec<IndexRange>,
+    /// Which way the one range is read, if its order is wanted.
     pub(super) direction: Option<Direction>,
-    /// Whether the index has all of a row that is read.
+    /// Whether each of the indexes has all of a row that is read.
     pub(super) is_alone: bool,
 }
 
@@ -36,10 +36,17 @@ pub(crate) enum IndexRows<'e> {
 }
 
 /// A part of an index.
+#[derive(Debug)]
+pub(super) struct IndexRange {
+    pub(super) index: TableIndex,
+    pub(super) bounds: Bounds,
+}
+
+/// Where it lies.
 #[derive(Debug, Default)]
 pub(super) struct Bounds {
     /// Values of the first columns of its key.
-    pub(super) equal: Vec<Expr>,
+    pub(super) equal: Vec<Values>,
     /// Bounds of the column behind them, in the order of the index; whether they are within.
     pub(super) lower: Option<(Expr, bool)>,
     pub(super) upper: Option<(Expr, bool)>,
@@ -49,6 +56,16 @@ pub(super) struct Bounds {
     pub(super) descending: bool,
     /// Where the column with bounds has its nulls, none of which are wanted: first or last.
     pub(super) skips_nulls: Option<bool>,
+}
+
+/// The values that a column may have.
+#[derive(Debug)]
+pub(super) enum Values {
+    One(Expr),
+    Any(Vec<Expr>),
+    /// What a subquery gives, the statement's of this number.
+    Given(usize),
+    Null,
 }
 
 /// A bound: values of the first columns.
@@ -67,7 +84,7 @@ impl Access {
     }
 
     /// The rows of a member that it finds, as the family has them, in the order in which they lie there; `None` if the index
-    /// cannot be used. What the bounds read is in `known`.
+    /// cannot be used, or so often that reading all of the table is no more. What the bounds read is in `known`.
     ///
     /// # Errors
     /// Where a value cannot be worked out, or a page not be read.
@@ -77,16 +94,25 @@ impl Access {
         exec: &mut Exec<'_, '_, '_, '_>,
         known: &Rows<'_>,
     ) -> Result<Option<Vec<Row>>> {
-        let Some((lower, upper)) = self.bounds.limits(exec, known)? else {
-            return Ok(Some(Vec::new()));
-        };
-        let scan = self.begin(member, exec, lower, upper)?;
-        let Some(mut scan) = scan else { return Ok(None) };
         let mut found = Vec::new();
-        while let Some(row) = scan.next(member, exec)? {
-            found.push(row);
+        let mut searches = 0;
+        for range in &self.ranges {
+            let limits = range.bounds.limits(member, exec, known)?;
+            let Some(limits) = limits else { return Ok(None) };
+            searches += limits.len();
+            for (lower, upper) in limits {
+                let scan =
+                    range.begin(member, exec, (lower, upper), Direction::Forward, self.is_alone)?;
+                let Some(mut scan) = scan else { return Ok(None) };
+                while let Some(row) = scan.next(member, exec)? {
+                    found.push(row);
+                }
+            }
         }
         found.sort_by_key(|(tid, _)| (tid.block, tid.offset));
+        if searches > 1 {
+            found.dedup_by_key(|(tid, _)| *tid);
+        }
         Ok(Some(found.into_iter().map(|(_, row)| row).collect()))
     }
 
@@ -100,21 +126,28 @@ impl Access {
         exec: &mut Exec<'_, '_, '_, 'e>,
         known: &Rows<'_>,
     ) -> Result<Option<IndexRows<'e>>> {
-        let Some((lower, upper)) = self.bounds.limits(exec, known)? else { return Ok(None) };
-        let scan = self.begin(member, exec, lower, upper)?;
+        let (Some(direction), [range]) = (self.direction, self.ranges.as_slice()) else {
+            return Err(SqlError::new("XX000", "rows of several ranges are in no order"));
+        };
+        let limits = range.bounds.limits(member, exec, known)?;
+        let Some(limits) = limits.and_then(|mut limits| limits.pop()) else { return Ok(None) };
+        let scan = range.begin(member, exec, limits, direction, self.is_alone)?;
         // It was there when the statement was planned.
-        let gone = || engine::Error::NoIndex(self.index.name().to_owned());
+        let gone = || engine::Error::NoIndex(range.index.name().to_owned());
         scan.ok_or_else(gone).map(Some).map_err(Into::into)
     }
+}
 
+impl IndexRange {
+    /// Begins to read between two bounds, the index alone if it has all that is read; `None` if the index cannot be used.
     fn begin<'e>(
         &self,
         member: &Member,
         exec: &mut Exec<'_, '_, '_, 'e>,
-        mut lower: Limit,
-        mut upper: Limit,
+        (mut lower, mut upper): (Limit, Limit),
+        direction: Direction,
+        is_alone: bool,
     ) -> Result<Option<IndexRows<'e>>> {
-        let direction = self.direction.unwrap_or(Direction::Forward);
         loop {
             let types = &self.bounds.types;
             let [lower_row, upper_row] = [&lower, &upper].map(|limit| {
@@ -125,7 +158,7 @@ impl Access {
             let bounds = (bound(&lower, &lower_key), bound(&upper, &upper_key));
             let (table, index) = (&member.def.table, &self.index);
             let (transaction, (lower_key, upper_key)) = (&mut *exec.transaction, bounds);
-            let scan = if self.is_alone {
+            let scan = if is_alone {
                 let scan =
                     table.scan_index_only(transaction, index, lower_key, upper_key, direction);
                 scan.map(IndexRows::OfIndex)
@@ -184,45 +217,102 @@ impl<'e> IndexRows<'e> {
     }
 }
 
-impl Bounds {
-    /// The bounds' values; `None` if no row is between them.
-    fn limits(
+impl Values {
+    /// The values, each once, as a column of a type has them.
+    fn of(
         &self,
+        of: Type,
         exec: &mut Exec<'_, '_, '_, '_>,
         known: &Rows<'_>,
-    ) -> Result<Option<(Limit, Limit)>> {
-        let mut equal = Vec::with_capacity(self.types.len());
-        for (expr, of) in self.equal.iter().zip(&self.types) {
-            match fitted(expr.eval(exec, known)?, *of) {
-                Some(Fitted::Value(value)) => equal.push(value),
-                _ => return Ok(None),
+    ) -> Result<Vec<Datum>> {
+        let mut all = Vec::new();
+        match self {
+            Values::One(expr) => all.push(expr.eval(exec, known)?),
+            Values::Any(exprs) => {
+                for expr in exprs {
+                    all.push(expr.eval(exec, known)?);
+                }
             }
+            Values::Given(subquery) => {
+                let given = exec.given(*subquery, known)?;
+                all.extend(given.iter().filter_map(|row| row.first().cloned()));
+            }
+            Values::Null => return Ok(vec![Datum::Null]),
         }
-        let Some(of) = self.types.get(equal.len()) else {
-            return Ok(Some((Bound::Included(equal.clone()), Bound::Included(equal))));
-        };
-        let mut limit = |side: &Option<(Expr, bool)>, is_lower: bool| -> Result<Option<Limit>> {
-            // Where nulls are at this end they are left out.
-            let skips = self.skips_nulls == Some(is_lower);
-            let open = || match skips {
-                true => Bound::Excluded([&equal[..], &[Datum::Null]].concat()),
-                false => Bound::Included(equal.clone()),
+        let fitting = all.into_iter().filter_map(|value| match fitted(value, of) {
+            Some(Fitted::Value(value)) => Some(value),
+            _ => None,
+        });
+        let mut fitting: Vec<Datum> = fitting.collect();
+        fitting.sort_by(|one, other| one.sort_order(other, of));
+        fitting.dedup_by(|one, other| one.sort_order(other, of).is_eq());
+        Ok(fitting)
+    }
+}
+
+impl Bounds {
+    /// The bounds' values, of each range that rows may be in; `None` if there are so many that reading all of the table costs
+    /// no more.
+    fn limits(
+        &self,
+        member: &Member,
+        exec: &mut Exec<'_, '_, '_, '_>,
+        known: &Rows<'_>,
+    ) -> Result<Option<Vec<(Limit, Limit)>>> {
+        /// A search costs as much as reading so many rows, of which a page has so many.
+        const MOST_PER_PAGE: usize = 10;
+        let mut prefixes = vec![Vec::with_capacity(self.types.len())];
+        for (values, of) in self.equal.iter().zip(&self.types) {
+            let values = values.of(*of, exec, known)?;
+            let count = prefixes.len().saturating_mul(values.len());
+            if values.len() > 1 && count > MOST_PER_PAGE {
+                let pages = member.def.table.pages(exec.transaction)? as usize;
+                if count > MOST_PER_PAGE * pages.max(1) {
+                    return Ok(None);
+                }
+            }
+            let with = |prefix: &Vec<Datum>| -> Vec<Vec<Datum>> {
+                values
+                    .iter()
+                    .map(|value| [&prefix[..], std::slice::from_ref(value)].concat())
+                    .collect()
             };
-            let Some((expr, is_within)) = side else { return Ok(Some(open())) };
-            Ok(match fitted(expr.eval(exec, known)?, *of) {
-                None => None,
-                Some(Fitted::Value(value)) => {
-                    let key = [&equal[..], &[value]].concat();
-                    Some(if *is_within { Bound::Included(key) } else { Bound::Excluded(key) })
-                }
-                Some(Fitted::Beyond { is_above }) => {
-                    let is_for_greater = is_lower != self.descending;
-                    (is_above != is_for_greater).then(open)
-                }
-            })
+            prefixes = prefixes.iter().flat_map(with).collect();
+        }
+        let Some(of) = self.types.get(self.equal.len()).filter(|_| !prefixes.is_empty()) else {
+            let both =
+                |prefix: Vec<Datum>| (Bound::Included(prefix.clone()), Bound::Included(prefix));
+            return Ok(Some(prefixes.into_iter().map(both).collect()));
         };
-        let (lower, upper) = (limit(&self.lower, true)?, limit(&self.upper, false)?);
-        Ok(lower.zip(upper))
+        let mut ends = Vec::with_capacity(2);
+        for (side, is_lower) in [(&self.lower, true), (&self.upper, false)] {
+            let end = match side {
+                None => None,
+                Some((expr, is_within)) => match fitted(expr.eval(exec, known)?, *of) {
+                    None => return Ok(Some(Vec::new())),
+                    Some(Fitted::Value(value)) => Some((value, *is_within)),
+                    Some(Fitted::Beyond { is_above }) => {
+                        let is_for_greater = is_lower != self.descending;
+                        if is_above == is_for_greater {
+                            return Ok(Some(Vec::new()));
+                        }
+                        None
+                    }
+                },
+            };
+            // Where nulls are at this end they are left out.
+            let skipped = (self.skips_nulls == Some(is_lower)).then_some((Datum::Null, false));
+            ends.push(end.or(skipped));
+        }
+        let limit = |prefix: &[Datum], end: &Option<(Datum, bool)>| match end {
+            None => Bound::Included(prefix.to_vec()),
+            Some((value, is_within)) => {
+                let key = [prefix, std::slice::from_ref(value)].concat();
+                if *is_within { Bound::Included(key) } else { Bound::Excluded(key) }
+            }
+        };
+        let both = |prefix: &Vec<Datum>| (limit(prefix, &ends[0]), limit(prefix, &ends[1]));
+        Ok(Some(prefixes.iter().map(both).collect()))
     }
 }
 

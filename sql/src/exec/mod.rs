@@ -112,6 +112,25 @@ impl<'p, 'x, 's, 'e> Exec<'p, 'x, 's, 'e> {
         Ok(rows)
     }
 
+    /// What a subquery gives, up to so many rows.
+    fn found(&mut self, index: usize, enough: usize, rows: &Rows<'_>) -> Result<Rc<Vec<Row>>> {
+        let program = self.program;
+        let subplan = &program.subplans[index];
+        if let Some(found) = &self.constants[index] {
+            return Ok(Rc::clone(found));
+        }
+        let found = Rc::new(self.first(&subplan.plan, enough, Some(rows))?);
+        if subplan.is_constant {
+            self.constants[index] = Some(Rc::clone(&found));
+        }
+        Ok(found)
+    }
+
+    /// All that a subquery gives.
+    pub(crate) fn given(&mut self, index: usize, rows: &Rows<'_>) -> Result<Rc<Vec<Row>>> {
+        self.found(index, usize::MAX, rows)
+    }
+
     /// The value of an expression with a query in it.
     pub(crate) fn subquery(
         &mut self,
@@ -119,24 +138,13 @@ impl<'p, 'x, 's, 'e> Exec<'p, 'x, 's, 'e> {
         use_: &SubqueryUse,
         rows: &Rows<'_>,
     ) -> Result<Datum> {
-        let program = self.program;
-        let subplan = &program.subplans[index];
-        let found = match &self.constants[index] {
-            Some(found) => Rc::clone(found),
-            None => {
-                // No more rows are asked for than decide: they may be locked.
-                let enough = match use_ {
-                    SubqueryUse::Exists => 1,
-                    SubqueryUse::Scalar | SubqueryUse::Row => 2,
-                    SubqueryUse::Any { .. } | SubqueryUse::All { .. } => usize::MAX,
-                };
-                let found = Rc::new(self.first(&subplan.plan, enough, Some(rows))?);
-                if subplan.is_constant {
-                    self.constants[index] = Some(Rc::clone(&found));
-                }
-                found
-            }
+        // No more rows are asked for than decide: they may be locked.
+        let enough = match use_ {
+            SubqueryUse::Exists => 1,
+            SubqueryUse::Scalar | SubqueryUse::Row => 2,
+            SubqueryUse::Any { .. } | SubqueryUse::All { .. } => usize::MAX,
         };
+        let found = self.found(index, enough, rows)?;
         let (expr, op, of, decisive) = match use_ {
             SubqueryUse::Exists => return Ok(Datum::Bool(!found.is_empty())),
             SubqueryUse::Scalar | SubqueryUse::Row => {

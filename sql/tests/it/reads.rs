@@ -224,3 +224,47 @@ fn what_an_index_has_is_not_read_of_rows_that_everybody_sees() {
     }
     check("SET enable_indexonlyscan = off; SELECT id FROM t WHERE id < 10", 9);
 }
+
+#[test]
+fn lists_alternatives_patterns_and_nulls_are_looked_for() {
+    check(
+        "t",
+        &[
+            ("SELECT 1 FROM t WHERE id IN (3, 5, 3, 5000)", [0, 0, 3, 2]),
+            ("SELECT 1 FROM t WHERE id = ANY (ARRAY[3, 5])", [0, 0, 2, 2]),
+            ("SELECT 1 FROM t WHERE id = 3 OR id = 5 OR id IN (7, 8)", [0, 0, 4, 4]),
+            ("SELECT 1 FROM t WHERE a IN (1, 2) AND b = 'b11'", [0, 0, 2, 10]),
+            ("SELECT 1 FROM t WHERE id = 3 OR c = 5", [0, 0, 2, 2]),
+            ("SELECT 1 FROM t WHERE id = 3 OR a = 3 AND b = 'b13' OR c < 4", [0, 0, 3, 14]),
+            ("SELECT 1 FROM t WHERE id = 3 OR d = 5", [1, 1000, 0, 0]),
+            ("SELECT 1 FROM t WHERE id IN (SELECT t FROM u WHERE id < 4)", [0, 0, 3, 3]),
+            ("SELECT 1 FROM t WHERE id = (SELECT min(t) FROM u)", [0, 0, 1, 1]),
+            ("DELETE FROM t WHERE id IN (SELECT t + 1000 FROM u)", [0, 0, 20, 0]),
+            ("SELECT 1 FROM t WHERE a = 3 AND b LIKE 'b1%'", [0, 0, 1, 10]),
+            ("SELECT 1 FROM t WHERE b LIKE 'b1%'", [1, 1000, 0, 0]),
+            ("SELECT 1 FROM t WHERE c IS NULL", [0, 0, 1, 250]),
+            ("SELECT 1 FROM t WHERE c IS NOT NULL", [1, 1000, 0, 0]),
+            ("SELECT c FROM t WHERE c IS NOT NULL ORDER BY c LIMIT 2", [0, 0, 1, 2]),
+            ("SELECT 1 FROM u LEFT JOIN t ON t.id IN (u.id, u.t)", [0, 0, 40, 40]),
+            ("SELECT 1 FROM u LEFT JOIN t ON t.id = u.id WHERE t.c IS NULL", [0, 0, 20, 20]),
+        ],
+    );
+    // As many searches would cost more than the table.
+    check("u", &[("SELECT 1 FROM u WHERE id IN (SELECT id FROM t)", [1, 20, 0, 0])]);
+}
+
+#[test]
+fn an_expression_is_found_by_an_index_that_computes_it() {
+    check(
+        "t",
+        &[
+            ("CREATE INDEX ON t ((d * 2), lower(b))", [0, 0, 0, 0]),
+            ("SELECT 1 FROM t WHERE d * 2 = 14", [0, 0, 1, 20]),
+            ("SELECT 1 FROM t WHERE d * 2 = 14 AND lower(b) > 'b60'", [0, 0, 1, 10]),
+            ("SELECT 1 FROM t ORDER BY d * 2 DESC, lower(b) DESC LIMIT 3", [0, 0, 1, 3]),
+            ("SELECT max(d * 2) FROM t", [0, 0, 1, 1]),
+            ("SELECT 1 FROM u JOIN t ON t.d * 2 = u.id", [0, 0, 20, 200]),
+            ("SELECT 1 FROM t WHERE d = 7", [1, 1000, 0, 0]),
+        ],
+    );
+}
