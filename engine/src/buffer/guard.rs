@@ -213,6 +213,16 @@ impl PageWrite<'_> {
         &mut self.content
     }
 
+    /// The page; header and line pointers are looked at unless they were before.
+    ///
+    /// # Errors
+    /// As [`RawPage::validate`].
+    #[inline]
+    pub fn page(&self) -> Result<Page<'_>, PageError> {
+        self.frame.check(&self.content)?;
+        Ok(Page::assume_valid(&self.content))
+    }
+
     /// The page, to be changed; header and line pointers are looked at unless they were before.
     ///
     /// # Errors

@@ -21,7 +21,8 @@ use snapshot::satisfies::{UpdateVerdict, satisfies_dirty, satisfies_update};
 use snapshot::{MultiXactMember, TransactionStatus, TupleStamp};
 
 use super::Row;
-use super::modify::{is_as_seen, leads_to};
+use super::attempt::is_as_seen;
+use super::modify::leads_to;
 use super::page::{PinnedPage, heap_error, log_change, page_of, page_to_fill, read_header};
 use super::row_xmax::{holders, is_only_locked, set_conflict, updater};
 use crate::Error;
@@ -441,12 +442,12 @@ impl Transaction<'_, '_> {
         let name = table.page_name(tid.block);
         let pinned = session.shared.storage.pool.get(name)?;
         // What it names is there as long as it is what was looked at, and the page is pinned.
-        if !is_as_seen(name, &pinned.read(), tid, header)? {
+        if !is_as_seen(name, pinned.read().page(), tid, header)? {
             return Ok(false);
         }
         let new = session.new_xmax(seen, xid, strength, false)?;
         let mut guard = pinned.write();
-        if !is_as_seen(name, &guard, tid, header)? {
+        if !is_as_seen(name, guard.page(), tid, header)? {
             return Ok(false);
         }
         let map = MapPage::to_clear(session.shared, name, &guard)?;

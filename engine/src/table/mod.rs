@@ -12,6 +12,7 @@
 //! under way, which waits for no page. A change goes ahead only if the version is, under the lock, what the caller was
 //! shown.
 
+mod attempt;
 mod chain;
 mod check_index;
 mod chunks;
