@@ -1,5 +1,6 @@
-//! Indexes of a table that grows, shrinks and grows again, vacuumed between: every structure change is cut somewhere, and who
-//! comes next completes it. They are made with so little memory that their entries are sorted in a temporary file.
+//! Indexes of a table that grows, shrinks and grows again, vacuumed between: crashes lie among splits, deletions and reuse of
+//! pages (what a cut between two records leaves, and who completes it, is held by `transactions/cut_index.rs`). They are made
+//! with so little memory that their entries are sorted in a temporary file.
 
 use engine::vacuum::VacuumOptions;
 use engine::{EngineOptions, IndexColumn, IndexDefinition, SnapshotMode};
