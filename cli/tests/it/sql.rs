@@ -2,10 +2,9 @@
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Output, Stdio};
 
-use super::programs::{give, place, printed, program, take_back};
+use super::programs::{place, reset_next_xid};
 use super::strata;
 
 /// A data directory of its own, and its path.
@@ -135,17 +134,6 @@ fn a_full_disk_is_told_as_by_the_other_commands() {
     );
 }
 
-/// As `pg_resetwal -x` sets the next id, and PostgreSQL's manual says to go on.
-fn set_next_xid(data: &Path, xid: u32) {
-    let segment = data.join(format!("pg_xact/{:04X}", xid / (32_768 * 32)));
-    if !segment.exists() {
-        std::fs::write(segment, vec![0; 32 * 8192]).expect("written");
-    }
-    give(data);
-    printed(program("pg_resetwal").arg("-x").arg(xid.to_string()).arg("-D").arg(data));
-    take_back(data);
-}
-
 #[test]
 fn a_session_is_warned_of_ids_that_end_and_refused_until_a_vacuum() {
     const VACUUM: &str =
@@ -168,11 +156,11 @@ fn a_session_is_warned_of_ids_that_end_and_refused_until_a_vacuum() {
             "WARNING:  database \"postgres\" must be vacuumed within {ids} transactions\n{VACUUM}{ALSO}"
         )
     };
-    set_next_xid(&data, wrap - 40_000_000 - 1);
+    reset_next_xid(&data, wrap - 40_000_000 - 1);
     assert_eq!(told("INSERT INTO t VALUES (10)"), "INSERT 0 1\n");
     let warned = told("INSERT INTO t VALUES (11)");
     assert!(warned.contains("INSERT 0 1\n") && warned.contains(&within(40_000_000)), "{warned}");
-    set_next_xid(&data, wrap - 3_000_000 - 1);
+    reset_next_xid(&data, wrap - 3_000_000 - 1);
     let warned = told("INSERT INTO t VALUES (20)");
     assert!(warned.contains("INSERT 0 1\n") && warned.contains(&within(3_000_001)), "{warned}");
     assert_eq!(

@@ -80,6 +80,17 @@ pub(crate) fn printed(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Has a data directory's next id be this one, as PostgreSQL's manual says.
+pub(crate) fn reset_next_xid(data: &Path, xid: u32) {
+    let segment = data.join(format!("pg_xact/{:04X}", xid / (32_768 * 32)));
+    if !segment.exists() {
+        fs::write(segment, vec![0; 32 * 8192]).expect("written");
+    }
+    give(data);
+    printed(program("pg_resetwal").arg("-x").arg(xid.to_string()).arg("-D").arg(data));
+    take_back(data);
+}
+
 /// Copies a directory and all in it.
 pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir(to).expect("made");

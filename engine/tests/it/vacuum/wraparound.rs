@@ -15,19 +15,13 @@ use engine::{EngineOptions, Error, SnapshotMode};
 use super::server::judged_by_server;
 use super::*;
 use crate::BIRTH;
-use crate::programs::{give, place, printed, program, take_back};
+use crate::programs::{give, place, printed, program, reset_next_xid, take_back};
 use crate::slru_server::Cluster;
 use crate::transactions::{MODES, account, accounts, committed, options, with_accounts};
 
-/// Has the next id be this one, as PostgreSQL's manual says.
+/// Has the next id be this one.
 fn set_next_xid(data: &Path, xid: u32) {
-    let segment = data.join(format!("pg_xact/{:04X}", xid / (32_768 * 32)));
-    if !segment.exists() {
-        std::fs::write(segment, vec![0; 32 * 8192]).expect("written");
-    }
-    give(data);
-    printed(program("pg_resetwal").arg("-x").arg(xid.to_string()).arg("-D").arg(data));
-    take_back(data);
+    reset_next_xid(data, xid);
     // Which forgets a parameter that a server would set anew when it starts.
     let (disk, now) = (Arc::new(RealDisk), BIRTH.time);
     let directory = DataDirectory::open(disk, data, &SystemProcesses, now).expect("opened");
