@@ -218,8 +218,12 @@ impl<'e> Session<'e> {
 
     /// A statement begins.
     pub(crate) fn statement_begins(&mut self) {
-        self.statement_end =
-            self.timeouts.statement.and_then(|timeout| Instant::now().checked_add(timeout));
+        self.statement_end = self.end_of_statement();
+    }
+
+    /// When a statement has taken too long that begins now.
+    pub(crate) fn end_of_statement(&self) -> Option<Instant> {
+        self.timeouts.statement.and_then(|timeout| Instant::now().checked_add(timeout))
     }
 
     /// Its transaction is over, or goes on without it: forgets what it knew of that. The locks that it had, the last first.
@@ -227,6 +231,7 @@ impl<'e> Session<'e> {
         self.ids.clear();
         self.combos.clear();
         self.made_sets.clear();
+        self.statement_end = None;
         self.locks.cut(0)
     }
 

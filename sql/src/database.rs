@@ -62,6 +62,9 @@ impl<'e> Database<'e> {
 
     /// Adds what a statement has read.
     pub(crate) fn count_reads(&self, reads: &mut Reads) {
+        if reads.is_empty() {
+            return;
+        }
         self.reads.lock().unwrap_or_else(PoisonError::into_inner).take(reads);
     }
 

@@ -219,14 +219,7 @@ impl KeyElement {
 impl KeyExpr {
     /// The columns that it depends on.
     pub(crate) fn reads(&self) -> Vec<usize> {
-        let (mut columns, mut expr) = (Vec::new(), self.expr.clone());
-        let found = expr.rewrite(&mut |part| {
-            if let Expr::Column { index, .. } = part {
-                columns.push(*index);
-            }
-            Ok(false)
-        });
-        debug_assert!(found.is_ok());
+        let mut columns = self.expr.places();
         columns.sort_unstable();
         columns.dedup();
         columns

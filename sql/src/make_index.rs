@@ -239,7 +239,7 @@ impl<'e> Backend<'_, 'e> {
                     return Err(SqlError::new("2BP01", message).hint(hint));
                 }
             }
-            self.free_of_references(transaction, &def, index, cascade)?;
+            self.free_of_dependents(transaction, &def, index, cascade)?;
             self.drop_with_partitions(transaction, &def, index)?;
         }
         Ok(())
@@ -263,14 +263,51 @@ impl<'e> Backend<'_, 'e> {
         Ok(transaction.drop_index(&index.name)?)
     }
 
-    /// Drops the foreign keys that need an index, or refuses to drop it.
-    fn free_of_references(
+    /// Drops the foreign keys that need an index, or refuses to drop it: those, or constraints of partitions whose own index
+    /// is part of it.
+    fn free_of_dependents(
         &mut self,
         transaction: &mut Transaction<'_, 'e>,
         def: &Rc<TableDef>,
         index: &IndexDef,
         cascade: bool,
     ) -> Result<()> {
+        let mut dependents = Vec::new();
+        self.dependents(transaction, def, index, &mut dependents)?;
+        if !cascade && !dependents.is_empty() {
+            let detail =
+                dependents.iter().map(|one| format!("{} depends on index {}", one.what(), one.on));
+            let detail: Vec<String> = detail.collect();
+            let message =
+                format!("cannot drop index {} because other objects depend on it", index.name);
+            return Err(depended_on(message, &detail));
+        }
+        let keys = dependents.iter().filter(|one| one.is_foreign_key);
+        let keys: Vec<_> = keys.map(|key| (key.table.clone(), key.name.clone())).collect();
+        self.drop_foreign_keys(transaction, &keys)?;
+        self.tell_cascades(dependents.iter().map(Dependent::what).collect());
+        Ok(())
+    }
+
+    /// The constraints that need an index, or the part of it that a partition has.
+    fn dependents(
+        &self,
+        transaction: &mut Transaction<'_, 'e>,
+        def: &Rc<TableDef>,
+        index: &IndexDef,
+        found: &mut Vec<Dependent>,
+    ) -> Result<()> {
+        if def.kinship.divided.is_some() {
+            for child in self.database.children(transaction, def.name())? {
+                let Some(part) = child.indexes.iter().find(|known| known.is_like(index)) else {
+                    continue;
+                };
+                if part.is_constraint && !index.is_constraint {
+                    found.push(Dependent::of(index, &child, &part.name, false));
+                }
+                self.dependents(transaction, &child, part, found)?;
+            }
+        }
         let is_needed_by = |columns: &[String]| {
             let names: Vec<&String> =
                 index.columns().map(|column| &def.columns[column].name).collect();
@@ -280,26 +317,34 @@ impl<'e> Backend<'_, 'e> {
                 && names.iter().all(|name| columns.contains(name))
                 && !others.clone().any(|other| other.is_referable() && other.has_key_of(index))
         };
-        let mut dependents = Vec::new();
         for child in self.database.children_of(transaction, &[def.name()])? {
             for key in &child.foreign_keys {
                 if key.parent == def.name() && is_needed_by(&key.parent_columns) {
-                    dependents.push((child.name().to_owned(), key.name.clone()));
+                    found.push(Dependent::of(index, &child, &key.name, true));
                 }
             }
         }
-        let what = |(child, key): &(String, String)| format!("constraint {key} on table {child}");
-        if !cascade && !dependents.is_empty() {
-            let depends =
-                |dependent| format!("{} depends on index {}", what(dependent), index.name);
-            let detail: Vec<String> = dependents.iter().map(depends).collect();
-            let message =
-                format!("cannot drop index {} because other objects depend on it", index.name);
-            return Err(depended_on(message, &detail));
-        }
-        self.drop_foreign_keys(transaction, &dependents)?;
-        self.tell_cascades(dependents.iter().map(what).collect());
         Ok(())
+    }
+}
+
+/// A constraint that needs an index.
+struct Dependent {
+    table: String,
+    name: String,
+    /// The index, by its name.
+    on: String,
+    is_foreign_key: bool,
+}
+
+impl Dependent {
+    fn of(index: &IndexDef, table: &TableDef, name: &str, is_foreign_key: bool) -> Dependent {
+        let (table, name, on) = (table.name().to_owned(), name.to_owned(), index.name.clone());
+        Dependent { table, name, on, is_foreign_key }
+    }
+
+    fn what(&self) -> String {
+        format!("constraint {} on table {}", self.name, self.table)
     }
 }
 
@@ -316,7 +361,8 @@ fn computed_of(
 }
 
 impl IndexDef {
-    /// Whether it can be the part of another one that a partition has.
+    /// Whether it can be the part of another one that a partition has; what is part of a constraint is one, too
+    /// (`CompareIndexInfo`, `DefineIndex`).
     fn is_like(&self, other: &IndexDef) -> bool {
         self.key == other.key
             && self.included == other.included

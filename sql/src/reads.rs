@@ -29,6 +29,10 @@ impl Reads {
         self.0.entry(table.oid()).or_default()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// A scan of all of a table has begun.
     pub(crate) fn scan_begins(&mut self, table: &Table) {
         self.of(table).seq_scan += 1;

@@ -17,6 +17,7 @@ use engine::{Isolation, Session, TableLockMode, Transaction, WaitPolicy};
 use crate::database::Database;
 use crate::error::{Notice, Result, SqlError};
 use crate::routine::is_routine;
+use crate::settings::Settings;
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,16 +100,23 @@ impl Vacuum {
         &self,
         database: &Database<'e>,
         session: &mut Session<'e>,
+        settings: &Settings,
     ) -> Result<Vec<Notice>> {
         let mut notices = Vec::new();
         let has_all = self.vacuums && self.tables.is_empty();
+        let mut transaction = session.begin(Isolation::ReadCommitted)?;
+        // Whoever was before may have had others.
+        settings.apply(&mut transaction);
+        transaction.begin_time();
         if has_all {
+            transaction.commit()?;
             warn_of(&self.vacuumed(None, session)?, &mut notices);
             if !self.analyzes {
                 return Ok(notices);
             }
+            transaction = session.begin(Isolation::ReadCommitted)?;
+            transaction.begin_time();
         }
-        let mut transaction = session.begin(Isolation::ReadCommitted)?;
         let targets = self.targets(database, &mut transaction, &mut notices)?;
         transaction.commit()?;
         for target in targets {
@@ -123,6 +131,7 @@ impl Vacuum {
             }
             if self.analyzes {
                 let mut transaction = session.begin(Isolation::ReadCommitted)?;
+                transaction.begin_time();
                 notices.extend(self.analyzed(&target, database, &mut transaction)?);
                 transaction.commit()?;
             }

@@ -22,7 +22,7 @@ use super::index::{Index, Known};
 use super::key::Shape;
 use super::page::{self, ITEM_SPACE, METAPAGE, MetaPage, NONE, NodeFlags, Opaque};
 use super::posting::Pending;
-use super::sort::Sorter;
+use super::sort::{CHECKED_EVERY, Sorter};
 use super::split_location::INNER_FILL_FACTOR;
 use super::tuple::{self, IndexTuple};
 use crate::heap::Value;
@@ -33,8 +33,6 @@ const MAX_POSTING_SIZE: usize = PAGE_SIZE / 10 / 8 * 8 - 4;
 
 /// Bytes that entries may have in memory while they are sorted, if nothing else is said (`maintenance_work_mem`).
 pub const DEFAULT_MEMORY: usize = 64 << 20;
-/// Entries between two looks at whether it is to go on.
-const CHECKED_EVERY: u32 = 1024;
 
 /// An index that is being made.
 #[derive(Debug)]

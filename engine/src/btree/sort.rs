@@ -33,7 +33,7 @@ const MOST_MERGED: usize = 500;
 /// The least memory that is worth it.
 const LEAST_MEMORY: usize = 4 * SMALLEST_BUFFER;
 /// Entries between two looks at whether it is to go on.
-const CHECKED_EVERY: u32 = 1024;
+pub(super) const CHECKED_EVERY: u32 = 1024;
 const _: () = assert!(PREFIX_SIZE + MAX_ITEM_SIZE <= SMALLEST_BUFFER);
 
 /// An entry, and whether its row is there for those who come.
@@ -104,6 +104,13 @@ impl Held {
     }
 }
 
+/// Appends an entry with its prefix.
+fn push((entry, is_alive): Sorted<'_>, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(&(entry.len() as u16).to_le_bytes());
+    bytes.push(u8::from(is_alive));
+    bytes.extend_from_slice(entry);
+}
+
 fn prefix(bytes: &[u8]) -> Option<(usize, bool)> {
     let &[low, high, is_alive] = bytes.first_chunk()?;
     Some((usize::from(u16::from_le_bytes([low, high])), is_alive != 0))
@@ -127,9 +134,7 @@ impl<'s> Sorter<'s> {
         }
         let Held { bytes, places } = &mut self.held;
         places.push(bytes.len() as u32);
-        bytes.extend_from_slice(&(entry.len() as u16).to_le_bytes());
-        bytes.push(u8::from(is_alive));
-        bytes.extend_from_slice(entry);
+        push((entry, is_alive), bytes);
         Ok(())
     }
 
@@ -231,10 +236,8 @@ impl<'f> RunWriter<'f> {
         RunWriter { file, begin, buffer: Vec::new(), size, count: 0 }
     }
 
-    fn add(&mut self, (entry, is_alive): Sorted<'_>) -> Result<(), IndexError> {
-        self.buffer.extend_from_slice(&(entry.len() as u16).to_le_bytes());
-        self.buffer.push(u8::from(is_alive));
-        self.buffer.extend_from_slice(entry);
+    fn add(&mut self, entry: Sorted<'_>) -> Result<(), IndexError> {
+        push(entry, &mut self.buffer);
         self.count = self.count.wrapping_add(1);
         if self.buffer.len() >= self.size {
             self.flush()?;

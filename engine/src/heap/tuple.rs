@@ -308,34 +308,32 @@ impl<'a> TupleValues<'a> {
 
     /// How the next value lies; `None` of a null.
     pub(crate) fn next_stored(&mut self) -> Option<Result<Option<Varlena<'a>>, FormError>> {
+        self.next_by(None, |values, column| values.stored(column).map(Some))
+    }
+
+    /// What `read` makes of the next value; `null` of a null.
+    fn next_by<T>(
+        &mut self,
+        null: T,
+        read: impl FnOnce(&mut Self, ColumnType) -> Result<T, FormError>,
+    ) -> Option<Result<T, FormError>> {
         let index = self.next;
         let column = *self.columns.get(index)?;
         self.next += 1;
-        if self.is_null(index) {
-            return Some(Ok(None));
-        }
-        Some(self.stored(column).map(Some))
+        Some(if self.is_null(index) { Ok(null) } else { read(self, column) })
     }
 
     /// The next value; `None` of one that is compressed or out of line.
     pub(crate) fn next_in_line(&mut self) -> Option<Result<Option<Value<'a>>, FormError>> {
-        match self.clone().next_stored()? {
-            Ok(Some(Varlena::Compressed(_) | Varlena::External(_))) => {
-                Some(self.next_stored()?.map(|_| None))
-            }
-            _ => Some(self.next()?.map(Some)),
-        }
+        self.next_by(Some(Value::Null), |values, column| match values.stored(column)? {
+            Varlena::Plain(bytes) => values.value(column, bytes).map(Some),
+            Varlena::Compressed(_) | Varlena::External(_) => Ok(None),
+        })
     }
 
     /// The next value's bytes, a varlena's without its header; `None` of a null.
     pub(crate) fn next_raw(&mut self) -> Option<Result<Option<&'a [u8]>, FormError>> {
-        let index = self.next;
-        let column = *self.columns.get(index)?;
-        self.next += 1;
-        if self.is_null(index) {
-            return Some(Ok(None));
-        }
-        Some(self.raw(column).map(Some))
+        self.next_by(None, |values, column| values.raw(column).map(Some))
     }
 
     fn is_null(&self, index: usize) -> bool {
@@ -406,39 +404,33 @@ impl<'a> TupleValues<'a> {
         Err(FormError::Toasted { column: self.next, at: self.at - length, how })
     }
 
-    fn array_of<const N: usize>(&mut self, column: ColumnType) -> Result<[u8; N], FormError> {
-        let mut bytes = [0; N];
-        bytes.copy_from_slice(self.raw(column)?);
-        Ok(bytes)
-    }
-
-    fn read(&mut self, column: ColumnType) -> Result<Value<'a>, FormError> {
+    /// The value of the column before the next one, which has just been passed over, by its bytes.
+    fn value(&self, column: ColumnType, bytes: &'a [u8]) -> Result<Value<'a>, FormError> {
         Ok(match column {
-            ColumnType::Bool => match self.array_of::<1>(column)? {
+            ColumnType::Bool => match array::<1>(bytes) {
                 [byte @ (0 | 1)] => Value::Bool(byte == 1),
                 [byte] => {
                     return Err(FormError::NotBoolean { column: self.next, at: self.at - 1, byte });
                 }
             },
-            ColumnType::Int2 => Value::Int2(i16::from_le_bytes(self.array_of(column)?)),
-            ColumnType::Int4 => Value::Int4(i32::from_le_bytes(self.array_of(column)?)),
-            ColumnType::Int8 => Value::Int8(i64::from_le_bytes(self.array_of(column)?)),
-            ColumnType::Float8 => Value::Float8(f64::from_le_bytes(self.array_of(column)?)),
+            ColumnType::Int2 => Value::Int2(i16::from_le_bytes(array(bytes))),
+            ColumnType::Int4 => Value::Int4(i32::from_le_bytes(array(bytes))),
+            ColumnType::Int8 => Value::Int8(i64::from_le_bytes(array(bytes))),
+            ColumnType::Float8 => Value::Float8(f64::from_le_bytes(array(bytes))),
             ColumnType::TimestampTz => {
-                Value::TimestampTz(TimestampTz(i64::from_le_bytes(self.array_of(column)?)))
+                Value::TimestampTz(TimestampTz(i64::from_le_bytes(array(bytes))))
             }
-            ColumnType::Uuid => Value::Uuid(self.array_of(column)?),
-            ColumnType::Date => Value::Date(i32::from_le_bytes(self.array_of(column)?)),
-            ColumnType::Oid => Value::Oid(u32::from_le_bytes(self.array_of(column)?)),
-            ColumnType::Bytea => Value::Bytea(self.raw(column)?),
-            ColumnType::Numeric => Value::Numeric(self.raw(column)?),
-            ColumnType::Text => Value::Text(self.text(column)?),
-            ColumnType::Bpchar => Value::Bpchar(self.text(column)?),
+            ColumnType::Uuid => Value::Uuid(array(bytes)),
+            ColumnType::Date => Value::Date(i32::from_le_bytes(array(bytes))),
+            ColumnType::Oid => Value::Oid(u32::from_le_bytes(array(bytes))),
+            ColumnType::Bytea => Value::Bytea(bytes),
+            ColumnType::Numeric => Value::Numeric(bytes),
+            ColumnType::Text => Value::Text(self.text(bytes)?),
+            ColumnType::Bpchar => Value::Bpchar(self.text(bytes)?),
         })
     }
 
-    fn text(&mut self, column: ColumnType) -> Result<&'a str, FormError> {
-        let bytes = self.raw(column)?;
+    fn text(&self, bytes: &'a [u8]) -> Result<&'a str, FormError> {
         let start = self.at - bytes.len();
         std::str::from_utf8(bytes).map_err(|error| FormError::NotUtf8 {
             column: self.next,
@@ -447,22 +439,24 @@ impl<'a> TupleValues<'a> {
     }
 }
 
+/// The bytes of a value of fixed width.
+fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    bytes.try_into().expect("as many as the column's type has")
+}
+
 /// Ends with the first error.
 impl<'a> Iterator for TupleValues<'a> {
     type Item = Result<Value<'a>, FormError>;
 
     fn next(&mut self) -> Option<Result<Value<'a>, FormError>> {
-        let index = self.next;
-        let column = *self.columns.get(index)?;
-        self.next += 1;
-        if self.is_null(index) {
-            return Some(Ok(Value::Null));
-        }
-        let value = self.read(column);
-        if value.is_err() {
+        let value = self.next_by(Value::Null, |values, column| {
+            let bytes = values.raw(column)?;
+            values.value(column, bytes)
+        });
+        if matches!(value, Some(Err(_))) {
             self.next = self.columns.len();
         }
-        Some(value)
+        value
     }
 }
 

@@ -27,16 +27,29 @@ impl TableEntry {
         &'t self,
         tuple: &'t [u8],
     ) -> Result<Vec<Option<Varlena<'t>>>, Error> {
+        self.collected(tuple, TupleValues::next_stored)
+    }
+
+    /// What is read of each column of a tuple.
+    fn collected<'t, T>(
+        &'t self,
+        tuple: &'t [u8],
+        mut next: impl FnMut(&mut TupleValues<'t>) -> Option<Result<T, FormError>>,
+    ) -> Result<Vec<T>, Error> {
         let mut values = TupleValues::of(&self.types, tuple).map_err(self.row_error())?;
-        let mut stored = Vec::with_capacity(self.types.len());
-        while let Some(value) = values.next_stored() {
-            stored.push(value.map_err(self.row_error())?);
+        let mut collected = Vec::with_capacity(self.types.len());
+        while let Some(value) = next(&mut values) {
+            collected.push(value.map_err(self.row_error())?);
         }
-        Ok(stored)
+        Ok(collected)
     }
 
     /// Whether a value of a tuple is compressed or out of line.
     pub(super) fn is_shortened(&self, tuple: &[u8]) -> Result<bool, Error> {
+        let infomask = infomask(tuple);
+        if !infomask.contains(Infomask::HASVARWIDTH) || infomask.contains(Infomask::HASEXTERNAL) {
+            return Ok(infomask.contains(Infomask::HASEXTERNAL));
+        }
         let mut values = TupleValues::of(&self.types, tuple).map_err(self.row_error())?;
         while let Some(value) = values.next_stored() {
             let value = value.map_err(self.row_error())?;
@@ -124,20 +137,12 @@ impl TableEntry {
         &'t self,
         tuple: &'t [u8],
     ) -> Result<Vec<Option<Value<'t>>>, Error> {
-        let mut values = TupleValues::of(&self.types, tuple).map_err(self.row_error())?;
-        let mut in_line = Vec::with_capacity(self.types.len());
-        while let Some(value) = values.next_in_line() {
-            in_line.push(value.map_err(self.row_error())?);
-        }
-        Ok(in_line)
+        self.collected(tuple, TupleValues::next_in_line)
     }
 
     /// Where the values of a tuple are that are out of line.
     pub(super) fn pointers(&self, tuple: &[u8]) -> Result<Vec<Pointer>, Error> {
-        let is_external = tuple.first_chunk().is_some_and(|header| {
-            HeapTupleHeader::from_bytes(header).infomask.contains(Infomask::HASEXTERNAL)
-        });
-        if !is_external {
+        if !infomask(tuple).contains(Infomask::HASEXTERNAL) {
             return Ok(Vec::new());
         }
         let pointer = |value| match value {
@@ -172,6 +177,12 @@ impl TableEntry {
         }
         Ok(value)
     }
+}
+
+/// What the header of a tuple says of its values.
+fn infomask(tuple: &[u8]) -> Infomask {
+    let header = tuple.first_chunk().map(HeapTupleHeader::from_bytes);
+    header.map_or(Infomask::empty(), |header| header.infomask)
 }
 
 /// What the chunks of a value hold.

@@ -65,11 +65,10 @@ impl IndexedRow {
         let mut columns = vec![None; self.table.types.len()];
         match &self.from {
             Source::Row(row) => {
-                let row = row.values()?;
                 for column in self.index.definition.columns() {
                     // Behind the table's columns are those that the index computes.
-                    if let Some(value) = row.get(column) {
-                        columns[column] = Some(*value);
+                    if let Some(value) = row.value(column)? {
+                        columns[column] = Some(value);
                     }
                 }
             }

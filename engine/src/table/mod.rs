@@ -411,7 +411,7 @@ impl Table {
     /// # Errors
     /// As [`Table::update_with`].
     pub fn delete(&self, transaction: &mut Transaction<'_, '_>, tid: Tid) -> Result<bool, Error> {
-        self.delete_if(transaction, tid, |_| true)
+        self.delete_where(transaction, tid, |_| Ok(true))
     }
 
     /// Deletes a row if its newest version is as `condition` wants it; whether it did.
@@ -422,7 +422,16 @@ impl Table {
         &self,
         transaction: &mut Transaction<'_, '_>,
         tid: Tid,
-        condition: impl FnMut(&[Value<'_>]) -> bool,
+        mut condition: impl FnMut(&[Value<'_>]) -> bool,
+    ) -> Result<bool, Error> {
+        self.delete_where(transaction, tid, |row| Ok(condition(&row.values()?)))
+    }
+
+    fn delete_where(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        tid: Tid,
+        condition: impl FnMut(&Row) -> Result<bool, Error>,
     ) -> Result<bool, Error> {
         self.begin_change(transaction)?;
         let deleted = transaction

@@ -34,7 +34,7 @@ use super::row_xmax::{holders, is_only_locked, set_conflict, updater};
 use crate::Error;
 use crate::catalog::changes::RowChange;
 use crate::catalog::{ComputedValues, TableEntry};
-use crate::heap::{CommandStamp, NewXmax, RowLock, Value};
+use crate::heap::{CommandStamp, NewXmax, RowLock};
 use crate::lock::WaitPolicy;
 use crate::planted::{self, Bug};
 use crate::session::Isolation;
@@ -69,10 +69,10 @@ impl Transaction<'_, '_> {
         &mut self,
         table: &Arc<TableEntry>,
         tid: Tid,
-        mut condition: impl FnMut(&[Value<'_>]) -> bool,
+        mut condition: impl FnMut(&Row) -> Result<bool, Error>,
     ) -> Result<bool, Error> {
         let decide = |row: &Row, _: &mut Vec<u8>| {
-            Ok(if condition(&row.values()?) { NewRow::Delete } else { NewRow::Keep })
+            Ok(if condition(row)? { NewRow::Delete } else { NewRow::Keep })
         };
         Ok(self.modify_row(table, tid, decide, &[])?.is_some())
     }
@@ -85,7 +85,7 @@ impl Transaction<'_, '_> {
         tid: Tid,
     ) -> Result<bool, Error> {
         let isolation = std::mem::replace(&mut self.isolation, Isolation::ReadCommitted);
-        let deleted = self.delete_row(table, tid, |_| true);
+        let deleted = self.delete_row(table, tid, |_| Ok(true));
         self.isolation = isolation;
         deleted
     }
@@ -127,6 +127,8 @@ impl Transaction<'_, '_> {
         let mut tuple = Vec::new();
         // The table's lock keeps those out who would make or drop one.
         let indexes = table.indexes();
+        // Found out when values are first compared.
+        let mut key_columns = None;
         // What was waited for, if it is to be looked at once more before all else.
         let mut waited: Option<HeapTupleHeader> = None;
         // Who must have made the version, where it was come to from its predecessor.
@@ -186,8 +188,13 @@ impl Transaction<'_, '_> {
             let decision = decide(&row, &mut tuple)?;
             let strength = match decision {
                 NewRow::Delete | NewRow::Move => RowLock::Update,
-                NewRow::Update if table.changes_key(row.tuple(), &tuple)? => RowLock::Update,
-                NewRow::Update => RowLock::NoKeyUpdate,
+                NewRow::Update => {
+                    let key = key_columns.get_or_insert_with(|| table.key_columns());
+                    match table.changes_key(key, row.tuple(), &tuple)? {
+                        true => RowLock::Update,
+                        false => RowLock::NoKeyUpdate,
+                    }
+                }
                 NewRow::Keep => contested.unwrap_or(RowLock::NoKeyUpdate),
             };
             let stand = match verdict {
@@ -411,9 +418,8 @@ enum Stand {
 }
 
 impl TableEntry {
-    /// Whether two tuples differ in a key column (`HeapDetermineColumnsInfo`). The new one has all values in it.
-    fn changes_key(&self, old: &[u8], new: &[u8]) -> Result<bool, Error> {
-        let key_columns = self.key_columns();
+    /// Whether two tuples differ in one of the key columns (`HeapDetermineColumnsInfo`). The new one has all values in it.
+    fn changes_key(&self, key_columns: &[usize], old: &[u8], new: &[u8]) -> Result<bool, Error> {
         let Some(last) = key_columns.iter().max() else { return Ok(false) };
         self.differ(old, new, *last, |column| key_columns.contains(&column))
     }

@@ -78,10 +78,10 @@ impl Transaction<'_, '_> {
             }
             attributes.push(value);
         }
-        let mut saved = Vec::new();
         let default = self.session.compression;
         match &table.toast {
             Some(toast) => {
+                let saved = &mut shortened.saved;
                 let mut save = |value: Varlena<'_>| {
                     let pointer = self.save(toast, value)?;
                     saved.push(pointer);
@@ -95,7 +95,7 @@ impl Transaction<'_, '_> {
             shortened.tuple.extend_from_slice(flat);
         }
         check_length(&shortened.tuple).map_err(of_row)?;
-        Ok(Some(Shortened { saved, ..shortened }))
+        Ok(Some(shortened))
     }
 
     /// Puts a value out of line.
@@ -140,13 +140,27 @@ impl Transaction<'_, '_> {
         }
     }
 
-    /// Where the chunks of a value are, in the TOAST table, which is locked to change them.
-    fn chunks_of(
+    /// The TOAST table that values of a table are in, locked to change them; `None` if there are none.
+    fn toast_to_change(
         &mut self,
-        toast: &Arc<TableEntry>,
-        pointer: Pointer,
-    ) -> Result<Vec<(Tid, HeapTupleHeader)>, Error> {
+        table: &TableEntry,
+        pointers: &[Pointer],
+    ) -> Result<Option<Arc<TableEntry>>, Error> {
+        let mut found = None;
+        for pointer in pointers {
+            found = Some(&table.toast_of(*pointer)?.table);
+        }
+        let Some(toast) = found else { return Ok(None) };
         self.use_table(toast, TableLockMode::RowExclusive)?;
+        Ok(Some(Arc::clone(toast)))
+    }
+
+    /// Where the chunks of a value are, with their headers.
+    fn chunks_of(
+        &self,
+        toast: &TableEntry,
+        pointer: &Pointer,
+    ) -> Result<Vec<(Tid, HeapTupleHeader)>, Error> {
         let mut chunks = Vec::new();
         each_chunk(self.session.shared, toast, pointer.value, |chunk| {
             chunks.push((chunk.tid, chunk.header));
@@ -161,10 +175,10 @@ impl Transaction<'_, '_> {
         table: &TableEntry,
         pointers: &[Pointer],
     ) -> Result<(), Error> {
+        let Some(toast) = self.toast_to_change(table, pointers)? else { return Ok(()) };
+        let xid = self.assign_xid()?;
         for pointer in pointers {
-            let toast = Arc::clone(&table.toast_of(*pointer)?.table);
-            let chunks = self.chunks_of(&toast, *pointer)?;
-            let xid = self.assign_xid()?;
+            let chunks = self.chunks_of(&toast, pointer)?;
             let count = chunks.len() as u64;
             for (tid, mut header) in chunks {
                 self.session.check_cancelled()?;
@@ -188,10 +202,9 @@ impl Transaction<'_, '_> {
         table: &TableEntry,
         pointers: &[Pointer],
     ) -> Result<(), Error> {
+        let Some(toast) = self.toast_to_change(table, pointers)? else { return Ok(()) };
         for pointer in pointers {
-            let toast = Arc::clone(&table.toast_of(*pointer)?.table);
-            let chunks = self.chunks_of(&toast, *pointer)?;
-            for (tid, _) in chunks {
+            for (tid, _) in self.chunks_of(&toast, pointer)? {
                 self.take_back(&toast, tid)?;
             }
         }

@@ -18,7 +18,7 @@ use base::sync::atomic::Ordering::Relaxed;
 use base::sync::{Arc, Mutex, PoisonError, thread};
 
 use super::cutoffs::{before, multi_before, next_ids};
-use super::{VacuumCost, VacuumOptions, VacuumReport, database};
+use super::{VacuumCost, VacuumOptions, VacuumProgress, VacuumReport, database};
 use crate::Error;
 use crate::catalog::TableEntry;
 use crate::db::Shared;
@@ -111,13 +111,14 @@ pub(crate) fn round(
         let how = VacuumOptions { skips_locked: true, ..options.vacuum };
         let own = session.number();
         let mut pages = 0;
-        let vacuumed = session.vacuum_table(&table.name, &how, &mut |_| {
+        let mut on_progress = |_: &VacuumProgress<'_>| {
             pages += 1;
             let is_waited_for = due == Due::Worn
                 && pages % LOOK_EVERY == 0
                 && shared.transactions.locks.keeps_waiting(own);
             if ends() || is_waited_for { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
+        };
+        let vacuumed = session.vacuum_table(&table.name, &how, &mut on_progress, None);
         match vacuumed {
             // Left for the next round.
             Err(Error::NoTable(_) | Error::LockNotAvailable(_) | Error::Cancelled) => {}

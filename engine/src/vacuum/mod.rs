@@ -36,7 +36,7 @@ mod truncate;
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base::sync::Arc;
 use base::{BlockNumber, Xid};
@@ -314,13 +314,15 @@ impl Session<'_> {
         progress: OnProgress<'_>,
     ) -> Result<Vec<VacuumReport>, Error> {
         let shared = self.shared;
+        // One statement, of as many transactions as tables.
+        let end = self.end_of_statement();
         let names: Vec<String> = match table {
             Some(name) => shared.catalog.with_toast(name, self.number()),
             None => shared.catalog.all_present().iter().map(|table| table.name.clone()).collect(),
         };
         let mut reports = Vec::with_capacity(names.len());
         for name in names {
-            match self.vacuum_table(&name, options, progress) {
+            match self.vacuum_table(&name, options, progress, end) {
                 Ok(report) => reports.push(report),
                 // Dropped, or in use, since the list was made.
                 Err(Error::NoTable(_) | Error::LockNotAvailable(_)) if table.is_none() => {}
@@ -336,8 +338,10 @@ impl Session<'_> {
         name: &str,
         options: &VacuumOptions,
         progress: OnProgress<'_>,
+        end: Option<Instant>,
     ) -> Result<VacuumReport, Error> {
         let mut transaction = self.begin(Isolation::ReadCommitted)?;
+        transaction.session.statement_end = end;
         let policy = if options.skips_locked { WaitPolicy::NoWait } else { WaitPolicy::Wait };
         let table = transaction.open_table(name, TableLockMode::ShareUpdateExclusive, policy)?;
         let entry: Arc<TableEntry> = Arc::clone(table.entry());

@@ -215,6 +215,9 @@ impl Transaction<'_, '_> {
     /// What the ids that it was given warn of: nothing, as long as there are enough of them.
     pub fn limit_warnings(&self) -> Vec<LimitWarning> {
         let session = &*self.session;
+        if session.ids.top.is_none() && session.made_sets.newest().is_none() {
+            return Vec::new();
+        }
         let ids = *session.shared.storage.ids.lock();
         let xid = session.ids.top.and_then(|top| {
             let newest = session.ids.children.last().copied().unwrap_or(top);

@@ -7,7 +7,6 @@
 //! Invariants: a plan's root and whoever locks or changes rows read all of them, `ctid` and `tableoid` among it. What stands
 //! in a subquery may read any column of the rows around it. Source: `check_index_only`.
 
-use super::asked::places;
 use super::scan::Access;
 use crate::expr::Expr;
 use crate::family::{Family, HIDDEN, Member};
@@ -107,7 +106,7 @@ fn with<'e>(read: Read, exprs: impl IntoIterator<Item = &'e Expr>) -> Read {
         if has_subquery(expr) {
             return None;
         }
-        read.extend(places(expr));
+        read.extend(expr.places());
     }
     Some(read)
 }

@@ -52,7 +52,7 @@ impl Asked {
 
     fn new(subject: &Expr, of: Option<Type>, test: Test, needs: Vec<usize>) -> Asked {
         let subject = plain(subject).clone();
-        let reads = places(&subject);
+        let reads = subject.places();
         Asked { subject, reads, of, test, needs }
     }
 
@@ -86,14 +86,14 @@ pub(super) fn of_condition(condition: &Expr, constant: &Constant) -> Vec<Asked> 
         Expr::Compare { op, of, left, right } => {
             for (one, other, op) in [(left, right, *op), (right, left, turned(*op))] {
                 if op != Comparison::NotEqual && is_known(other) {
-                    let needs = places(other);
+                    let needs = other.places();
                     let test = Test::Compare(op, (**other).clone());
                     found.push(Asked::new(one, Some(*of), test, needs));
                 }
             }
         }
         Expr::In { of, expr, list, negated: false } if list.iter().all(is_known) => {
-            let needs = list.iter().flat_map(places).collect();
+            let needs = list.iter().flat_map(Expr::places).collect();
             found.push(Asked::new(expr, Some(*of), Test::Any(list.clone()), needs));
         }
         Expr::Or(parts) => found.extend(one_of(parts, constant)),
@@ -240,19 +240,6 @@ pub(super) fn plain(expr: &Expr) -> &Expr {
 /// Whether a comparison in one type is one that an index of another keeps in order.
 pub(super) fn is_comparable(of: Type, key: Type) -> bool {
     of == key || of == Type::Text && key == Type::Varchar || of.is_integer() && key.is_integer()
-}
-
-/// The places of the row that an expression reads.
-pub(super) fn places(expr: &Expr) -> Vec<usize> {
-    let mut places = Vec::new();
-    let walked = expr.clone().rewrite(&mut |part| {
-        if let Expr::Column { depth: 0, index } = part {
-            places.push(*index);
-        }
-        Ok(false)
-    });
-    debug_assert!(walked.is_ok());
-    places
 }
 
 /// Whether a value is the same whenever it is asked for of the same rows, and asking has no effect.

@@ -15,7 +15,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::asked::{is_stable, places};
+use super::asked::is_stable;
 use super::choice::Wanted;
 use super::{Holds, Planner};
 use crate::error::Result;
@@ -24,10 +24,6 @@ use crate::plan::{JoinKind, Plan};
 
 /// Rows on a page, where nothing is known of them.
 const PER_PAGE: f64 = 100.0;
-/// Rows of what is no table (`set_function_size_estimates` and its like).
-const ELSEWHERE: f64 = 1000.0;
-/// The part of all pairs of rows that a condition leaves.
-const JOINED: f64 = 0.005;
 /// The part of a join that is made where a LIMIT wants no more.
 const UNTIL_LIMIT: f64 = 0.02;
 
@@ -79,8 +75,7 @@ impl Planner<'_, '_, '_> {
         };
         let costs = match (&by_left, &by_right) {
             (Some(by_left), Some(by_right)) => {
-                let lefts = self.rows(left, base, &of_left)?;
-                let rights = self.rows(right, sides.rights().start, &of_right)?;
+                let (lefts, rights) = (by_right.without, by_left.without);
                 let until =
                     if wanted.is_some_and(|wanted| wanted.limited) { UNTIL_LIMIT } else { 1.0 };
                 Some((lefts * (1.0 + by_left.rows) * until, rights * (1.0 + by_right.rows)))
@@ -170,44 +165,23 @@ impl Planner<'_, '_, '_> {
         let Plan::Scan(family) = node else { return Ok(None) };
         let found = self.family(family, base, holds, Some(known), None)?;
         let alone = self.family(family, base, holds, None, None)?;
-        let (mut rows, mut accesses) = (0.0, Vec::with_capacity(found.len()));
+        let (mut rows, mut without) = (0.0, 0.0);
+        let mut accesses = Vec::with_capacity(found.len());
         for ((choice, alone), member) in found.into_iter().zip(alone).zip(&family.members) {
             let Some(choice) = choice else { return Ok(None) };
-            if alone.is_some_and(|alone| alone.share <= choice.share) {
+            let alone = alone.map_or(1.0, |alone| alone.share);
+            if alone <= choice.share {
                 return Ok(None);
             }
-            let pages = member.def.table.pages(self.transaction)?;
-            rows += (choice.share * PER_PAGE * f64::from(pages)).max(1.0);
+            let of_table = PER_PAGE * f64::from(member.def.table.pages(self.transaction)?);
+            rows += (choice.share * of_table).max(1.0);
+            without += (alone * of_table).max(1.0);
             accesses.push(choice.access);
         }
         if accesses.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Probe { plan: Plan::Probe(Rc::clone(family), accesses), rows }))
-    }
-
-    /// How many rows a node is taken to have.
-    fn rows(&mut self, node: &Plan, base: usize, holds: &Holds) -> Result<f64> {
-        Ok(match node {
-            Plan::Scan(family) => {
-                let found = self.family(family, base, holds, None, None)?;
-                let mut rows = 0.0;
-                for (choice, member) in found.iter().zip(&family.members) {
-                    let share = choice.as_ref().map_or(1.0, |choice| choice.share);
-                    let pages = member.def.table.pages(self.transaction)?;
-                    rows += (share * PER_PAGE * f64::from(pages)).max(1.0);
-                }
-                rows
-            }
-            Plan::Join { left, right, widths, .. } => {
-                let lefts = self.rows(left, base, holds)?;
-                let rights = self.rows(right, base + widths[0], holds)?;
-                (lefts * rights * JOINED).max(lefts.max(rights))
-            }
-            Plan::Values(rows) => rows.len() as f64,
-            Plan::One => 1.0,
-            _ => ELSEWHERE,
-        })
+        Ok(Some(Probe { plan: Plan::Probe(Rc::clone(family), accesses), rows, without }))
     }
 }
 
@@ -216,6 +190,8 @@ struct Probe {
     plan: Plan,
     /// How many of its rows each of those is taken to find.
     rows: f64,
+    /// How many it is taken to have of those that are asked for without the other side.
+    without: f64,
 }
 
 impl Sides {
@@ -244,7 +220,7 @@ impl Sides {
 /// Has one side's rows asked what can be asked of them before the other side is looked for.
 fn ask_before(node: &mut Plan, holds: &Holds, own: &Range<usize>) {
     let is_own = |part: &&Expr| {
-        let reads = places(part);
+        let reads = part.places();
         !reads.is_empty() && reads.iter().all(|place| own.contains(place)) && is_stable(part)
     };
     let mut parts: Vec<Expr> = holds.parts.iter().filter(is_own).cloned().collect();

@@ -257,8 +257,9 @@ impl Planner<'_, '_, '_> {
             let mut choice = best(&candidates, &asked, wanted);
             for ways in &either {
                 let Some(union) = union(&candidates, &asked, ways) else { continue };
-                let is_better = |known: &Choice| union.share < known.cost(wanted);
-                if choice.as_ref().is_none_or(is_better) {
+                // Each way may read much: all of them together no less than the whole table.
+                let cost = choice.as_ref().map_or(1.0, |known| known.cost(wanted));
+                if union.share < cost {
                     choice = Some(union);
                 }
             }

@@ -229,7 +229,7 @@ impl<'e> Backend<'_, 'e> {
                         self.fail(SqlError::new("25P01", needs_block("RELEASE SAVEPOINT")));
                     }
                     Statement::Vacuum(vacuum) if self.is_alone => {
-                        match vacuum.run(self.database, session) {
+                        match vacuum.run(self.database, session, &self.state.settings) {
                             Ok(notices) => {
                                 for notice in notices {
                                     self.client.respond(Response::Notice(notice));

@@ -172,6 +172,19 @@ impl Expr {
         Expr::Column { depth: 0, index }
     }
 
+    /// The places of the row that it reads.
+    pub(crate) fn places(&self) -> Vec<usize> {
+        let mut places = Vec::new();
+        let walked = self.clone().rewrite(&mut |part| {
+            if let Expr::Column { depth: 0, index } = part {
+                places.push(*index);
+            }
+            Ok(false)
+        });
+        debug_assert!(walked.is_ok());
+        places
+    }
+
     /// Has `change` look at it and at every expression in it, from the outside; what it replaces is not looked into.
     pub(crate) fn rewrite(
         &mut self,

@@ -1,7 +1,7 @@
 //! What becomes of a block whose statement was cancelled, or took too long. What is expected is what a server of
 //! PostgreSQL 15 does.
 
-use engine::{AdvisoryKey, AdvisoryMode, Isolation, SnapshotMode, WaitPolicy};
+use engine::{AdvisoryKey, AdvisoryMode, Isolation, SnapshotMode, TableLockMode, WaitPolicy};
 use sql::{Database, Response, Script, serve};
 
 /// First values of rows, tags and errors, in order.
@@ -85,13 +85,48 @@ fn a_block_whose_statement_takes_too_long_does_nothing_until_it_is_rolled_back()
         "SELECT 2",
     ]);
     serve(&Database::new(&engine), &mut script).expect("a session");
-    let expected = [
-        "BEGIN",
-        "SET",
-        "57014: canceling statement due to statement timeout",
-        ABORTED,
-        "ROLLBACK",
-        "2",
-    ];
+    let expected = ["BEGIN", "SET", TOO_LONG, ABORTED, "ROLLBACK", "2"];
     assert_eq!(told(&script), expected);
+}
+
+const TOO_LONG: &str = "57014: canceling statement due to statement timeout";
+
+#[test]
+fn the_time_of_a_statement_that_took_too_long_is_not_the_next_ones() {
+    let (_place, engine) = super::engine(SnapshotMode::Classic);
+    let mut script = Script::new([
+        "CREATE TABLE t (a int)",
+        "INSERT INTO t VALUES (1)",
+        "SET statement_timeout = '1ms'",
+        "SELECT pg_sleep(3600)",
+        "SET statement_timeout = 0",
+        "VACUUM t",
+        "BEGIN",
+        "SET LOCAL statement_timeout = '1ms'",
+        "SELECT pg_sleep(3600)",
+        "ROLLBACK",
+        "VACUUM",
+        "ANALYZE t",
+    ]);
+    serve(&Database::new(&engine), &mut script).expect("a session");
+    let before = ["CREATE TABLE", "INSERT 0 1", "SET", TOO_LONG, "SET", "VACUUM"];
+    let after = ["BEGIN", "SET", TOO_LONG, "ROLLBACK", "VACUUM", "ANALYZE"];
+    assert_eq!(told(&script), [before, after].concat());
+}
+
+#[test]
+fn a_vacuum_that_waits_for_its_table_takes_too_long() {
+    let (_place, engine) = super::engine(SnapshotMode::Classic);
+    let database = Database::new(&engine);
+    let mut script = Script::new(["CREATE TABLE t (a int)"]);
+    serve(&database, &mut script).expect("a session");
+    let mut holder = engine.session().expect("a session");
+    let mut holding = holder.begin(Isolation::ReadCommitted).expect("begun");
+    holding
+        .open_table("t", TableLockMode::AccessExclusive, WaitPolicy::Wait)
+        .expect("nobody has it");
+    let statements = ["SET statement_timeout = '1ms'", "VACUUM t", "ANALYZE t"];
+    let mut script = Script::new(statements);
+    serve(&database, &mut script).expect("a session");
+    assert_eq!(told(&script), ["SET", TOO_LONG, TOO_LONG]);
 }

@@ -237,6 +237,9 @@ fn lists_alternatives_patterns_and_nulls_are_looked_for() {
             ("SELECT 1 FROM t WHERE id = 3 OR c = 5", [0, 0, 2, 2]),
             ("SELECT 1 FROM t WHERE id = 3 OR a = 3 AND b = 'b13' OR c < 4", [0, 0, 3, 14]),
             ("SELECT 1 FROM t WHERE id = 3 OR d = 5", [1, 1000, 0, 0]),
+            ("SELECT 1 FROM t WHERE id > 800 OR c < 9", [0, 0, 2, 206]),
+            // As many rows as that are all of the table.
+            ("SELECT 1 FROM t WHERE id > 800 OR id < 300 OR c < 9", [1, 1000, 0, 0]),
             ("SELECT 1 FROM t WHERE id IN (SELECT t FROM u WHERE id < 4)", [0, 0, 3, 3]),
             ("SELECT 1 FROM t WHERE id = (SELECT min(t) FROM u)", [0, 0, 1, 1]),
             ("DELETE FROM t WHERE id IN (SELECT t + 1000 FROM u)", [0, 0, 20, 0]),

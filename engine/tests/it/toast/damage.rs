@@ -4,8 +4,10 @@ use base::disk::faulty::FaultyDisk;
 use base::disk::{Disk, Opening};
 use base::page::PageBytes;
 use base::{PAGE_SIZE, PageMut};
-use engine::{ColumnStorage, Error, SnapshotMode};
+use engine::btree::Direction;
+use engine::{ColumnStorage, Error, IndexDefinition, SnapshotMode};
 use fastrand::Rng;
+use std::ops::Bound;
 use std::path::Path;
 
 use super::*;
@@ -123,6 +125,34 @@ fn damaged_chunks_are_told_in_the_servers_words() {
     // Random bytes that are said to be compressed.
     let error = said(&|disk| damage(disk, main, pointer(0, 90_000u32.to_le_bytes())));
     assert!(error.contains("data is corrupt") || error.contains("compression method"), "{error}");
+}
+
+#[test]
+fn values_that_nobody_asks_for_are_not_fetched() {
+    let (disk, [_, toast], _) = made();
+    let engine = open(&disk, SnapshotMode::Classic);
+    let mut session = engine.session().expect("a session");
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    let table = transaction.table("doc").expect("there");
+    let definition = IndexDefinition::new("doc_id", &[0]);
+    transaction.create_index(&table, &definition).expect("made");
+    transaction.commit().expect("committed");
+    drop(session);
+    engine.close().expect("closed");
+    damage(&disk, toast, |page| assert!(page.set_dead(2)));
+    let engine = open(&disk, SnapshotMode::Classic);
+    let mut session = engine.session().expect("a session");
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    let (index, table) = transaction.index("doc_id").expect("there");
+    let (all, forward) = (Bound::Unbounded, Direction::Forward);
+    let scan = table.scan_index_only(&mut transaction, &index, all, all, forward);
+    let mut scan = scan.expect("a scan");
+    let row = scan.next_row(&mut transaction).expect("read").expect("a row");
+    assert_eq!(row.values().expect("in the index"), [Some(Value::Int4(1)), None, None]);
+    assert_eq!(scan.heap_fetches(), 1);
+    let row = table.scan(&mut transaction).expect("a scan").next().expect("a row").expect("read");
+    row.value(2).expect_err("a chunk is missing");
+    assert!(table.delete(&mut transaction, row.tid()).expect("its values are not asked for"));
 }
 
 #[test]

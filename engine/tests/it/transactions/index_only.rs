@@ -217,6 +217,7 @@ fn vacuum_takes_no_row_from_under_a_reader_and_gives_him_no_other() {
                     transaction.commit().expect("committed");
                 }
             });
+            let over = Ends(ends);
             let mut session = engine.session().expect("a session");
             for round in 0..60 {
                 let mut transaction = session.begin(Isolation::RepeatableRead).expect("begun");
@@ -227,7 +228,7 @@ fn vacuum_takes_no_row_from_under_a_reader_and_gives_him_no_other() {
                 assert_eq!(only, rows, "{mode:?}, round {round}");
                 transaction.commit().expect("committed");
             }
-            ends.store(true, Relaxed);
+            drop(over);
         });
     }
 }
