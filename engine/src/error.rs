@@ -159,6 +159,21 @@ pub enum Error {
         /// The other row.
         tid: base::Tid,
     },
+    /// A row's entry does not fit an index.
+    #[error(
+        "index row size {length} exceeds btree version 4 maximum {} for index \"{index}\"",
+        crate::btree::tuple::MAX_ITEM_SIZE
+    )]
+    IndexRow {
+        /// The index.
+        index: String,
+        /// Its table.
+        table: String,
+        /// The row.
+        tid: base::Tid,
+        /// Bytes of the entry.
+        length: usize,
+    },
     /// Two rows of a table have the same key of an index that is to be unique.
     #[error(
         "could not create unique index \"{index}\": the rows at {one} and {other} have the same key"
@@ -419,6 +434,11 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Prepared(error) => error.hint().map(str::to_owned),
+            Error::IndexRow { .. } => Some(
+                "Values larger than 1/3 of a buffer page cannot be indexed.\n\
+                 Consider a function index of an MD5 hash of the value, or use full text indexing."
+                    .to_owned(),
+            ),
             _ => crate::xact::limits::hint_of(self),
         }
     }
@@ -427,6 +447,9 @@ impl Error {
     pub fn detail(&self) -> Option<String> {
         let (members, room) = match self {
             Error::Import(error) => return error.detail(),
+            Error::IndexRow { table, tid, .. } => {
+                return Some(format!("Index row references tuple {tid} in relation \"{table}\"."));
+            }
             Error::MembersExhausted { members, room } => (members, room),
             _ => return None,
         };
@@ -445,7 +468,7 @@ impl Error {
             Error::NotComputed { .. } => "0A000",
             Error::IndexDefinition { .. } => "42P17",
             Error::Unique { .. } | Error::NotUnique { .. } => "23505",
-            Error::Index(crate::btree::IndexError::Key(_)) => "54000",
+            Error::Index(crate::btree::IndexError::Key(_)) | Error::IndexRow { .. } => "54000",
             Error::Index(crate::btree::IndexError::Sort(_)) => "58030",
             Error::Index(_) | Error::IndexMismatch { .. } => "XX002",
             Error::TableExists(_) => "42P07",

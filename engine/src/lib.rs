@@ -146,7 +146,7 @@ pub use snapshot::{ExportError, ImportError, SnapshotId};
 #[cfg(not(any(loom, shuttle)))]
 pub use table::{
     CheckedIndex, DirtyRow, IndexCheck, IndexOnlyScan, IndexScan, IndexedRow, InsertOutcome,
-    PageScan, Row, RowLocked, Scan, Table, TableIndex, VersionChange,
+    PageScan, Row, RowLocked, Scan, StoredValue, Table, TableIndex, VersionChange,
 };
 #[cfg(not(any(loom, shuttle)))]
 pub use toast::ToastError;

@@ -189,6 +189,11 @@ impl<'e> Session<'e> {
         self.compression = compression;
     }
 
+    /// How they are compressed now.
+    pub fn compression(&self) -> Compression {
+        self.compression
+    }
+
     /// How long the session's statements wait for a lock at most (`lock_timeout`); `None` for as long as it takes.
     pub fn set_lock_timeout(&mut self, timeout: Option<Duration>) {
         self.timeouts.lock = timeout;

@@ -13,6 +13,7 @@ use crate::class;
 use crate::error::{Result, SqlError};
 use crate::exec::cursor::stored_row;
 use crate::index::IndexDef;
+use crate::storage;
 use crate::table::{Parts, TableDef, ident, object_name, relation_name};
 use crate::types::{Modifier, StoredRow, Type};
 
@@ -415,7 +416,16 @@ impl<'e> Backend<'_, 'e> {
             }
             // A fill factor changes no result.
             AlterTableOperation::SetOptionsParens { .. } => return Ok(()),
-            other => return Err(SqlError::not_supported(format!("ALTER TABLE {other}"))),
+            other => match storage::set_by(other) {
+                Some((column, setting)) => {
+                    let columns = parts.stored_columns()?;
+                    parts.set_storage(name, &column, &setting)?;
+                    if parts.stored_columns()? == columns {
+                        return Ok(());
+                    }
+                }
+                None => return Err(SqlError::not_supported(format!("ALTER TABLE {other}"))),
+            },
         }
         self.resolve_foreign_keys(transaction, name, &mut parts)?;
         parts.check_divided(name)?;
@@ -534,6 +544,8 @@ impl Parts {
             default: None,
             is_generated: false,
             is_serial: false,
+            storage: None,
+            compression: None,
         });
     }
 

@@ -17,6 +17,7 @@ use crate::expr::Rows;
 use crate::family::Family;
 use crate::partition::{Bound, PartitionOf, Partitioned};
 use crate::plan::Program;
+use crate::storage::{self, conflict};
 use crate::table::{ColumnDef, Parts, TableDef, data_type, ident, object_name};
 
 fn wrong_object(message: String) -> SqlError {
@@ -101,6 +102,7 @@ impl<'e> Backend<'_, 'e> {
                 let message = format!("inherited column \"{name}\" has a type conflict");
                 return Err(conflict(message, known.of.name(), column.of.name()));
             }
+            known.merge_storage(column)?;
             known.not_null |= column.not_null;
             match (&known.default, &column.default) {
                 (Some(one), Some(other)) if one != other => {
@@ -324,7 +326,11 @@ impl<'e> Backend<'_, 'e> {
                 }
                 _ => false,
             },
-            _ => false,
+            operation => match storage::set_by(operation) {
+                // Children that have it their own way are not asked for: `ONLY` leaves them as they are.
+                Some((_, storage::Setting::Storage(_))) => !only,
+                _ => false,
+            },
         };
         if !is_inherited {
             return Ok(Vec::new());
@@ -337,10 +343,6 @@ impl<'e> Backend<'_, 'e> {
         }
         Ok(children.iter().map(|child| child.name().to_owned()).collect())
     }
-}
-
-fn conflict(message: String, one: &str, other: &str) -> SqlError {
-    SqlError::new("42804", message).detail(format!("{one} versus {other}"))
 }
 
 impl Parts {

@@ -66,6 +66,7 @@ mod reads;
 mod ready;
 mod routine;
 mod settings;
+mod storage;
 mod table;
 mod type_name;
 mod types;

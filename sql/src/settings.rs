@@ -8,7 +8,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use engine::Transaction;
+use engine::heap::Compression;
+use engine::{Session, Transaction};
 
 use crate::error::{Result, SqlError};
 use crate::parse::IsolationLevel;
@@ -53,6 +54,9 @@ pub(crate) struct Settings {
     /// None if nothing is waited too long for.
     pub(crate) lock_timeout: Option<Duration>,
     pub(crate) statement_timeout: Option<Duration>,
+    /// How long values are compressed, and how they are if nothing is said.
+    compression: Compression,
+    default_compression: Compression,
     /// Of the transaction that runs.
     pub(crate) isolation: IsolationLevel,
     pub(crate) read_only: bool,
@@ -67,6 +71,8 @@ impl Default for Settings {
             deadlock_timeout: Duration::from_secs(1),
             lock_timeout: None,
             statement_timeout: None,
+            compression: Compression::default(),
+            default_compression: Compression::default(),
             isolation: IsolationLevel::ReadCommitted,
             read_only: false,
         }
@@ -74,6 +80,12 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Those of a session that has just begun.
+    pub(crate) fn of(session: &Session<'_>) -> Settings {
+        let compression = session.compression();
+        Settings { compression, default_compression: compression, ..Settings::default() }
+    }
+
     /// Gives a setting a value, or its default.
     pub(crate) fn set(&mut self, name: &str, value: Option<&str>) -> Result<()> {
         let default = Settings::default();
@@ -95,6 +107,16 @@ impl Settings {
             }
             "lock_timeout" => self.lock_timeout = limit(name, value)?,
             "statement_timeout" => self.statement_timeout = limit(name, value)?,
+            "default_toast_compression" => {
+                self.compression = match value {
+                    None => self.default_compression,
+                    Some(value) => {
+                        let found = Compression::of_name(&value.to_ascii_lowercase());
+                        let hint = "Available values: pglz, lz4.";
+                        found.ok_or_else(|| invalid(name, value).hint(hint))?
+                    }
+                };
+            }
             name => {
                 let (name, _) = kept(name)?;
                 match value {
@@ -115,6 +137,7 @@ impl Settings {
         transaction.set_deadlock_timeout(self.deadlock_timeout);
         transaction.set_lock_timeout(self.lock_timeout);
         transaction.set_statement_timeout(self.statement_timeout);
+        transaction.set_compression(self.compression);
     }
 
     /// Whether a setting that switches something is on.
@@ -140,6 +163,7 @@ impl Settings {
             "deadlock_timeout" => shown(self.deadlock_timeout),
             "lock_timeout" => limited(self.lock_timeout),
             "statement_timeout" => limited(self.statement_timeout),
+            "default_toast_compression" => self.compression.name().to_owned(),
             name => {
                 let (name, default) = kept(name)?;
                 self.kept.get(name).map_or(default, String::as_str).to_owned()

@@ -7,13 +7,15 @@
 
 use std::rc::Rc;
 
-use engine::{Definition, Table, TableIndex, Transaction};
+use engine::heap::Compression;
+use engine::{ColumnStorage, Definition, Table, TableIndex, Transaction};
 use sqlparser::ast::{self, ColumnOption, ReferentialAction, TableConstraint};
 
 use crate::error::{Result, SqlError};
 use crate::index::IndexDef;
 use crate::parse::{ONLY, Statement, statements, tokens};
 use crate::partition::{Bound, PartitionKey, PartitionOf};
+use crate::storage::compression_of;
 pub(crate) use crate::type_name::{data_type, serial_type, written_type};
 use crate::types::{Modifier, Type};
 
@@ -50,6 +52,10 @@ pub(crate) struct ColumnDef {
     pub(crate) is_generated: bool,
     /// Whether it counts by itself (`serial`).
     pub(crate) is_serial: bool,
+    /// Where its long values go, if that is said.
+    pub(crate) storage: Option<ColumnStorage>,
+    /// How they are compressed, if that is said.
+    pub(crate) compression: Option<Compression>,
 }
 
 #[derive(Debug, Clone)]
@@ -109,6 +115,8 @@ impl TableDef {
                 default: None,
                 is_generated: false,
                 is_serial: false,
+                storage: Some(column.storage),
+                compression: column.compression,
             };
             let columns: Vec<ColumnDef> = table.columns().iter().map(column).collect();
             let indexes = indexes_of(made, &columns)?;
@@ -132,7 +140,10 @@ impl TableDef {
         if parts.columns.len() != table.columns().len() {
             return Err(damaged());
         }
-        let Parts { columns, checks, foreign_keys, kinship, .. } = parts;
+        let Parts { mut columns, checks, foreign_keys, kinship, .. } = parts;
+        for (column, kept) in columns.iter_mut().zip(table.columns()) {
+            (column.storage, column.compression) = (Some(kept.storage), kept.compression);
+        }
         let indexes = indexes_of(made, &columns)?;
         Ok(Rc::new(TableDef { table, columns, indexes, checks, foreign_keys, kinship }))
     }
@@ -233,6 +244,8 @@ impl Parts {
             default: None,
             is_generated: false,
             is_serial: serial.is_some(),
+            storage: None,
+            compression: None,
         });
         Ok(())
     }
@@ -263,6 +276,10 @@ impl Parts {
             ColumnOption::Generated { generation_expr: Some(expr), .. } => {
                 self.columns[at].default = Some(expr.clone());
                 self.columns[at].is_generated = true;
+            }
+            ColumnOption::Collation(name) if compression_of(name).is_some() => {
+                let name = compression_of(name).unwrap_or_default();
+                self.columns[at].compress_by(name)?;
             }
             other => {
                 return Err(SqlError::not_supported(format!("the column option {other}")));
@@ -419,7 +436,12 @@ impl Parts {
                 SqlError::not_supported(format!("a column of type {}", column.of.name()))
             })?;
             let made = engine::Column::new(&column.name, stored);
-            Ok(if column.not_null { made.not_null() } else { made })
+            Ok(engine::Column {
+                not_null: column.not_null,
+                storage: column.storage.unwrap_or(made.storage),
+                compression: column.compression,
+                ..made
+            })
         };
         self.columns.iter().map(column).collect()
     }

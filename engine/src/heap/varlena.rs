@@ -127,6 +127,11 @@ impl Pointer {
         (self.info & SIZE_MASK) as usize
     }
 
+    /// How its chunks are compressed, if they are and the method is known.
+    pub fn compression(&self) -> Option<Compression> {
+        Compression::of_id(self.info >> METHOD_SHIFT).filter(|_| self.is_compressed())
+    }
+
     /// Whether its chunks are compressed (`VARATT_EXTERNAL_IS_COMPRESSED`).
     pub fn is_compressed(&self) -> bool {
         self.stored_length() < self.length()

@@ -24,6 +24,7 @@ use crate::Error;
 use crate::btree::scan::{AllVisible, KeyBound};
 use crate::btree::unique::Inserted;
 use crate::btree::{self, Direction, Heap, Index};
+use crate::btree::{IndexError, KeyError};
 use crate::catalog::{ComputedValues, IndexDefinition, IndexEntry, TableEntry};
 use crate::heap::{TupleValues, Value};
 use crate::lock::{TableLockMode, WaitPolicy};
@@ -340,11 +341,27 @@ impl Transaction<'_, '_> {
         let mut rows = Rows { shared, table, status, horizon };
         let btree = Index::of(&shared.storage, &index.known);
         let mut writer = btree.writer(inserter, xid);
-        if index.definition.is_unique {
-            return writer.insert_unique(values, tid, is_unchanged, &mut rows);
+        let inserted = if index.definition.is_unique {
+            writer.insert_unique(values, tid, is_unchanged, &mut rows)
+        } else {
+            writer.insert_with(values, tid, is_unchanged, &mut rows).map(|_| Inserted::Done)
+        };
+        inserted.map_err(|error| index.refused(table, tid, error))
+    }
+}
+
+impl IndexEntry {
+    /// The error of an entry for a row of this place that is too long.
+    pub(crate) fn refused(&self, table: &TableEntry, tid: Tid, error: Error) -> Error {
+        match error {
+            Error::Index(IndexError::Key(KeyError::TooBig { length })) => Error::IndexRow {
+                index: self.definition.name.clone(),
+                table: table.name.clone(),
+                tid,
+                length,
+            },
+            error => error,
         }
-        writer.insert_with(values, tid, is_unchanged, &mut rows)?;
-        Ok(Inserted::Done)
     }
 }
 

@@ -37,7 +37,8 @@ use base::{Oid, Tid};
 
 use crate::Error;
 use crate::catalog::{Column, ComputedValues, Definition, TableEntry};
-use crate::heap::{FormError, RowLock, TupleValues, Value};
+use crate::heap::varlena::{LONG_HEADER, SHORT_MAX, Varlena, read_compressed_header};
+use crate::heap::{Compression, FormError, RowLock, TupleValues, Value};
 use crate::lock::{TableLockMode, WaitPolicy};
 use crate::planted::{self, Bug};
 use crate::transaction::Transaction;
@@ -80,6 +81,15 @@ pub enum VersionChange {
     Newer(Row),
     /// Somebody has deleted the row, or the command itself has changed it.
     Gone,
+}
+
+/// How a value is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredValue {
+    /// Bytes of it, a header in the row included; of one that is out of line those of its chunks (`pg_column_size`).
+    pub size: usize,
+    /// How it is compressed, if it is.
+    pub compression: Option<Compression>,
 }
 
 impl Row {
@@ -144,6 +154,36 @@ impl Row {
             Some(None) => Ok(self.values()?.get(column).copied()),
             value => Ok(value.flatten()),
         }
+    }
+
+    /// How one of its values is stored, by the number of its column from 0; `None` of a null. Nothing is fetched.
+    ///
+    /// # Errors
+    /// Where the stored row does not fit the table's columns.
+    pub fn stored_value(&self, column: usize) -> Result<Option<StoredValue>, Error> {
+        let damaged = |error| Error::Row { table: self.table.name.clone(), error };
+        let mut values = TupleValues::of(&self.table.types, &self.tuple).map_err(damaged)?;
+        for _ in 0..column {
+            values.next_stored().transpose().map_err(damaged)?;
+        }
+        let value = values.next_stored().transpose().map_err(damaged)?.flatten();
+        Ok(value.zip(self.table.columns.get(column)).map(|(value, column)| {
+            let (size, compression) = match value {
+                Varlena::Plain(bytes) if column.column_type.length().is_some() => {
+                    (bytes.len(), None)
+                }
+                Varlena::Plain(bytes) if column.packs() && bytes.len() <= SHORT_MAX => {
+                    (bytes.len() + 1, None)
+                }
+                Varlena::Plain(bytes) => (bytes.len() + LONG_HEADER, None),
+                Varlena::Compressed(bytes) => {
+                    let header = bytes.first_chunk().copied().unwrap_or_default();
+                    (bytes.len() + LONG_HEADER, read_compressed_header(header).1)
+                }
+                Varlena::External(pointer) => (pointer.stored_length(), pointer.compression()),
+            };
+            StoredValue { size, compression }
+        }))
     }
 
     /// The whole tuple as it is stored, its header included.

@@ -118,7 +118,9 @@ impl<'s, 'e> Transaction<'s, 'e> {
         let mut uncomputed: Vec<(Tid, Box<[u8]>, bool)> = Vec::new();
         while rows.next_page(self.session, &mut |row| {
             match index.pick(&row.values, &[]) {
-                Some(values) => build.add(&values, row.root, row.is_alive)?,
+                Some(values) => build
+                    .add(&values, row.root, row.is_alive)
+                    .map_err(|error| index.refused(table, row.root, error.into()))?,
                 None => uncomputed.push((row.root, row.tuple.into(), row.is_alive)),
             }
             Ok(())
@@ -127,7 +129,8 @@ impl<'s, 'e> Transaction<'s, 'e> {
             for (root, tuple, is_alive) in uncomputed.drain(..) {
                 let row = table.values(&tuple)?;
                 self.compute(table, index, &row, compute, &mut |values| {
-                    Ok(build.add(values, root, is_alive)?)
+                    let added = build.add(values, root, is_alive);
+                    added.map_err(|error| index.refused(table, root, error.into()))
                 })?;
             }
         }

@@ -202,6 +202,11 @@ impl Transaction<'_, '_> {
         self.session.advisory_unlock_all();
     }
 
+    /// As [`Session::set_compression`].
+    pub fn set_compression(&mut self, compression: crate::heap::Compression) {
+        self.session.set_compression(compression);
+    }
+
     /// As [`Session::set_lock_timeout`].
     pub fn set_lock_timeout(&mut self, timeout: Option<Duration>) {
         self.session.set_lock_timeout(timeout);

@@ -8,11 +8,11 @@ use std::rc::Rc;
 use sqlparser::ast::{self, DuplicateTreatment, FunctionArg, FunctionArgExpr, FunctionArguments};
 
 use super::aggregate::aggregate_kind;
-use super::{Analyzer, Typed};
+use super::{Analyzer, Entry, EntryKind, Typed};
 use crate::cast;
 use crate::error::{Result, SqlError};
 use crate::expr::Expr;
-use crate::function;
+use crate::function::{self, size};
 use crate::routine::Routine;
 use crate::table::ident;
 use crate::types::{Datum, Type};
@@ -78,11 +78,54 @@ impl Analyzer<'_, '_, '_> {
                 let name = args[0].of.name().to_owned();
                 Ok(Typed::new(Expr::Const(Datum::Text(name)), Type::Text))
             }
+            "pg_column_size" | "pg_column_compression" if args.len() == 1 => {
+                self.stored_value(args.remove(0), name == "pg_column_size")
+            }
             "generate_series" => {
                 Err(SqlError::new("0A000", "set-returning functions are not allowed here"))
             }
             _ => self.call(&name, args),
         }
+    }
+
+    /// `pg_column_size` or `pg_column_compression`: of a table's column what its row has.
+    fn stored_value(&mut self, arg: Typed, is_size: bool) -> Result<Typed> {
+        if let (Type::Unknown, Expr::Const(value)) = (arg.of, &arg.expr) {
+            let size = value.text().filter(|_| is_size).map(|text| text.len() + 1);
+            let size = size.map_or(Datum::Null, |size| Datum::Int4(size as i32));
+            return Ok(Typed::new(
+                Expr::Const(size),
+                if is_size { Type::Int4 } else { Type::Text },
+            ));
+        }
+        let name = if is_size { size::STORED_SIZE } else { size::STORED_COMPRESSION };
+        let stored = match self.place_of(&arg.expr) {
+            Some(place) => Some(self.call(name, place)?),
+            None => None,
+        };
+        if !is_size {
+            let none = || Typed::new(Expr::Const(Datum::Null), Type::Text);
+            return Ok(stored.unwrap_or_else(none));
+        }
+        let in_memory = self.call(size::SIZE, vec![arg])?;
+        // A row that is about to be stored is not there yet.
+        let both = stored.into_iter().chain([in_memory]).map(|typed| typed.expr);
+        Ok(Typed::new(Expr::Coalesce(both.collect()), Type::Int4))
+    }
+
+    /// The column that an expression is, if it is a table's, by its name there, with the row's `ctid` and `tableoid`.
+    fn place_of(&self, expr: &Expr) -> Option<Vec<Typed>> {
+        let Expr::Column { depth, index } = *expr else { return None };
+        let level = self.levels.iter().rev().nth(depth)?;
+        let is_it =
+            |entry: &&Entry| (entry.base..entry.base + entry.columns.len()).contains(&index);
+        let entry =
+            level.entries.iter().find(is_it).filter(|entry| entry.kind != EntryKind::New)?;
+        let column = entry.family.as_ref()?.head.columns.get(index - entry.base)?;
+        let hidden = entry.base + entry.columns.len();
+        let place = |index, of| Typed::new(Expr::Column { depth, index }, of);
+        let name = Typed::new(Expr::Const(Datum::Text(column.name.clone())), Type::Text);
+        Some(vec![name, place(hidden, Type::Tid), place(hidden + 1, Type::Oid)])
     }
 
     /// A call of the function that fits the arguments best.

@@ -102,7 +102,7 @@ pub fn serve(
     client.connected(session.number());
     let state = State {
         session: session.number(),
-        settings: Settings::default(),
+        settings: Settings::of(&session),
         transaction_time: TimestampTz(0),
         notices: Vec::new(),
         sink: client.notices(),

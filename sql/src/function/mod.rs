@@ -4,6 +4,7 @@
 
 mod advisory;
 mod number;
+pub(crate) mod size;
 pub(crate) mod snapshot;
 mod text;
 
@@ -92,8 +93,14 @@ const fn variadic(
 
 /// All of a name.
 pub(crate) fn named(name: &str) -> impl Iterator<Item = &'static Function> {
-    let all =
-        [FUNCTIONS, advisory::FUNCTIONS, text::FUNCTIONS, number::FUNCTIONS, snapshot::FUNCTIONS];
+    let all = [
+        FUNCTIONS,
+        advisory::FUNCTIONS,
+        text::FUNCTIONS,
+        number::FUNCTIONS,
+        size::FUNCTIONS,
+        snapshot::FUNCTIONS,
+    ];
     all.into_iter().flatten().filter(move |function| function.name == name)
 }
 

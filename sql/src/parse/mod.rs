@@ -3,7 +3,7 @@
 //! What changes no rows (transactions, settings, locks of tables) is read here word by word ([`words`], [`transaction`],
 //! [`utility`]); the rest is the sqlparser crate's, in its dialect of PostgreSQL ([`query`]). Where that crate knows less of
 //! a statement than PostgreSQL does, tokens are rewritten before it sees them ([`locks`], [`merge`], [`only`],
-//! [`target`]).
+//! [`storage`], [`target`]).
 //!
 //! Invariant: a text is cut at its semicolons before anything of it is run, as a server does with a simple query.
 
@@ -12,6 +12,7 @@ mod locks;
 mod merge;
 mod only;
 mod query;
+mod storage;
 mod target;
 mod transaction;
 mod utility;
@@ -30,6 +31,7 @@ use crate::vacuum::Vacuum;
 pub(crate) use locks::STRENGTHS;
 pub(crate) use only::ONLY;
 pub(crate) use query::sql;
+pub(crate) use storage::{COMPRESSION, STORAGE};
 pub(crate) use target::{COMPUTED, expression};
 pub use transaction::IsolationLevel;
 pub(crate) use transaction::TransactionModes;

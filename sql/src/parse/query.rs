@@ -12,6 +12,7 @@ use super::depth::{NESTED, too_deep};
 use super::locks::rewrite_locks;
 use super::merge::{check_merge, rewrite_merge};
 use super::only::rewrite_only;
+use super::storage::rewrite_storage;
 use super::target::rewrite_targets;
 use super::{AT_END, Statement, near};
 use crate::error::{Result, SqlError};
@@ -34,7 +35,7 @@ pub(crate) fn sql(tokens: &[TokenWithSpan]) -> Result<Statement> {
         let select = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
         tokens.splice(..1, select.map(TokenWithSpan::wrap));
     }
-    let tokens = rewrite_merge(rewrite_targets(rewrite_only(tokens)));
+    let tokens = rewrite_merge(rewrite_targets(rewrite_only(rewrite_storage(tokens)?)));
     let mut parser =
         Parser::new(&dialect).with_recursion_limit(NESTED).with_tokens_with_locations(tokens);
     let parsed = parser.parse_statement().map_err(|error| of_parser(error, &first))?;

@@ -40,10 +40,14 @@ CREATE INDEX ON t (d, lower(c));
 CREATE INDEX ON t (e, f DESC);
 CREATE INDEX ON s (k, i);
 CREATE INDEX ON s (c);
+CREATE TABLE l (n int, v text, w text COMPRESSION lz4, x text COMPRESSION pglz);
+ALTER TABLE l ALTER v SET STORAGE EXTERNAL, ALTER x SET STORAGE MAIN;
+CREATE INDEX ON l (n);
 ";
 
 fn statement(random: &mut Random, text: &mut String) {
-    match random.below(24) {
+    match random.below(25) {
+        24 => long(random, text),
         20 | 21 => ordered(random, text),
         22 => ends(random, text),
         23 => {
@@ -309,6 +313,32 @@ fn subquery(random: &mut Random, text: &mut String) {
         text,
         "SELECT n, (SELECT sum(s.k + {expr}) FROM s WHERE {condition}) AS x FROM t WHERE {test} ORDER BY n;"
     );
+}
+
+/// A change of long values, which stays or is undone, and what it left.
+fn long(random: &mut Random, text: &mut String) {
+    let value = |random: &mut Random| {
+        let word = random.pick(&["a", "bc", "def", "some words ", "äö€"]);
+        let count = random.pick(&["3", "40", "700", "1900", "2100", "9000"]);
+        format!("repeat('{word}', {count})")
+    };
+    let (n, column) = (random.below(9), random.pick(&["v", "w", "x"]));
+    let [one, other, third] = [(); 3].map(|()| value(random));
+    let change = match random.below(7) {
+        0..3 => format!("INSERT INTO l VALUES ({n}, {one}, {other}, {third})"),
+        3 => format!("UPDATE l SET {column} = right({column} || {one}, 30000) WHERE n <= {n}"),
+        4 => format!("UPDATE l SET n = n + 1 WHERE n = {n}"),
+        5 => format!("UPDATE l SET v = w, w = {one}, x = v || {other} WHERE n = {n}"),
+        _ => format!("DELETE FROM l WHERE n = {n}"),
+    };
+    let end = random.pick(&["COMMIT", "COMMIT", "ROLLBACK"]);
+    let _ = writeln!(text, "BEGIN;\n{change};\n{end};");
+    if random.one_in(4) {
+        let _ = writeln!(text, "VACUUM l;");
+    }
+    let shown = |column| format!("length({column}), left({column}, 9), substr({column}, 1990, 9)");
+    let shown = ["v", "w", "x"].map(shown).join(", ");
+    let _ = writeln!(text, "SELECT n, {shown} FROM l ORDER BY n, v, w, x LIMIT 30;");
 }
 
 /// A change, what it left, and its undoing.
