@@ -18,8 +18,8 @@
 //! Invariants: `latest_completed` and `completion_count` never go back, and are written with the lock
 //! held exclusively; they are atomics so that they can be read without it.
 
-use base::sync::atomic::AtomicU64;
 use base::sync::atomic::Ordering::Relaxed;
+use base::sync::atomic::{AtomicU32, AtomicU64};
 use base::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore,
     TryLockError,
@@ -34,6 +34,9 @@ use crate::subxids::{self, SubxidState};
 
 /// The most slots that an array can have, for sessions and prepared transactions together.
 pub const MAX_SLOTS: u32 = 10_000;
+
+/// Positions that a search looks at between two branches.
+const SEARCHED_AT_ONCE: usize = 16;
 
 /// What cannot be had from a process array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -403,6 +406,42 @@ impl Shared<'_> {
     pub fn subxids(&self, position: usize, into: &mut Vec<Xid>) -> SubxidState {
         let proc = self.array.proc(self.number(position));
         subxids::read(proc, &self.array.dense.subxid_states[position], into)
+    }
+
+    /// Whether this transaction or subtransaction runs, as far as the slots tell. `overflowed` gets the transactions before it
+    /// whose slots do not hold all subtransactions: it may be one of theirs if this gives `false`.
+    pub fn search(&self, xid: Xid, overflowed: &mut Vec<Xid>) -> bool {
+        if self.latest_completed().xid().precedes(xid) {
+            return true;
+        }
+        // Who asks holds a page, and a thousand may run: the slots themselves are looked at only where there is a reason.
+        // Whoever has ended by now has nothing to do with it, and nobody ends between the two passes.
+        let dense = &self.array.dense;
+        let is_here = |xids: &[AtomicU32]| {
+            xids.iter().fold(false, |is_here, top| is_here | (top.load(Relaxed) == xid.0))
+        };
+        if dense.xids[..self.len()].chunks(SEARCHED_AT_ONCE).any(is_here) {
+            return true;
+        }
+        let mut subxids = Vec::new();
+        for (position, state) in dense.subxid_states[..self.len()].iter().enumerate() {
+            // A subtransaction that is asked about has changed something that the asker has seen, and was counted before.
+            if state.load(Relaxed) == 0 {
+                continue;
+            }
+            let top = self.xid(position);
+            // A subtransaction's id is after its transaction's.
+            if top.is_invalid() || xid.precedes(top) {
+                continue;
+            }
+            subxids.clear();
+            if self.subxids(position, &mut subxids).overflowed {
+                overflowed.push(top);
+            } else if subxids.contains(&xid) {
+                return true;
+            }
+        }
+        false
     }
 
     /// The oldest xid that a slot's snapshots may still see as running.

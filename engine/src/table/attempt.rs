@@ -8,7 +8,8 @@ use base::{HeapTupleHeader, Infomask, Page, Tid, Xid, max_align};
 use wal::rmgr::heap::DeleteFlags;
 
 use super::page::{
-    PinnedPage, clear_map, heap_error, log_change, page_to_fill, read_header, try_prune,
+    PinnedPage, clear_map, has_removable, heap_error, log_change, page_of, page_to_fill,
+    read_header, try_prune,
 };
 use super::room::{self, room_on};
 use crate::Error;
@@ -97,6 +98,13 @@ impl Transaction<'_, '_> {
         match session.update_on_page(pinned, &how, seen, tuple)? {
             Tried::NoRoom => {}
             tried => return Ok(tried),
+        }
+        // While somebody sees all that has ended, no update of a full page is to look over it again.
+        let name = pinned.name();
+        let is_worth_it =
+            page_of(name, &pinned.read())?.is_some_and(|page| has_removable(session, &page));
+        if !is_worth_it {
+            return session.update_elsewhere(table, pinned, &how, seen, tuple);
         }
         try_prune(session, pinned)?;
         match session.update_on_page(pinned, &how, seen, tuple)? {

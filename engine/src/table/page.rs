@@ -216,13 +216,17 @@ pub(crate) fn log_page(
 /// Whether pruning the page may be worth it (`heap_page_prune_opt`): something is noted as prunable, nobody sees it any
 /// more, and the page is short of room.
 pub(crate) fn is_worth_pruning(session: &mut Session<'_>, page: &Page<'_>) -> bool {
-    let header = page.header();
-    if header.prune_xid.is_invalid() {
-        return false;
-    }
-    let is_short =
-        header.flags.contains(PageFlags::PAGE_FULL) || page.heap_free_space() < PAGE_SIZE / 10;
-    is_short && session.horizon().is_removable(header.prune_xid)
+    let is_short = || {
+        page.header().flags.contains(PageFlags::PAGE_FULL)
+            || page.heap_free_space() < PAGE_SIZE / 10
+    };
+    !page.header().prune_xid.is_invalid() && is_short() && has_removable(session, page)
+}
+
+/// Whether something on the page is noted as prunable, and nobody sees it any more.
+pub(crate) fn has_removable(session: &mut Session<'_>, page: &Page<'_>) -> bool {
+    let prunable = page.header().prune_xid;
+    !prunable.is_invalid() && session.horizon().is_removable(prunable)
 }
 
 /// Prunes the page, unless somebody else has it pinned. How much room it then has is for vacuum to note.

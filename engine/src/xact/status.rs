@@ -71,28 +71,8 @@ pub(crate) struct SessionStatus<'a> {
 /// Where a page of a log cannot be read.
 pub(crate) fn is_in_array(storage: &Storage, array: &ProcArray, xid: Xid) -> Result<bool, Error> {
     let mut overflowed: Vec<Xid> = Vec::new();
-    {
-        let shared = array.shared();
-        if shared.latest_completed().xid().precedes(xid) {
-            return Ok(true);
-        }
-        let mut subxids = Vec::new();
-        for position in 0..shared.len() {
-            let top = shared.xid(position);
-            if top == xid {
-                return Ok(true);
-            }
-            // A subtransaction's id is after its transaction's.
-            if top.is_invalid() || xid.precedes(top) {
-                continue;
-            }
-            subxids.clear();
-            if shared.subxids(position, &mut subxids).overflowed {
-                overflowed.push(top);
-            } else if subxids.contains(&xid) {
-                return Ok(true);
-            }
-        }
+    if array.shared().search(xid, &mut overflowed) {
+        return Ok(true);
     }
     let Some(&oldest) =
         overflowed.iter().reduce(|one, other| if other.precedes(*one) { other } else { one })

@@ -55,6 +55,49 @@ fn taken_slots_are_a_clear_error_and_come_back() {
 }
 
 #[test]
+fn a_search_finds_who_runs_wherever_it_is() {
+    // More positions than are looked at at once.
+    const SESSIONS: u32 = 40;
+    let array = array(SESSIONS + 1, 1, 3, GroupClear::WhenContended);
+    let connect = || Backend::connect(&array, 1).expect("a free slot");
+    let mut running: Vec<Backend> = (0..SESSIONS).map(|_| connect()).collect();
+    let mut xids: Vec<FullXid> = running.iter_mut().map(Backend::assign_xid).collect();
+    for at in [0, 17, 39] {
+        xids.push(running[at].assign_subxid());
+    }
+    let mut last = connect();
+    let ended = last.assign_xid();
+    last.end_transaction();
+    let search = |xid: FullXid| {
+        let mut overflowed = Vec::new();
+        let is_found = array.shared().search(xid.xid(), &mut overflowed);
+        (is_found, overflowed)
+    };
+    for xid in &xids {
+        assert_eq!(search(*xid), (true, vec![]), "{xid:?}");
+    }
+    assert_eq!(search(ended), (false, vec![]));
+    assert_eq!(
+        search(FullXid(ended.0 + 1)),
+        (true, vec![]),
+        "not given out, or after the last end"
+    );
+    // Of one that overflowed, what came before it is not its own.
+    let (before, top) = (xids[16], xids[17]);
+    running[16].end_transaction();
+    let held: Vec<FullXid> = (0..MAX_CACHED_SUBXIDS).map(|_| running[17].assign_subxid()).collect();
+    last.assign_xid();
+    last.end_transaction();
+    assert_eq!(search(before), (false, vec![]));
+    assert_eq!(search(top), (true, vec![]));
+    let (is_found, overflowed) = search(held[0]);
+    assert!(is_found || overflowed == [top.xid()], "{overflowed:?}");
+    assert_eq!(search(ended), (false, vec![top.xid()]));
+    drop(running);
+    assert!(xids.iter().all(|xid| search(*xid) == (false, vec![])));
+}
+
+#[test]
 fn sixty_five_subtransactions_overflow() {
     let array = array(2, 0, 3, GroupClear::WhenContended);
     let mut reader = Backend::connect(&array, 1).expect("a free slot");
