@@ -3,7 +3,9 @@
 
 pub mod engine;
 pub mod fdatasync;
+pub mod growth;
 pub mod log;
+pub mod plot;
 pub mod recovery;
 pub mod report;
 pub mod transaction_end;

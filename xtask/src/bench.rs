@@ -5,6 +5,8 @@ mod engine;
 mod engine_peer;
 mod ext;
 mod ext_report;
+mod growth;
+mod growth_peer;
 mod log;
 mod log_peer;
 mod log_recovery;
@@ -38,6 +40,8 @@ enum Subject {
     Snapshot(snapshot::Arguments),
     /// Transactions, reads, loads and index builds of the engine: against PostgreSQL, SQLite, redb and fjall.
     Engine(engine::Arguments),
+    /// The same beside idle sessions, on more rows, and beside a reader that stays: both snapshot modes against PostgreSQL.
+    Growth(growth::Arguments),
     /// The same log in SQL: the extension pgstrata against pg_walinspect.
     Ext(ext::Arguments),
 }
@@ -49,6 +53,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
         Subject::Log(arguments) => log::bench(arguments),
         Subject::Snapshot(arguments) => snapshot::bench(arguments),
         Subject::Engine(arguments) => engine::bench(arguments),
+        Subject::Growth(arguments) => growth::bench(arguments),
         Subject::Ext(arguments) => ext::bench(arguments),
     }
 }

@@ -57,6 +57,9 @@ impl Next<'_> {
     }
 }
 
+/// A work, and how many threads do it.
+pub type Part = (Workload, usize);
+
 /// So many threads do a work for some time, and a fifth of it before without being counted; how much a second.
 ///
 /// # Errors
@@ -68,13 +71,58 @@ pub fn run(
     time: Duration,
     accounts: u32,
 ) -> Result<f64> {
-    let (ends, ready) = (AtomicBool::new(false), Barrier::new(threads + 1));
-    let counts: Vec<AtomicU64> = (0..threads).map(|_| AtomicU64::new(0)).collect();
-    let done = || counts.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
+    Ok(run_together(store, &[(workload, threads)], time, accounts)?.iter().sum())
+}
+
+/// As [`run`], of several parts at the same time: how much a second of each.
+///
+/// # Errors
+/// The first error of a worker.
+pub fn run_together(
+    store: &dyn Store,
+    parts: &[Part],
+    time: Duration,
+    accounts: u32,
+) -> Result<Vec<f64>> {
+    watch(store, parts, accounts, |done| {
+        thread::sleep(time / 5);
+        let (before, began) = (done(), Instant::now());
+        // An error ends its thread; what the others did says nothing then.
+        thread::sleep(time);
+        let (after, seconds) = (done(), began.elapsed().as_secs_f64());
+        after.iter().zip(before).map(|(after, before)| (after - before) as f64 / seconds).collect()
+    })
+}
+
+/// Threads do these parts as long as `watches` takes, which is given what tells how much of each part is done.
+///
+/// # Errors
+/// The first error of a worker.
+pub fn watch<T>(
+    store: &dyn Store,
+    parts: &[Part],
+    accounts: u32,
+    watches: impl FnOnce(&dyn Fn() -> Vec<u64>) -> T,
+) -> Result<T> {
+    let threads = || {
+        let of_part = |(part, &(workload, threads)): (usize, &Part)| {
+            std::iter::repeat_n((part, workload), threads)
+        };
+        parts.iter().enumerate().flat_map(of_part)
+    };
+    let (ends, ready) = (AtomicBool::new(false), Barrier::new(threads().count() + 1));
+    let counts: Vec<AtomicU64> = threads().map(|_| AtomicU64::new(0)).collect();
+    let done = || {
+        let mut done = vec![0; parts.len()];
+        for ((part, _), count) in threads().zip(&counts) {
+            done[part] += count.load(Ordering::Relaxed);
+        }
+        done
+    };
     thread::scope(|scope| {
         let workers: Vec<_> = (1..)
-            .zip(&counts)
-            .map(|(seed, done)| {
+            .zip(threads().zip(&counts))
+            .map(|(seed, ((_, workload), done))| {
                 let (ends, ready) = (&ends, &ready);
                 scope.spawn(move || {
                     let worker = store.worker();
@@ -86,15 +134,11 @@ pub fn run(
             })
             .collect();
         ready.wait();
-        thread::sleep(time / 5);
-        let (before, began) = (done(), Instant::now());
-        // An error ends its thread; what the others did says nothing then.
-        thread::sleep(time);
-        let (after, took) = (done(), began.elapsed());
+        let watched = watches(&done);
         ends.store(true, Ordering::Relaxed);
         for worker in workers {
             worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         }
-        Ok((after - before) as f64 / took.as_secs_f64())
+        Ok(watched)
     })
 }

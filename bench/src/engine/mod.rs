@@ -15,7 +15,7 @@
 mod drive;
 #[cfg(feature = "peers")]
 mod fjall;
-mod own;
+pub(crate) mod own;
 #[cfg(feature = "peers")]
 mod record;
 #[cfg(feature = "peers")]
@@ -27,10 +27,11 @@ mod sqlite;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use ::engine::SnapshotMode;
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-pub use drive::{Next, run};
+pub use drive::{Next, Part, run, run_together, watch};
 
 /// Rows of `teller` and `branch`.
 pub const TELLERS: u32 = 320;
@@ -142,7 +143,7 @@ pub fn filler() -> String {
 pub fn load(peer: Peer, directory: &Path, accounts: u32) -> Result<Measured> {
     ensure!(accounts >= RANGE, "at least {RANGE} accounts are needed");
     let (load, index) = match peer {
-        Peer::Engine => own::load(directory, accounts),
+        Peer::Engine => own::load(directory, accounts, SnapshotMode::default()),
         #[cfg(feature = "peers")]
         Peer::Sqlite => sqlite::load(directory, accounts),
         #[cfg(feature = "peers")]
@@ -164,7 +165,7 @@ pub fn load(peer: Peer, directory: &Path, accounts: u32) -> Result<Measured> {
 /// As the store says; where the program was built without it.
 pub fn open(peer: Peer, directory: &Path) -> Result<Box<dyn Store>> {
     match peer {
-        Peer::Engine => own::open(directory),
+        Peer::Engine => Ok(Box::new(own::open(directory, own::How::default())?)),
         #[cfg(feature = "peers")]
         Peer::Sqlite => sqlite::open(directory),
         #[cfg(feature = "peers")]

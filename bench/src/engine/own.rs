@@ -9,10 +9,10 @@ use engine::btree::Direction;
 use engine::checkpoint::CheckpointOptions;
 use engine::data_directory::{Birth, InitOptions, init};
 use engine::heap::{ColumnType, Value};
-use engine::vacuum::{AutovacuumOptions, VacuumOptions, VacuumProgress};
+use engine::vacuum::{AutovacuumOptions, VacuumOptions, VacuumProgress, VacuumReport};
 use engine::{
-    Column, Engine, EngineOptions, IndexDefinition, Isolation, Session, Table, TableIndex,
-    Transaction,
+    Column, Engine, EngineOptions, IndexDefinition, Isolation, Session, SnapshotMode, Table,
+    TableIndex, Transaction,
 };
 
 use super::{BRANCHES, CACHE, Next, RANGE, Store, TELLERS, Worker, Workload, code, filler, timed};
@@ -21,21 +21,41 @@ const TABLES: [&str; 3] = ["account", "teller", "branch"];
 /// Rows that are put in by one call.
 const BATCH: u32 = 1000;
 
-struct Own {
-    engine: Engine,
+/// The engine at work.
+pub(crate) struct Own {
+    pub(crate) engine: Engine,
 }
 
-fn options() -> EngineOptions {
+/// What differs between the ways that the engine is measured in.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct How {
+    /// How it decides who sees what.
+    pub(crate) mode: SnapshotMode,
+    /// Sessions beside those that work.
+    pub(crate) idle: u32,
+    /// How long the autovacuum sleeps between two rounds; `None` if there is none.
+    pub(crate) vacuums_every: Option<Duration>,
+}
+
+fn options(how: How) -> EngineOptions {
+    let of_server = EngineOptions::default();
+    let autovacuum = AutovacuumOptions::default();
     EngineOptions {
+        mode: how.mode,
+        sessions: of_server.sessions + how.idle,
         buffers: CACHE / 8192,
-        // As of the server beside it: no checkpoint and no vacuum by itself.
-        autovacuum: AutovacuumOptions { is_on: false, ..AutovacuumOptions::default() },
+        // As of the server beside it: no checkpoint by itself, and no vacuum where none is asked for.
+        autovacuum: AutovacuumOptions {
+            is_on: how.vacuums_every.is_some(),
+            nap: how.vacuums_every.unwrap_or(autovacuum.nap),
+            ..autovacuum
+        },
         checkpoint: CheckpointOptions {
             timeout: Duration::from_secs(86_400),
             maximum_log: 1 << 40,
             ..CheckpointOptions::default()
         },
-        ..EngineOptions::default()
+        ..of_server
     }
 }
 
@@ -65,19 +85,23 @@ fn history() -> [Column; 4] {
     ]
 }
 
-fn primary_key(table: &str) -> IndexDefinition {
+pub(crate) fn primary_key(table: &str) -> IndexDefinition {
     let key = IndexDefinition::new(format!("{table}_pkey"), &[0]).unique();
     IndexDefinition { is_primary: true, ..key }
 }
 
-pub(super) fn load(directory: &Path, count: u32) -> Result<(Duration, Option<Duration>)> {
+pub(crate) fn load(
+    directory: &Path,
+    count: u32,
+    mode: SnapshotMode,
+) -> Result<(Duration, Option<Duration>)> {
     init(
         &base::disk::RealDisk,
         directory,
         &InitOptions::default(),
         &Birth::now().context("no random bytes")?,
     )?;
-    let engine = Engine::open(directory, options())?;
+    let engine = Engine::open(directory, options(How { mode, ..How::default() }))?;
     let mut session = engine.session()?;
     let mut transaction = session.begin(Isolation::ReadCommitted)?;
     for (name, rows) in [("teller", TELLERS), ("branch", BRANCHES)] {
@@ -114,15 +138,21 @@ pub(super) fn load(directory: &Path, count: u32) -> Result<(Duration, Option<Dur
     let mut transaction = session.begin(Isolation::ReadCommitted)?;
     transaction.drop_index("account_code_idx")?;
     transaction.commit()?;
-    let nobody = &mut |_: &VacuumProgress<'_>| std::ops::ControlFlow::Continue(());
-    session.vacuum(None, &VacuumOptions::default(), nobody)?;
+    vacuum(&mut session, None)?;
     drop(session);
     engine.close()?;
     Ok((took, Some(index)))
 }
 
-pub(super) fn open(directory: &Path) -> Result<Box<dyn Store>> {
-    Ok(Box::new(Own { engine: Engine::open(directory, options())? }))
+/// Vacuums a table, or all; what was done.
+pub(crate) fn vacuum(session: &mut Session<'_>, table: Option<&str>) -> Result<Vec<VacuumReport>> {
+    let nobody = &mut |_: &VacuumProgress<'_>| std::ops::ControlFlow::Continue(());
+    Ok(session.vacuum(table, &VacuumOptions::default(), nobody)?)
+}
+
+/// Opens the engine where the tables were made.
+pub(crate) fn open(directory: &Path, how: How) -> Result<Own> {
+    Ok(Own { engine: Engine::open(directory, options(how))? })
 }
 
 /// A table that rows are found in by their key.

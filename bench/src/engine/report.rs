@@ -10,6 +10,8 @@ use anyhow::{Context, Result};
 use plotters::prelude::*;
 use serde::Deserialize;
 
+use crate::plot::{self, Axes, Line, Panel};
+
 /// From this heading on the report is written by hand.
 const KEPT: &str = "\n## What was tried\n";
 
@@ -285,52 +287,16 @@ fn goals(figures: &Figures, text: &mut String) {
 
 /// A plot for each workload, side by side.
 fn draw(figures: &Figures, plot: &Path) -> Result<()> {
-    let area = SVGBackend::new(plot, (900, 640)).into_drawing_area();
-    area.fill(&WHITE)?;
-    for (panel, (workload, heading, _)) in area.split_evenly((2, 2)).iter().zip(WORKLOADS) {
+    let panel = |(workload, heading, _): (&str, &str, &str)| {
         let threads = figures.threads(workload);
-        let of_store = |store: &str| -> Vec<(f64, f64)> {
+        let line = |(store, name, colour): (&str, _, _)| {
             let rate = |threads: &u32| figures.rate(workload, *threads, store);
-            threads.iter().filter_map(|at| rate(at).map(|rate| (f64::from(*at), rate))).collect()
+            let points = threads.iter().filter_map(|at| Some((f64::from(*at), rate(at)?)));
+            Line { name, colour, points: points.collect() }
         };
-        let all: Vec<_> = STORES.map(|(store, ..)| of_store(store)).concat();
-        let rates = || all.iter().map(|point| point.1);
-        let (Some(least), Some(most)) =
-            (rates().min_by(f64::total_cmp), rates().max_by(f64::total_cmp))
-        else {
-            continue;
-        };
-        let last = f64::from(threads.last().copied().unwrap_or(1)).max(2.0);
-        let mut chart = ChartBuilder::on(panel)
-            .caption(heading, ("sans-serif", 16))
-            .margin(10)
-            .x_label_area_size(32)
-            .y_label_area_size(64)
-            .build_cartesian_2d(
-                (1.0..last).log_scale(),
-                (least.max(1.0) / 2.0..most * 3.0).log_scale(),
-            )?;
-        chart.configure_mesh().x_desc("threads").y_desc("a second").draw()?;
-        for (store, name, colour) in STORES {
-            let points = of_store(store);
-            if points.is_empty() {
-                continue;
-            }
-            chart
-                .draw_series(LineSeries::new(points.clone(), colour.stroke_width(2)))?
-                .label(name)
-                .legend(move |(x, y)| {
-                    PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2))
-                });
-            chart.draw_series(points.iter().map(|&at| Circle::new(at, 3, colour.filled())))?;
-        }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.8))
-            .border_style(BLACK)
-            .draw()?;
-    }
-    area.present()?;
-    Ok(())
+        let (axes, lines) = (Axes::Logarithmic, STORES.map(line).into());
+        let (below, side) = ("threads", "a second");
+        Panel { caption: heading.to_owned(), below, side, axes, lines }
+    };
+    plot::draw(plot, (900, 640), (2, 2), &WORKLOADS.map(panel))
 }

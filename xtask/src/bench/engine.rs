@@ -212,7 +212,7 @@ impl Bench<'_> {
                 times.push(match store {
                     Store::Postgresql => {
                         drop(server.take());
-                        let (made, loaded) = Server::load(accounts, self.most_threads())?;
+                        let (made, loaded) = Server::load(accounts, self.most_threads(), &[])?;
                         server = Some(made);
                         loaded
                     }

@@ -37,15 +37,29 @@ const SETTINGS: [(&str, &str); 8] = [
 /// A server with the tables.
 #[derive(Debug)]
 pub(crate) struct Server {
-    cluster: Cluster,
+    pub(crate) cluster: Cluster,
+}
+
+/// Sessions that work.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    /// Those of each part.
+    pub(crate) parts: Vec<Vec<Session>>,
+    /// When they begin, in seconds since 1970.
+    pub(crate) at: f64,
 }
 
 impl Server {
-    /// Makes a server for up to so many sessions, and the tables in it.
-    pub(crate) fn load(accounts: u32, sessions: u32) -> Result<(Server, Loaded)> {
+    /// Makes a server for up to so many sessions, with these settings beside its own, and the tables in it.
+    pub(crate) fn load(
+        accounts: u32,
+        sessions: u32,
+        more: &[(&str, &str)],
+    ) -> Result<(Server, Loaded)> {
         let connections = (sessions + 10).to_string();
+        let connections = ("max_connections", connections.as_str());
         let settings: Vec<_> =
-            SETTINGS.into_iter().chain([("max_connections", connections.as_str())]).collect();
+            SETTINGS.into_iter().chain([connections]).chain(more.iter().copied()).collect();
         let mut cluster =
             Cluster::create(Installation::Debian15, &["--data-checksums"], &settings)?;
         cluster.start()?;
@@ -80,29 +94,54 @@ impl Server {
     /// Runs a workload in so many sessions, and a fifth of the time before without counting; how much a second. The sums of
     /// the tables are equal afterwards.
     pub(crate) fn run(&self, workload: Workload, sessions: u32, seconds: f64) -> Result<f64> {
-        let mut open = (0..sessions)
-            .map(|_| Session::open(&self.cluster, "postgres"))
-            .collect::<Result<Vec<_>>>()?;
+        let rates = self.run_together(&[(workload, sessions)], seconds)?;
+        self.check_sums()?;
+        Ok(rates.iter().sum())
+    }
+
+    /// As [`Server::run`], of several parts at the same time, and without the sums: how much a second of each.
+    pub(crate) fn run_together(&self, parts: &[(Workload, u32)], seconds: f64) -> Result<Vec<f64>> {
+        let mut begun = self.begin(parts, seconds / 5.0, seconds)?;
+        let of_part = |part: &mut Vec<Session>| -> Result<f64> {
+            let done = part.iter_mut().map(Session::wait_for_number).sum::<Result<f64>>()?;
+            Ok(done / seconds)
+        };
+        begun.parts.iter_mut().map(of_part).collect()
+    }
+
+    /// Has so many sessions of each part begin at one moment, count after some seconds, and end so many later.
+    pub(crate) fn begin(&self, parts: &[(Workload, u32)], counts: f64, ends: f64) -> Result<Begun> {
+        let open = |sessions: u32| {
+            (0..sessions).map(|_| Session::open(&self.cluster, "postgres")).collect::<Result<_>>()
+        };
+        let mut begun = Begun { parts: Vec::new(), at: 0.0 };
+        for (_, sessions) in parts {
+            begun.parts.push(open(*sessions)?);
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH)? + TO_BEGIN;
-        let moment = |after: f64| now.as_secs_f64() + after;
-        let (begins, counts, ends) = (moment(0.0), moment(seconds / 5.0), moment(seconds * 1.2));
-        for session in &mut open {
-            session.send(&format!(
-                "CALL bench_{}(NULL, to_timestamp({begins:.6}), to_timestamp({counts:.6}), to_timestamp({ends:.6}))",
-                workload.name()
-            ))?;
+        begun.at = now.as_secs_f64();
+        let (begins, counts) = (begun.at, begun.at + counts);
+        let ends = counts + ends;
+        for ((workload, _), sessions) in parts.iter().zip(&mut begun.parts) {
+            for session in sessions {
+                session.send(&format!(
+                    "CALL bench_{}(NULL, to_timestamp({begins:.6}), to_timestamp({counts:.6}), to_timestamp({ends:.6}))",
+                    workload.name()
+                ))?;
+            }
         }
-        let mut total = 0.0;
-        for session in &mut open {
-            total += session.wait_for_number()?;
-        }
+        Ok(begun)
+    }
+
+    /// Holds the sums of the tables against each other.
+    pub(crate) fn check_sums(&self) -> Result<()> {
         let sums = self.cluster.query_value(
             "SELECT count(DISTINCT sum) FROM (
                SELECT sum(balance) FROM account UNION ALL SELECT sum(balance) FROM teller
                UNION ALL SELECT sum(balance) FROM branch UNION ALL SELECT coalesce(sum(amount), 0) FROM history) sums",
         )?;
         ensure!(sums.trim() == "1", "the sums of the server's tables differ");
-        Ok(total / seconds)
+        Ok(())
     }
 
     /// Stops the server.
