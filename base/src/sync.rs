@@ -33,7 +33,7 @@ pub use std::thread;
 
 #[cfg(shuttle)]
 pub use shuttle::sync::{
-    Arc, Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic,
+    Arc, Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak, atomic,
 };
 #[cfg(shuttle)]
 pub use shuttle::thread;

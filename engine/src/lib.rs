@@ -68,91 +68,91 @@
 //! Invariants: every file is touched through `base::disk`; what is said to be done is durable; a sync that
 //! failed is never tried again.
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod background_writer;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod btree;
 pub mod buffer;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 mod catalog;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod checkpoint;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod copy_text;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod data_directory;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 mod db;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod dump;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 mod error;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 mod free_space_map;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod heap;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 mod lock;
-#[cfg(all(feature = "planted", not(any(loom, shuttle))))]
+#[cfg(all(feature = "planted", not(loom)))]
 pub mod planted;
-#[cfg(not(any(feature = "planted", loom, shuttle)))]
+#[cfg(not(any(feature = "planted", loom)))]
 mod planted;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 mod prepared;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod recovery;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod redo;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 mod session;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod slru;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod storage;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 mod table;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 mod toast;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 mod transaction;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod vacuum;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 mod visibility_map;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod workload;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 mod xact;
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub use catalog::{
     Column, ColumnStorage, Computed, ComputedValues, Definition, IndexColumn, IndexDefinition,
     PG_CLASS,
 };
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub use db::{Engine, EngineOptions};
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub use error::{At, Error};
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub use heap::RowLock;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub use lock::{AdvisoryKey, DeadlockLink, LockTag, TableLockMode, WaitPolicy};
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub use prepared::{PreparedError, PreparedTransaction};
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub use session::{Cancel, Durability, Isolation, Session};
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub use snapshot::{ExportError, ImportError, SnapshotId};
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub use table::{
     CheckedIndex, DirtyRow, IndexCheck, IndexOnlyScan, IndexScan, IndexedRow, InsertOutcome,
     PageScan, Row, RowLocked, Scan, StoredValue, Table, TableIndex, VersionChange,
 };
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub use toast::ToastError;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub use transaction::{AdvisoryMode, Compute, OuterCommand, SavepointId, Transaction};
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub use xact::limits::LimitWarning;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub use xact::{Clock, SnapshotMode};

@@ -11,8 +11,9 @@
 //! `cargo xtask loom` builds each in a target directory of its own, as everything is compiled anew for it.
 //!
 //! Invariants: models and schedules run the crates' own code, never a copy; every site in the crates' sources is in
-//! some model's list (`sites`).
+//! some model's list (`sites`), or in a schedule's where it is in what loom cannot explore (`by_schedules`).
 
+mod by_schedules;
 #[cfg(loom)]
 mod model;
 #[cfg(loom)]

@@ -1,10 +1,10 @@
-//! The sites in the crates' sources: every one is in some model's list.
+//! The sites in the crates' sources: every one is in some model's list, or in a schedule's.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::models;
+use crate::{by_schedules, models};
 
 /// The names in `macro!("name"` of every file below a folder.
 fn names(folder: &Path, names_into: &mut BTreeSet<String>) {
@@ -48,11 +48,12 @@ pub fn in_sources() -> BTreeSet<String> {
 pub fn check() -> Result<(), String> {
     let sites = in_sources();
     let models = models::all();
-    let listed: BTreeSet<String> =
-        models.iter().flat_map(|model| model.variants.iter().map(ToString::to_string)).collect();
+    let by_models = models.iter().flat_map(|model| model.variants);
+    let by_schedules = by_schedules::OF_ENTRIES.iter().chain(by_schedules::OF_UNIQUE);
+    let listed: BTreeSet<String> = by_models.chain(by_schedules).map(ToString::to_string).collect();
     let unseen: Vec<_> = sites.difference(&listed).collect();
     if !unseen.is_empty() {
-        return Err(format!("no model is said to notice {unseen:?}"));
+        return Err(format!("no model or schedule is said to notice {unseen:?}"));
     }
     let unknown: Vec<_> = listed.difference(&sites).collect();
     if !unknown.is_empty() {

@@ -16,7 +16,7 @@
 
 use base::page::Placement;
 use base::sync::atomic::Ordering::Relaxed;
-use base::{BlockNumber, OffsetNumber, Tid};
+use base::{BlockNumber, OffsetNumber, Tid, variant};
 use wal::rmgr::btree::{Btree, Insert, NewRoot};
 
 use super::error::IndexError;
@@ -327,6 +327,13 @@ impl<'s> Writer<'_, 's> {
                 let block = index.endpoint(level, false)?;
                 (&[][..], Step { block, offset: 0 })
             }
+        };
+        let (left, right) = match variant!("btree.split-unlocked") {
+            true => {
+                drop((left, right));
+                (index.write(left_block)?, index.write(right_block)?)
+            }
+            false => (left, right),
         };
         let (step, parent) = self.parent_of(left_block, step, above)?;
         drop(right);

@@ -11,7 +11,7 @@
 
 use std::cmp::Ordering;
 
-use base::{BlockNumber, OffsetNumber};
+use base::{BlockNumber, OffsetNumber, variant};
 
 use super::error::IndexError;
 use super::index::{HeldPage, Index, Writer};
@@ -84,6 +84,9 @@ impl<'s> Index<'s> {
         opaque: &Opaque,
         node: Option<&Node<'_>>,
     ) -> Result<Option<BlockNumber>, IndexError> {
+        if variant!("btree.stay-left") && !opaque.is_ignored() {
+            return Ok(None);
+        }
         if opaque.is_rightmost() {
             return match opaque.is_ignored() {
                 true => Err(self.structure(block, "a deleted page is the last of its level")),

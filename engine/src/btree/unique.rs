@@ -11,7 +11,7 @@
 //! is held from the first look until the entry is in, the locks on the way to the right overlapping; whoever puts the same
 //! key in must have that lock first.
 
-use base::{BlockNumber, OffsetNumber, Tid, Xid};
+use base::{BlockNumber, OffsetNumber, Tid, Xid, variant};
 
 use super::error::IndexError;
 use super::index::{HeldPage, Index, Writer};
@@ -82,6 +82,10 @@ impl<'s> Writer<'_, 's> {
             self.look_for_equal(&without_tid, block, &mut leaf, heap)?;
         if let Some(stop) = stop {
             return Ok(stop);
+        }
+        if variant!("btree.unique-unlocked") {
+            drop(leaf);
+            leaf = index.write(block)?;
         }
         loop {
             let opaque = Opaque::of(&leaf).map_err(index.node_error(block))?;

@@ -40,19 +40,19 @@
 
 pub mod clock;
 pub mod desc;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub mod files;
 pub mod guard;
 pub mod pool;
 pub mod store;
 pub mod sweep;
 pub mod table;
-#[cfg(all(test, not(any(loom, shuttle))))]
+#[cfg(all(test, not(loom)))]
 mod tests;
 mod usage;
 
 pub use clock::Ring;
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 pub use files::{FileSyncs, RelationFiles};
 pub use guard::{PageRead, PageWrite, Pinned, PinnedWrite};
 pub use pool::{BufferError, BufferPool, LogFlush};
@@ -73,7 +73,7 @@ pub struct PageName {
     pub block: BlockNumber,
 }
 
-#[cfg(not(any(loom, shuttle)))]
+#[cfg(not(loom))]
 impl PageName {
     /// The page that a block reference of a record is about.
     pub fn of(block: &wal::record::BlockRef) -> PageName {

@@ -14,6 +14,7 @@ mod clog_group;
 mod commits;
 mod handing_on;
 mod running;
+mod tree;
 
 /// What a schedule is run with.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,8 @@ pub fn all() -> Vec<Schedule> {
         handing_on::COMMIT_TS,
         clog_group::SCHEDULE,
         cache::SCHEDULE,
+        tree::ENTRIES,
+        tree::UNIQUE,
     ]
 }
 
@@ -66,7 +69,7 @@ pub fn explore(schedule: &Schedule, setup: &Setup, iterations: usize) -> usize {
 
     let config = || {
         let mut config = shuttle::Config::new();
-        config.stack_size = 0x4_0000;
+        config.stack_size = 0x10_0000;
         config.max_steps = shuttle::MaxSteps::FailAfter(20_000_000);
         config.silence_warnings = true;
         config
