@@ -100,7 +100,10 @@ impl Analyzer<'_, '_, '_> {
         }
         let name = if is_size { size::STORED_SIZE } else { size::STORED_COMPRESSION };
         let stored = match self.place_of(&arg.expr) {
-            Some(place) => Some(self.call(name, place)?),
+            Some(mut place) => {
+                place.insert(0, arg.clone());
+                Some(self.call(name, place)?)
+            }
             None => None,
         };
         if !is_size {

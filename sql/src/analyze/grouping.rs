@@ -10,7 +10,8 @@ use super::order::ordinal;
 use super::targets::Item;
 use crate::error::{Result, SqlError};
 use crate::expr::Expr;
-use crate::types::Type;
+use crate::function::size::asks_of_stored;
+use crate::types::{Datum, Type};
 
 impl Analyzer<'_, '_, '_> {
     pub(super) fn group_keys(
@@ -51,6 +52,12 @@ impl Analyzer<'_, '_, '_> {
                 return Ok(true);
             }
             match expr {
+                // Rows that an aggregation gives are stored nowhere.
+                Expr::Call { function, args } if asks_of_stored(function) => {
+                    args.iter_mut().take(1).try_for_each(|arg| self.after_grouping(arg, keys))?;
+                    *expr = Expr::Const(Datum::Null);
+                    Ok(true)
+                }
                 Expr::Aggregate(at) => {
                     *expr = Expr::column(keys.len() + *at);
                     Ok(true)

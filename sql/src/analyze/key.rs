@@ -11,7 +11,7 @@ use super::Analyzer;
 use crate::error::{Result, SqlError};
 use crate::expr::Expr;
 use crate::index::{KeyElement, KeyExpr, KeyPart, no_column};
-use crate::table::TableDef;
+use crate::table::{ColumnDef, TableDef};
 use crate::types::Type;
 
 impl Analyzer<'_, '_, '_> {
@@ -46,6 +46,22 @@ impl Analyzer<'_, '_, '_> {
         let mut expr = typed.expr;
         expr.rewrite(&mut |part| refuse_mutable(part).map(|()| false))?;
         Ok(KeyExpr { expr, of: typed.of })
+    }
+
+    /// Refuses a generated column of a table that would be another value at another time.
+    ///
+    /// # Errors
+    /// So, and where the expression cannot be had.
+    pub(crate) fn check_generated(self, def: &Rc<TableDef>, column: &ColumnDef) -> Result<()> {
+        let Some(written) = column.default.as_ref().filter(|_| column.is_generated) else {
+            return Ok(());
+        };
+        let clause = "column generation expressions";
+        let (mut expr, _) = self.over_table(Some(def), written, Some(column.of), clause)?;
+        expr.rewrite(&mut |part| match is_mutable(part) {
+            true => Err(SqlError::new("42P17", "generation expression is not immutable")),
+            false => Ok(false),
+        })
     }
 
     /// The unique indexes that an `ON CONFLICT` means, by number.
@@ -90,8 +106,20 @@ impl Analyzer<'_, '_, '_> {
 
 /// Refuses what may be another value at another time, or for another session.
 fn refuse_mutable(part: &Expr) -> Result<()> {
+    if matches!(part, Expr::Routine { .. }) {
+        return Err(SqlError::not_supported("a function made by SQL in an index"));
+    }
+    if is_mutable(part) {
+        let message = "functions in index expression must be marked IMMUTABLE";
+        return Err(SqlError::new("42P17", message));
+    }
+    Ok(())
+}
+
+/// Whether it may be another value at another time, what it is made of aside.
+fn is_mutable(part: &Expr) -> bool {
     let is_time = |of: Type| matches!(of, Type::Date | Type::TimestampTz | Type::Timestamp);
-    let is_mutable = match part {
+    match part {
         // Those of any arguments have output functions called, some of which look at settings.
         Expr::Call { function, .. } => !function.is_pure() || function.least.is_some(),
         Expr::Cast { from: Type::Regclass, .. } | Expr::Cast { to: Type::Regclass, .. } => true,
@@ -102,14 +130,6 @@ fn refuse_mutable(part: &Expr) -> Result<()> {
                     && is_time(*from)
                     && is_time(*to)
         }
-        Expr::Routine { .. } => {
-            return Err(SqlError::not_supported("a function made by SQL in an index"));
-        }
         _ => false,
-    };
-    if is_mutable {
-        let message = "functions in index expression must be marked IMMUTABLE";
-        return Err(SqlError::new("42P17", message));
     }
-    Ok(())
 }

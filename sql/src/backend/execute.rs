@@ -138,6 +138,9 @@ impl<'e> Backend<'_, 'e> {
         name: &str,
     ) -> Result<()> {
         let def = self.database.table(transaction, name)?;
+        for column in &def.columns {
+            Analyzer::new(transaction, self.database).check_generated(&def, column)?;
+        }
         for column in def.columns.iter().filter(|column| !column.is_generated) {
             if let Some(default) = &column.default {
                 Analyzer::new(transaction, self.database).default_of(default, column)?;

@@ -14,35 +14,44 @@ use crate::types::{Datum, Type};
 /// A header of four bytes.
 const HEADER: usize = 4;
 
-/// What asks of a stored value: its column's name, `ctid` and `tableoid`. No names that SQL can have.
+/// What asks of a stored value: it itself, its column's name, `ctid` and `tableoid`. No names that SQL can have.
 pub(crate) const STORED_SIZE: &str = "size of a stored value";
 pub(crate) const STORED_COMPRESSION: &str = "compression of a stored value";
 /// Of any value.
 pub(crate) const SIZE: &str = "size in memory";
 
 pub(super) static FUNCTIONS: &[Function] = &[
-    super::variadic(SIZE, 1, Type::Int4, in_memory),
-    of_stored(STORED_SIZE, Type::Int4, |exec, args| {
+    // Not pure: another value that is equal may be of another size.
+    of_any(SIZE, 1, Type::Int4, in_memory),
+    of_any(STORED_SIZE, 4, Type::Int4, |exec, args| {
         let stored = stored(exec, args)?;
         Ok(stored.map_or(Datum::Null, |stored| Datum::Int4(stored.size as i32)))
     }),
-    of_stored(STORED_COMPRESSION, Type::Text, |exec, args| {
+    of_any(STORED_COMPRESSION, 4, Type::Text, |exec, args| {
         let method = stored(exec, args)?.and_then(|stored| stored.compression);
         Ok(method.map_or(Datum::Null, |method| Datum::Text(method.name().to_owned())))
     }),
 ];
 
-const fn of_stored(
+const fn of_any(
     name: &'static str,
+    count: usize,
     result: Type,
     call: fn(&mut Exec<'_, '_, '_, '_>, &[Datum]) -> Result<Datum>,
 ) -> Function {
-    super::session(name, &[Type::Text, Type::Tid, Type::Oid], result, call)
+    Function { least: Some(count), ..super::session(name, &[], result, call) }
+}
+
+/// Whether a function asks how its first argument is stored.
+pub(crate) fn asks_of_stored(function: &Function) -> bool {
+    matches!(function.name, STORED_SIZE | STORED_COMPRESSION)
 }
 
 /// How a value of a row is stored; `None` of a null.
 fn stored(exec: &mut Exec<'_, '_, '_, '_>, args: &[Datum]) -> Result<Option<StoredValue>> {
-    let [Datum::Text(column), Datum::Tid(tid), Datum::Oid(table)] = args else { return Ok(None) };
+    let [_, Datum::Text(column), Datum::Tid(tid), Datum::Oid(table)] = args else {
+        return Ok(None);
+    };
     let tables = exec.transaction.tables();
     let Some(table) = tables.iter().find(|known| known.oid() == *table) else { return Ok(None) };
     let at = table.columns().iter().position(|known| known.name == *column);
@@ -52,7 +61,7 @@ fn stored(exec: &mut Exec<'_, '_, '_, '_>, args: &[Datum]) -> Result<Option<Stor
 }
 
 /// Bytes that a value takes in memory.
-fn in_memory(args: &[Datum]) -> Result<Datum> {
+fn in_memory(_: &mut Exec<'_, '_, '_, '_>, args: &[Datum]) -> Result<Datum> {
     let size = match &args[0] {
         Datum::Bool(_) => 1,
         Datum::Int2(_) => 2,

@@ -18,6 +18,14 @@ SELECT d.id, pg_column_size(x.a), pg_column_compression(x.c) FROM d LEFT JOIN d 
 SELECT (SELECT pg_column_size(x.c) FROM d x WHERE x.id = d.id) FROM d ORDER BY id;
 SELECT id FROM d WHERE pg_column_size(c) < 100 ORDER BY id;
 SELECT max(pg_column_size(a)), count(pg_column_compression(c)) FROM d;
+SELECT pg_column_size(n), pg_column_compression(n), count(*) FROM d GROUP BY n ORDER BY 1, 3;
+SELECT pg_column_size(c), count(*) FROM d GROUP BY pg_column_size(c) ORDER BY 1;
+SELECT pg_column_size(a) FROM d GROUP BY n;
+SELECT pg_column_compression(a) FROM d GROUP BY n;
+CREATE INDEX ON d (pg_column_size(a));
+CREATE TABLE v (a text, b int GENERATED ALWAYS AS (pg_column_size(a)) STORED);
+SELECT pg_column_size();
+SELECT pg_column_size(1, 2);
 -- Changes leave long values where they are.
 UPDATE d SET n = n + 1 WHERE id IN (1, 4) RETURNING id, octet_length(a), octet_length(c);
 SELECT id, pg_column_size(a), pg_column_size(c) FROM d WHERE id IN (1, 4) ORDER BY id;
