@@ -3,6 +3,7 @@
 //! ```text
 //! growth DIRECTORY load MODE ROWS
 //! growth DIRECTORY run MODE ROWS MILLISECONDS IDLE SESSIONS WORKLOAD=THREADS ...     beside so many idle sessions
+//! growth DIRECTORY disk                                    calls of fdatasync a second behind writes of 8 kB
 //! growth DIRECTORY watch MODE ROWS MILLISECONDS LOOKS THREADS (held | none)          transfers, beside a reader or none
 //! ```
 //!
@@ -13,14 +14,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bench::engine::Part;
+use bench::fdatasync;
 use bench::growth::{beside_idle, beside_reader, load};
 use serde::de::DeserializeOwned;
+
+/// How long the disk alone is measured.
+const DISK_TIME: Duration = Duration::from_secs(1);
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let printed = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [directory, "load", mode, rows] => {
             serde_json::to_string(&load(Path::new(directory), named(mode)?, rows.parse()?)?)
+        }
+        [directory, "disk"] => {
+            serde_json::to_string(&fdatasync::rate(Path::new(directory), DISK_TIME)?)
         }
         [directory, "run", mode, rows, milliseconds, idle, sessions, ref parts @ ..] => {
             let idle = (named(idle)?, sessions.parse()?);
@@ -42,7 +50,7 @@ fn main() -> Result<()> {
             serde_json::to_string(&beside_reader(directory, mode, rows, threads, time, is_held)?)
         }
         _ => bail!(
-            "usage: growth DIRECTORY load MODE ROWS | growth DIRECTORY run MODE ROWS MILLISECONDS IDLE SESSIONS \
+            "usage: growth DIRECTORY disk | growth DIRECTORY load MODE ROWS | growth DIRECTORY run MODE ROWS MILLISECONDS IDLE SESSIONS \
              WORKLOAD=THREADS ... | growth DIRECTORY watch MODE ROWS MILLISECONDS LOOKS THREADS (held | none)"
         ),
     };

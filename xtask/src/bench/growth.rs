@@ -211,6 +211,7 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir_all(&directory)?;
     let bench = Bench { arguments, directory };
+    let disk = bench.fdatasync_per_second()?;
     let mut figures = Figures::default();
     for subject in &arguments.subjects {
         match subject {
@@ -219,7 +220,8 @@ pub(crate) fn bench(arguments: &Arguments) -> Result<()> {
             Subject::Reader => figures.readers = bench.beside_reader()?,
         }
     }
-    bench.report(&machine, figures)
+    let disk = [disk, bench.fdatasync_per_second()?];
+    bench.report(&machine, disk, figures)
 }
 
 /// A store with the tables.
@@ -391,7 +393,14 @@ impl Bench<'_> {
         Ok(readers)
     }
 
-    fn report(&self, machine: &Machine, figures: Figures) -> Result<()> {
+    /// The disk alone, by one thread.
+    fn fdatasync_per_second(&self) -> Result<f64> {
+        let mut command = process::command(release("growth")?);
+        let output = process::run(command.arg(&self.directory).arg("disk"))?;
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    fn report(&self, machine: &Machine, disk: [f64; 2], figures: Figures) -> Result<()> {
         let Arguments { output, seconds, rounds, reader_seconds, subjects, stores, .. } =
             self.arguments;
         let method = format!(
@@ -401,9 +410,13 @@ impl Bench<'_> {
         let own = [
             ("peer", format!("PostgreSQL {}", Installation::Debian15.version()?)),
             ("figures", method),
+            ("fdatasync a second, before and after", format!("{:.0}, {:.0}", disk[0], disk[1])),
             ("accounts, where rows do not grow", ACCOUNTS.to_string()),
         ];
-        let conditions = machine.rows().into_iter().chain(own);
+        // A build that is quicker to make is a slower one to measure.
+        let lto = std::env::var("CARGO_PROFILE_RELEASE_LTO").ok();
+        let lto = lto.map(|lto| ("link-time optimization, instead of fat", lto));
+        let conditions = machine.rows().into_iter().chain(own).chain(lto);
         let conditions = conditions.map(|(name, value)| [name.to_owned(), value]).collect();
         let figures = Figures { conditions, ..figures };
         let measured = self.directory.join("measured.json");
