@@ -281,6 +281,7 @@ impl HeapTupleHeader {
     ///
     /// # Errors
     /// [`TupleError`] if lengths in the header contradict each other or the tuple's.
+    #[inline]
     pub fn read(tuple: &[u8]) -> Result<(HeapTupleHeader, TupleParts), TupleError> {
         let bytes = tuple.first_chunk().ok_or(TupleError::Short { length: tuple.len() })?;
         let header = HeapTupleHeader::from_bytes(bytes);
@@ -292,6 +293,7 @@ impl HeapTupleHeader {
     ///
     /// # Errors
     /// As [`HeapTupleHeader::read`].
+    #[inline]
     pub fn check(&self, length: usize) -> Result<TupleParts, TupleError> {
         if length < TUPLE_HEADER_SIZE {
             return Err(TupleError::Short { length });

@@ -146,7 +146,7 @@ pub use snapshot::{ExportError, ImportError, SnapshotId};
 #[cfg(not(loom))]
 pub use table::{
     CheckedIndex, DirtyRow, IndexCheck, IndexOnlyScan, IndexScan, IndexedRow, InsertOutcome,
-    PageScan, Row, RowLocked, Scan, StoredValue, Table, TableIndex, VersionChange,
+    PageScan, Row, RowLocked, RowRef, Scan, StoredValue, Table, TableIndex, VersionChange,
 };
 #[cfg(not(loom))]
 pub use toast::ToastError;

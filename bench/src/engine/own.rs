@@ -221,8 +221,8 @@ fn change(
     let bound = Bound::Included(key);
     let Keyed { table, key, balance } = keyed;
     let mut found = table.scan_index(transaction, key, bound, bound, Direction::Forward)?;
-    let row = found.next_row(transaction)?.context("no such row")?;
-    let changed = table.update_with(transaction, row.tid(), |values| {
+    let tid = found.next_ref(transaction)?.context("no such row")?.tid();
+    let changed = table.update_with(transaction, tid, |values| {
         let mut values = values.to_vec();
         if let Some(Value::Int8(now)) = values.get_mut(*balance) {
             *now += amount;
@@ -285,7 +285,7 @@ impl OfSession<'_> {
             let (lower, upper) = (Bound::Included(lower), Bound::Included(upper));
             let scan = table.scan_index(&mut transaction, key, lower, upper, Direction::Forward);
             let (mut scan, mut found) = (scan?, 0);
-            while let Some(row) = scan.next_row(&mut transaction)? {
+            while let Some(row) = scan.next_ref(&mut transaction)? {
                 let Some(Value::Int8(amount)) = row.value(*balance)? else { bail!("no balance") };
                 (sum, found) = (sum + amount, found + 1);
             }

@@ -12,7 +12,7 @@
 
 use std::mem;
 
-use base::page::Placement;
+use base::page::{LINE_POINTER_SIZE, Placement};
 use base::sync::Arc;
 use base::{BlockNumber, OffsetNumber, PAGE_SIZE, RelFileLocator, Tid, Xid};
 use wal::write::Inserter;
@@ -49,6 +49,8 @@ struct Open {
     prev: BlockNumber,
     /// Entries, the high key to come not among them.
     entries: Vec<Vec<u8>>,
+    /// What they take on the page, their line pointers among it.
+    used: usize,
     /// What leads to the page from above: the last page's high key, or a pivot without a key.
     low_key: Vec<u8>,
     /// Bytes of the last entry's posting list.
@@ -200,8 +202,18 @@ impl Index<'_> {
 impl Open {
     /// What one more entry may have, as if the high key's line pointer were there (`PageGetFreeSpace`).
     fn free_space(&self) -> usize {
-        let used: usize = self.entries.iter().map(|entry| entry.len() + 4).sum();
-        ITEM_SPACE.saturating_sub(used + 4 + 4)
+        ITEM_SPACE.saturating_sub(self.used + 2 * LINE_POINTER_SIZE)
+    }
+
+    fn push(&mut self, entry: Vec<u8>) {
+        self.used += entry.len() + LINE_POINTER_SIZE;
+        self.entries.push(entry);
+    }
+
+    /// The entries, of which there are none then.
+    fn take(&mut self) -> Vec<Vec<u8>> {
+        self.used = 0;
+        mem::take(&mut self.entries)
     }
 }
 
@@ -220,7 +232,14 @@ impl Levels<'_, '_> {
         if self.open.len() <= level {
             let (block, _) = self.index.added_page()?;
             let low_key = tuple::bare_pivot(NONE).to_vec();
-            self.open.push(Open { block, prev: NONE, entries: Vec::new(), low_key, last_extra: 0 });
+            self.open.push(Open {
+                block,
+                prev: NONE,
+                entries: Vec::new(),
+                used: 0,
+                low_key,
+                last_extra: 0,
+            });
         }
         Ok(())
     }
@@ -245,7 +264,7 @@ impl Levels<'_, '_> {
         }
         let is_bare = level > 0 && self.open[level].entries.is_empty();
         let entry = if is_bare { self.without_key(&entry)? } else { entry };
-        self.open[level].entries.push(entry);
+        self.open[level].push(entry);
         Ok(())
     }
 
@@ -260,7 +279,7 @@ impl Levels<'_, '_> {
         let (next, _) = index.added_page()?;
         let open = &mut self.open[level];
         let (block, prev) = (open.block, open.prev);
-        let mut entries = mem::take(&mut open.entries);
+        let mut entries = open.take();
         let (Some(last), Some(left)) = (entries.pop(), entries.last()) else {
             return Err(index.structure(block, "a page of one entry is full"));
         };
@@ -276,7 +295,7 @@ impl Levels<'_, '_> {
         let first = if level > 0 { self.without_key(&last)? } else { last };
         let open = &mut self.open[level];
         (open.block, open.prev) = (next, block);
-        open.entries.push(first);
+        open.push(first);
         Ok(())
     }
 
@@ -299,7 +318,7 @@ impl Levels<'_, '_> {
             let open = &mut self.open[level];
             let (block, prev) = (open.block, open.prev);
             let low_key = mem::take(&mut open.low_key);
-            let entries = mem::take(&mut open.entries);
+            let entries = open.take();
             if is_root {
                 root = block;
             } else {

@@ -208,7 +208,22 @@ impl Shape {
             key.push(values.next_raw().transpose()?.flatten());
         }
         let tid = tuple.heap_tid().filter(|_| count == self.key.len());
-        Ok(SearchKey { values: key, tid, next_key: false, is_pivot: false })
+        let number = self.key[0].number(key.first().copied().flatten());
+        Ok(SearchKey { values: key, number, tid, next_key: false, is_pivot: false })
+    }
+
+    /// The first column of an entry as a number, as [`SearchKey::number`] is. Of its bytes nothing is known; what a damaged
+    /// entry gives is some number or none.
+    #[inline]
+    pub(super) fn number(&self, entry: &[u8]) -> Option<i64> {
+        self.key[0].number(tuple::first_column(entry))
+    }
+
+    /// [`Shape::compare`] where the first column's number decides.
+    #[inline]
+    pub(super) fn compare_numbers(&self, key: &SearchKey<'_>, entry: &[u8]) -> Option<Ordering> {
+        let order = key.number?.cmp(&self.number(entry)?);
+        order.is_ne().then_some(order)
     }
 
     /// Where a search key stands to an entry (`_bt_compare`, the first entry above the leaves aside).
@@ -381,6 +396,21 @@ impl Shape {
 }
 
 impl KeyColumn {
+    /// A value of eight bytes or less as a number that stands to others as the value does in this column; `None` of nulls and of
+    /// types that are no whole numbers.
+    #[inline]
+    fn number(&self, value: Option<&[u8]>) -> Option<i64> {
+        let value = value?;
+        let number = match self.column {
+            ColumnType::Int2 => i16::from_le_bytes(*value.first_chunk()?).into(),
+            ColumnType::Int4 | ColumnType::Date => i32::from_le_bytes(*value.first_chunk()?).into(),
+            ColumnType::Oid => u32::from_le_bytes(*value.first_chunk()?).into(),
+            ColumnType::Int8 | ColumnType::TimestampTz => i64::from_le_bytes(*value.first_chunk()?),
+            _ => return None,
+        };
+        Some(if self.descending { !number } else { number })
+    }
+
     /// Where a value stands to another, `None` being null.
     fn compare(&self, one: Option<&[u8]>, other: Option<&[u8]>) -> Ordering {
         let null_is = if self.nulls_first { Ordering::Less } else { Ordering::Greater };
@@ -434,6 +464,9 @@ fn without_blanks(bytes: &[u8]) -> &[u8] {
 pub struct SearchKey<'a> {
     /// Values of the first key columns, `None` of nulls.
     pub values: Vec<Option<&'a [u8]>>,
+    /// The first of them as a number that orders as its column does, where that is one of whole numbers: two that differ are
+    /// as far as anybody needs to look.
+    pub(super) number: Option<i64>,
     /// The row's tid, where one entry is meant among equal ones.
     pub tid: Option<Tid>,
     /// Whether the first entry behind equal ones is looked for, and not the first of them.

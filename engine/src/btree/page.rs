@@ -443,6 +443,13 @@ impl<'p> Node<'p> {
         entry(self.page, offset)
     }
 
+    /// The bytes of an entry, dead or not, that are not looked at.
+    #[inline]
+    pub(super) fn bytes(&self, offset: OffsetNumber) -> Option<&'p [u8]> {
+        let pointer = self.page.line_pointer(offset).filter(|pointer| pointer.has_storage())?;
+        RawPage::new(self.page.bytes()).item(pointer)
+    }
+
     /// Whether an entry is known to be dead.
     pub fn is_dead(&self, offset: OffsetNumber) -> bool {
         self.page.line_pointer(offset).is_some_and(LinePointer::is_dead)

@@ -53,9 +53,8 @@ pub struct Scan<'s> {
     index: Index<'s>,
     direction: Direction,
     lower: Limit,
-    upper: Limit,
-    /// Whether the two are one, so that what is searched for is what the range ends with.
-    is_equality: bool,
+    /// `None` where it is the lower one, too, so that what is searched for is what the range ends with.
+    upper: Option<Limit>,
     /// The leaf to be read next, and where the last one was; `None` at the end.
     next: Option<Place>,
     leaf: Leaf,
@@ -114,13 +113,12 @@ impl<'s> Index<'s> {
             _ => false,
         };
         let lower = limit(lower)?;
-        let upper = if is_equality { lower.clone() } else { limit(upper)? };
+        let upper = if is_equality { None } else { Some(limit(upper)?) };
         Ok(Scan {
             index: self.clone(),
             direction,
             lower,
             upper,
-            is_equality,
             next: Some(Place::Begin),
             leaf: Leaf::default(),
             left: None,
@@ -167,6 +165,10 @@ impl Scan<'_> {
         self.left.take()
     }
 
+    fn upper(&self) -> &Limit {
+        self.upper.as_ref().unwrap_or(&self.lower)
+    }
+
     /// What is searched for to find a bound; the first entry behind equal ones with `next_key`.
     fn key<'k>(
         &'k self,
@@ -180,7 +182,7 @@ impl Scan<'_> {
 
     /// The key that the scan begins at.
     fn first_key(&self) -> Result<Option<SearchKey<'_>>, IndexError> {
-        let (limit, behind_equal) = match (self.direction, &self.lower, &self.upper) {
+        let (limit, behind_equal) = match (self.direction, &self.lower, self.upper()) {
             (Direction::Forward, Bound::Included(limit), _)
             | (Direction::Backward, _, Bound::Excluded(limit)) => (limit, false),
             (Direction::Forward, Bound::Excluded(limit), _)
@@ -250,7 +252,7 @@ impl Scan<'_> {
                     return Ok(Ok(Some(Place::LeftOf(right))));
                 }
                 // The last leaf may have been split since it was the last.
-                let begins_at_end = key.is_none() && matches!(self.upper, Bound::Unbounded);
+                let begins_at_end = key.is_none() && matches!(self.upper(), Bound::Unbounded);
                 let is_last = opaque.is_rightmost();
                 let is_first_read = self.direction == Direction::Backward && begins_at_end;
                 if is_first_read && matches!(self.next, Some(Place::Begin)) && !is_last {
@@ -311,7 +313,7 @@ impl Scan<'_> {
             Direction::Forward => node.last() + 1 - middle,
             Direction::Backward => middle - node.opaque.first_data(),
         };
-        let (end, is_excluded) = match (self.direction, &self.lower, &self.upper) {
+        let (end, is_excluded) = match (self.direction, &self.lower, self.upper()) {
             (Direction::Forward, _, Bound::Included(limit))
             | (Direction::Backward, Bound::Included(limit), _) => (Some(limit), false),
             (Direction::Forward, _, Bound::Excluded(limit))
@@ -320,7 +322,7 @@ impl Scan<'_> {
         };
         let made;
         let end = match (key, end) {
-            (Some(key), Some(_)) if self.is_equality && !key.next_key => Some(key),
+            (Some(key), Some(_)) if self.upper.is_none() && !key.next_key => Some(key),
             (_, Some(limit)) => {
                 made = self.key(limit, false)?;
                 Some(&made)
@@ -334,8 +336,13 @@ impl Scan<'_> {
             };
             let entry = node.entry(offset).map_err(index.node_error(block))?;
             if let Some(end) = end {
-                let order = index.of.shape.compare(end, entry);
-                let order = order.map_err(index.entry_error(block, offset))?;
+                let order = match index.of.shape.compare_numbers(end, entry.bytes()) {
+                    Some(order) => order,
+                    None => {
+                        let order = index.of.shape.compare(end, entry);
+                        order.map_err(index.entry_error(block, offset))?
+                    }
+                };
                 let is_past = match self.direction {
                     Direction::Forward => order.is_lt(),
                     Direction::Backward => order.is_gt(),

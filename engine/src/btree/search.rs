@@ -56,6 +56,11 @@ impl<'s> Index<'s> {
         if !node.opaque.is_leaf() && offset == node.opaque.first_data() {
             return Ok(Ordering::Greater);
         }
+        let by_number =
+            node.bytes(offset).and_then(|entry| self.of.shape.compare_numbers(key, entry));
+        if let Some(order) = by_number {
+            return Ok(order);
+        }
         let entry = node.entry(offset).map_err(self.node_error(block))?;
         self.of.shape.compare(key, entry).map_err(self.entry_error(block, offset))
     }
@@ -67,13 +72,67 @@ impl<'s> Index<'s> {
         block: BlockNumber,
         node: &Node<'_>,
     ) -> Result<OffsetNumber, IndexError> {
-        let (mut low, mut high) = (node.opaque.first_data(), node.last() + 1);
+        let (mut low, mut high) = self.narrow(key, block, node)?;
         while low < high {
             let middle = low.midpoint(high);
             let order = self.compare(key, block, node, middle)?;
             if lies_behind(key, order) { low = middle + 1 } else { high = middle }
         }
         Ok(low)
+    }
+
+    /// Between which line pointers the one lies that [`Index::first_not_before`] looks for, the second included: all of a page's,
+    /// or fewer where the key begins with a number. Keys often lie about evenly, so that a guess by proportion comes within a
+    /// few entries of it, and each entry that need not be looked at is memory that need not be fetched. Where they do not,
+    /// the guesses end soon.
+    ///
+    /// Source: interpolation search, as in Graefe, "B-tree indexes, interpolation search, and skew" (2006).
+    fn narrow(
+        &self,
+        key: &SearchKey<'_>,
+        block: BlockNumber,
+        node: &Node<'_>,
+    ) -> Result<(OffsetNumber, OffsetNumber), IndexError> {
+        /// As few entries are searched by halves.
+        const FEW: OffsetNumber = 4;
+        const GUESSES: usize = 4;
+        let (mut low, mut high) = (node.opaque.first_data(), node.last() + 1);
+        if !node.opaque.is_leaf() && low < high {
+            // The first is less than everything.
+            low += 1;
+        }
+        let Some(wanted) = key.number.filter(|_| high - low > FEW) else { return Ok((low, high)) };
+        let number = |offset| node.bytes(offset).and_then(|entry| self.of.shape.number(entry));
+        let (Some(least), Some(greatest)) = (number(low), number(high - 1)) else {
+            return Ok((low, high));
+        };
+        if wanted < least {
+            return Ok((low, low));
+        }
+        if wanted > greatest {
+            return Ok((high, high));
+        }
+        // What is known of two places that it lies between.
+        let (mut before, mut behind) = ((low, least), (high - 1, greatest));
+        for _ in 0..GUESSES {
+            if high - low <= FEW {
+                break;
+            }
+            let share = (wanted as f64 - before.1 as f64) / (behind.1 as f64 - before.1 as f64);
+            let steps = share * f64::from(behind.0 - before.0);
+            let guess = (before.0 + steps as OffsetNumber).clamp(low, high - 1);
+            let Some(found) = number(guess) else { break };
+            let is_before = match wanted.cmp(&found) {
+                Ordering::Equal => lies_behind(key, self.compare(key, block, node, guess)?),
+                order => order.is_gt(),
+            };
+            if is_before {
+                (low, before) = (guess + 1, (guess, found));
+            } else {
+                (high, behind) = (guess, (guess, found));
+            }
+        }
+        Ok((low, high))
     }
 
     /// The page to the right, if what is looked for lies there.
@@ -95,17 +154,23 @@ impl<'s> Index<'s> {
         }
         let is_behind = match node.filter(|_| !opaque.is_ignored()) {
             Some(node) => {
-                let high_key = node.entry(HIGH_KEY).map_err(self.node_error(block))?;
-                let order = self.of.shape.compare(key, high_key);
-                lies_behind(key, order.map_err(self.entry_error(block, HIGH_KEY))?)
+                let entry = node.bytes(HIGH_KEY);
+                match entry.and_then(|entry| self.of.shape.compare_numbers(key, entry)) {
+                    Some(order) => order.is_gt(),
+                    None => {
+                        let high_key = node.entry(HIGH_KEY).map_err(self.node_error(block))?;
+                        let order = self.of.shape.compare(key, high_key);
+                        lies_behind(key, order.map_err(self.entry_error(block, HIGH_KEY))?)
+                    }
+                }
             }
             None => true,
         };
         Ok(is_behind.then_some(opaque.next))
     }
 
-    /// Down to the leaf where what is looked for begins, and the way there; `None` of an empty index. The leaf is not
-    /// locked any more: it may have been split. With `unfinished`, splits on the way are finished by it.
+    /// Down to the leaf where what is looked for begins; `None` of an empty index. The leaf is not locked any more: it may have
+    /// been split. With `unfinished`, splits on the way are finished by it, and the way there is given, too.
     pub(super) fn descend(
         &self,
         key: &SearchKey<'_>,
@@ -120,6 +185,7 @@ impl<'s> Index<'s> {
             },
         };
         let mut way = Vec::new();
+        let keeps_way = unfinished.is_some();
         loop {
             let next = self.read(block, |opaque, node| {
                 if as_root.is_some_and(|(_, level)| !opaque.is_root_of(level)) {
@@ -153,11 +219,11 @@ impl<'s> Index<'s> {
                     }
                 }
                 Next::Down(step, below) => {
-                    way.push(step);
+                    way.extend(keeps_way.then_some(step));
                     block = below;
                 }
                 Next::Last(step, leaf) => {
-                    way.push(step);
+                    way.extend(keeps_way.then_some(step));
                     return Ok(Some((way, leaf)));
                 }
                 Next::Leaf => return Ok(Some((way, block))),

@@ -19,6 +19,8 @@ use base::PAGE_SIZE;
 
 use super::error::IndexError;
 use super::index::Index;
+#[cfg(doc)]
+use super::key::Shape;
 use super::tuple::MAX_ITEM_SIZE;
 use crate::storage::temporary::TemporaryFile;
 
@@ -55,8 +57,16 @@ pub(super) struct Sorter<'s> {
 #[derive(Debug, Default)]
 pub(super) struct Held {
     bytes: Vec<u8>,
-    /// Where each begins.
-    places: Vec<u32>,
+    places: Vec<Place>,
+}
+
+/// An entry's place in memory.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// The first column as [`Shape::number`] gives it: most comparisons need no more.
+    number: Option<i64>,
+    /// Where the entry begins.
+    at: u32,
 }
 
 /// Entries in order.
@@ -97,8 +107,8 @@ impl Held {
         self.bytes.len() + size_of_val(&self.places[..])
     }
 
-    fn entry(&self, place: u32) -> Sorted<'_> {
-        let from = place as usize;
+    fn entry(&self, place: Place) -> Sorted<'_> {
+        let from = place.at as usize;
         let (length, is_alive) = prefix(&self.bytes[from..]).expect("written by add");
         (&self.bytes[from + PREFIX_SIZE..][..length], is_alive)
     }
@@ -128,12 +138,13 @@ impl<'s> Sorter<'s> {
     /// # Errors
     /// As the disk says.
     pub(super) fn add(&mut self, entry: &[u8], is_alive: bool) -> Result<(), IndexError> {
-        let needed = PREFIX_SIZE + entry.len() + size_of::<u32>();
+        let needed = PREFIX_SIZE + entry.len() + size_of::<Place>();
         if self.held.size() + needed > self.memory {
             self.write_run()?;
         }
         let Held { bytes, places } = &mut self.held;
-        places.push(bytes.len() as u32);
+        let number = self.index.shape().number(entry);
+        places.push(Place { number, at: bytes.len() as u32 });
         push((entry, is_alive), bytes);
         Ok(())
     }
@@ -154,6 +165,11 @@ impl<'s> Sorter<'s> {
         let mut places = std::mem::take(&mut self.held.places);
         let held = &self.held;
         places.sort_unstable_by(|one, other| {
+            if let (Some(one), Some(other)) = (one.number, other.number)
+                && one != other
+            {
+                return one.cmp(&other);
+            }
             compare(index, held.entry(*one).0, held.entry(*other).0).unwrap_or_else(|error| {
                 failed = Some(error);
                 Ordering::Equal

@@ -109,6 +109,17 @@ pub(super) fn claimed_size(bytes: &[u8]) -> Option<usize> {
     (bytes.len() >= HEADER_SIZE).then(|| usize::from(info(bytes) & SIZE))
 }
 
+/// What an entry has from its first column on, without looking at more than its header; `None` where that column is null,
+/// may be, or is not there.
+#[inline]
+pub(super) fn first_column(bytes: &[u8]) -> Option<&[u8]> {
+    let (header, rest) = bytes.split_first_chunk::<HEADER_SIZE>()?;
+    let info = u16::from_le_bytes([header[6], header[7]]);
+    let offset = u16::from_le_bytes([header[4], header[5]]);
+    let is_bare = info & ALT_TID != 0 && offset & (IS_POSTING | COUNT) == 0;
+    (info & HAS_NULLS == 0 && !is_bare).then_some(rest)
+}
+
 impl<'a> IndexTuple<'a> {
     /// Of exactly these bytes.
     ///

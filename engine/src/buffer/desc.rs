@@ -8,6 +8,7 @@
 //! Invariants: a frame without [`MAPPED`] has no name, and is pinned only by who is about to give it one. [`VALID`],
 //! [`DIRTY`], [`WRITING`] and [`CHECKED`] are set only of a mapped frame. Usage is at most [`MAX_USAGE`].
 
+use base::ordering;
 use base::sync::atomic::{AtomicU32, Ordering};
 
 const PIN: u32 = 1;
@@ -54,6 +55,14 @@ impl State {
     pub const fn has(self, bits: u32) -> bool {
         self.0 & bits != 0
     }
+
+    /// With one more pin, and with some usage if it counts and there is not much.
+    #[inline]
+    fn pinned(self, counts_as_use: bool) -> u32 {
+        assert!(self.pins() < PINS, "a frame has {PINS} pins at most");
+        let uses = counts_as_use && self.usage() < MAX_USAGE || self.usage() == 0;
+        self.0 + PIN + if uses { USAGE } else { 0 }
+    }
 }
 
 impl std::fmt::Debug for State {
@@ -61,6 +70,13 @@ impl std::fmt::Debug for State {
         let (pins, usage) = (self.pins(), self.usage());
         write!(f, "pins {pins}, usage {usage}, flags {:#x}", self.0 >> 22)
     }
+}
+
+/// With this who pins a frame without its name's partition sees the name: it pairs with `buffer.mapped`, before which the
+/// name was written. Others change the word in between by atomic operations, which keeps the two together.
+#[inline]
+fn mapped_seen() -> Ordering {
+    ordering!("buffer.mapped-seen", Acquire)
 }
 
 /// The word.
@@ -82,10 +98,19 @@ impl Word {
     /// Changes it as long as `change` says how; gives the value before.
     #[inline]
     fn update(&self, change: impl Fn(State) -> Option<u32>) -> Result<State, State> {
+        self.update_in(Ordering::Relaxed, change)
+    }
+
+    #[inline]
+    fn update_in(
+        &self,
+        order: Ordering,
+        change: impl Fn(State) -> Option<u32>,
+    ) -> Result<State, State> {
         let mut now = self.load();
         loop {
             let Some(new) = change(now) else { return Err(now) };
-            match self.0.compare_exchange_weak(now.0, new, Ordering::Relaxed, Ordering::Relaxed) {
+            match self.0.compare_exchange_weak(now.0, new, order, Ordering::Relaxed) {
                 Ok(_) => return Ok(now),
                 Err(other) => now = State(other),
             }
@@ -99,12 +124,18 @@ impl Word {
     /// With 262,143 pins, which no number of sessions here can have.
     #[inline]
     pub(super) fn pin(&self, counts_as_use: bool) -> State {
-        let result = self.update(|now| {
-            assert!(now.pins() < PINS, "a frame has {PINS} pins at most");
-            let uses = counts_as_use && now.usage() < MAX_USAGE || now.usage() == 0;
-            Some(now.0 + PIN + if uses { USAGE } else { 0 })
-        });
+        let result = self.update(|now| Some(now.pinned(counts_as_use)));
         result.unwrap_or_else(|now| now)
+    }
+
+    /// Pins the frame if it has a name, which is then there to be read, and stays (rule 2). Whether it had.
+    ///
+    /// # Panics
+    /// As [`Word::pin`].
+    #[inline]
+    pub(super) fn pin_mapped(&self, counts_as_use: bool) -> bool {
+        let pinned = |now: State| now.has(MAPPED).then(|| now.pinned(counts_as_use));
+        self.update_in(mapped_seen(), pinned).is_ok()
     }
 
     /// One more pin of a frame that is pinned.
@@ -118,7 +149,7 @@ impl Word {
     #[inline]
     pub(super) fn pin_if(&self, bits: u32) -> bool {
         let pinned = |now: State| (now.has(MAPPED) && now.has(bits)).then_some(now.0 + PIN);
-        self.update(pinned).is_ok()
+        self.update_in(mapped_seen(), pinned).is_ok()
     }
 
     /// Gives a pin back; the word before.
@@ -133,7 +164,7 @@ impl Word {
     /// usage. `Err` with what was found where it is pinned or was used.
     #[inline]
     pub(super) fn claim(&self) -> Result<State, State> {
-        let before = self.update(|now| match (now.pins(), now.usage()) {
+        let before = self.update_in(mapped_seen(), |now| match (now.pins(), now.usage()) {
             (0, 0) => Some(now.0 + PIN),
             (0, _) => Some(now.0 - USAGE),
             _ => None,
@@ -144,7 +175,8 @@ impl Word {
     /// Takes a frame that nobody pins, whatever its usage up to 1: a ring's own.
     #[inline]
     pub(super) fn claim_from_ring(&self) -> bool {
-        self.update(|now| (now.pins() == 0 && now.usage() <= 1).then_some(now.0 + PIN)).is_ok()
+        let claimed = |now: State| (now.pins() == 0 && now.usage() <= 1).then_some(now.0 + PIN);
+        self.update_in(mapped_seen(), claimed).is_ok()
     }
 
     /// Rule 4: from one pin and clean to no page and one pin. Whether it was so.
@@ -170,10 +202,11 @@ impl Word {
         State(self.0.fetch_and(!bits, Ordering::Relaxed))
     }
 
-    /// Gives the frame that its taker holds a name, and some usage.
+    /// Gives the frame that its taker holds, and whose name he has written, that name, and some usage.
     #[inline]
     pub(super) fn map(&self) {
-        let before = self.set(MAPPED | USAGE);
+        let order = ordering!("buffer.mapped", Release);
+        let before = State(self.0.fetch_or(MAPPED | USAGE, order));
         debug_assert!(!before.has(MAPPED) && before.usage() == 0);
     }
 

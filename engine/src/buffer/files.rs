@@ -20,6 +20,7 @@ use base::page::PageBytes;
 use base::sync::atomic::{AtomicBool, Ordering};
 use base::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::{BlockNumber, ForkNumber, PAGE_SIZE, RelFileLocator};
+use snapshot::cache::ThreadCache;
 use wal::Version;
 use wal::relation_path::RelationPath;
 
@@ -36,13 +37,18 @@ type SegmentName = (RelFileLocator, ForkNumber, u32);
 /// A fork with the number of its pages, once that is known.
 type Lengths = BTreeMap<(RelFileLocator, ForkNumber), BlockNumber>;
 
+/// The files that are held open.
+type OpenFiles = BTreeMap<SegmentName, Arc<dyn WritableFile>>;
+
 /// A data directory's relation files.
 #[derive(Debug)]
 pub struct RelationFiles {
     disk: Arc<dyn Disk>,
     directory: PathBuf,
     segment_blocks: BlockNumber,
-    open: Mutex<BTreeMap<SegmentName, Arc<dyn WritableFile>>>,
+    open: Mutex<OpenFiles>,
+    /// The same for all who read and write: replaced under that lock.
+    known: ThreadCache<OpenFiles>,
     lengths: Mutex<Lengths>,
     unsynced: Mutex<Unsynced>,
     syncing: Mutex<()>,
@@ -95,7 +101,8 @@ impl RelationFiles {
             disk,
             directory: directory.into(),
             segment_blocks: segment_blocks.max(1),
-            open: Mutex::new(BTreeMap::new()),
+            open: Mutex::default(),
+            known: ThreadCache::new(OpenFiles::new()),
             lengths: Mutex::new(BTreeMap::new()),
             unsynced: Mutex::new(Unsynced::default()),
             syncing: Mutex::new(()),
@@ -218,7 +225,12 @@ impl RelationFiles {
     /// Removes a segment's file. The caller keeps syncs out.
     fn remove_segment(&self, name: SegmentName) -> io::Result<bool> {
         let path = self.path(name);
-        lock(&self.open).remove(&name);
+        {
+            let mut open = lock(&self.open);
+            if open.remove(&name).is_some() {
+                self.known.install(open.clone());
+            }
+        }
         let removed = match self.disk.remove_file(&path) {
             Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
@@ -273,6 +285,11 @@ impl RelationFiles {
 
     /// A segment's file, open.
     fn file(&self, name: SegmentName, how: Opening) -> io::Result<Arc<dyn WritableFile>> {
+        if how == Opening::EXISTING
+            && let Some(file) = self.known.with(|known| known.get(&name).map(Arc::clone))
+        {
+            return Ok(file);
+        }
         let mut open = lock(&self.open);
         if how == Opening::EXISTING
             && let Some(file) = open.get(&name)
@@ -290,6 +307,7 @@ impl RelationFiles {
             open.pop_first();
         }
         open.insert(name, Arc::clone(&file));
+        self.known.install(open.clone());
         Ok(file)
     }
 

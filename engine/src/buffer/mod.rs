@@ -9,6 +9,7 @@
 //! | part | keeps | touched by |
 //! |---|---|---|
 //! | [`desc`] | a frame's word: pins, usage, flags | everyone, with one atomic operation |
+//! | `frame_name` | the name of a frame's page | who takes a frame for it; read by who has it pinned |
 //! | [`table`] | which frame holds which page, in partitions | who looks a page up, and who takes a frame for another |
 //! | [`clock`] | where the search for a frame goes on | who takes a frame |
 //! | [`guard`] | a pin, a shared or exclusive lock on the content, as values that give them back | the holder |
@@ -20,8 +21,9 @@
 //! # Access rules
 //!
 //! 1. Whoever uses a frame holds a pin on it. While it is pinned, a frame holds the same page.
-//! 2. A pin by name is taken with the name's partition of the table locked. A pin by number (for writing back) is
-//!    taken only of a frame that holds a page, in the same atomic step that sees that it does.
+//! 2. A pin by name is taken with the name's partition of the table locked, or by number. A pin by number (after a hint,
+//!    or for writing back) is taken only of a frame that holds a page, in the same atomic step that sees that it does; which
+//!    page that is is looked at behind it.
 //! 3. The content is read under the shared lock of the frame, and changed under the exclusive one. A tuple may be
 //!    looked at under the pin alone only by who has seen, under the lock, that it is visible to him: it stays where it is
 //!    until somebody holds the page [for cleanup](guard::Pinned::try_cleanup), with the only pin.
@@ -32,8 +34,9 @@
 //! 6. The log is flushed up to a page's LSN before the page is written ([`LogFlush`]). The checksum is set in the copy
 //!    that is written: the page in the frame may be read meanwhile.
 //!
-//! The orderings of the frames' words are relaxed: mutexes order names, the content's lock orders content, and the word
-//! itself is changed by atomic operations alone, so that each sees the one before. The models
+//! The orderings of the frames' words are relaxed, but for mapping a frame and pinning it by number, which order its name:
+//! the content's lock orders content, and the word itself is changed by atomic operations alone, so that each sees the one
+//! before. The models
 //! `buffer` in loom-tests follow pins against eviction, and show that each wrong order in a `variant!` is noticed.
 //!
 //! Source of the design: PostgreSQL's `storage/buffer/README`.
@@ -42,6 +45,7 @@ pub mod clock;
 pub mod desc;
 #[cfg(not(loom))]
 pub mod files;
+mod frame_name;
 pub mod guard;
 pub mod pool;
 pub mod store;

@@ -12,6 +12,7 @@ use base::{BlockNumber, ForkNumber, Lsn, PAGE_SIZE, PageMut, RawPage, RelFileLoc
 use super::PageName;
 use super::clock::{Clock, Ring};
 use super::desc::{CLEANUP_WAITER, DIRTY, MAPPED, VALID, Word};
+use super::frame_name::FrameName;
 use super::guard::Pinned;
 use super::store::PageStore;
 use super::table::Table;
@@ -101,12 +102,12 @@ pub enum BufferError {
     },
 }
 
-/// A place for one page.
+/// A place for one page. What every reader touches lies in its first bytes.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Frame {
     pub(super) word: Word,
-    /// Set and read by who holds a pin, or the name's partition.
-    pub(super) name: Mutex<Option<PageName>>,
+    pub(super) name: FrameName,
     pub(super) content: RwLock<Box<PageBytes>>,
     /// Held from copying the page to the end of its write: writes of one page do not overtake each other.
     writing: Mutex<()>,
@@ -122,7 +123,7 @@ impl Frame {
     fn new() -> Frame {
         Frame {
             word: Word::new(),
-            name: Mutex::new(None),
+            name: FrameName::new(),
             content: RwLock::new(Box::new([0; PAGE_SIZE])),
             writing: Mutex::new(()),
             cleanup: Mutex::new(()),
@@ -164,6 +165,9 @@ const PASSES: usize = 1000;
 #[cfg(loom)]
 const PASSES: usize = 4;
 
+/// Hints for each frame: with four, one page in eight shares its hint with another of a full pool.
+const HINTS: usize = 4;
+
 /// A fixed number of pages in memory; see the module.
 #[derive(Debug)]
 pub struct BufferPool<S: PageStore, L: LogFlush> {
@@ -181,11 +185,26 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
     /// # Panics
     /// Without a frame.
     pub fn new(frames: usize, store: S, log: L, checksums: bool) -> BufferPool<S, L> {
+        let hints = (frames * HINTS).next_power_of_two();
+        BufferPool::with_hints(frames, hints, store, log, checksums)
+    }
+
+    /// The same with so many hints at which frame holds a page, a power of two, or none.
+    ///
+    /// # Panics
+    /// As [`BufferPool::new`], and for another number.
+    pub fn with_hints(
+        frames: usize,
+        hints: usize,
+        store: S,
+        log: L,
+        checksums: bool,
+    ) -> BufferPool<S, L> {
         assert!(frames > 0, "a pool has frames");
         let partitions = (frames / 8).clamp(1, 128).next_power_of_two();
         BufferPool {
             frames: (0..frames).map(|_| Frame::new()).collect(),
-            table: Table::new(partitions),
+            table: Table::new(hints, partitions),
             clock: Clock::new(frames),
             store,
             log,
@@ -294,7 +313,8 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
         ring: Option<&mut Ring>,
     ) -> Result<Pinned<'_, S, L>, BufferError> {
         let counts = ring.is_none();
-        if let Some(frame) = self.lookup(&name, counts) {
+        if let Some(frame) = self.follow_hint(&name, counts).or_else(|| self.lookup(&name, counts))
+        {
             PageUse::count(|used| used.hits += 1);
             return Ok(Pinned::over(self, frame, name));
         }
@@ -307,10 +327,26 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
             self.frames[taken].unpin();
             return Ok(Pinned::over(self, frame, name));
         }
-        *lock(&self.frames[taken].name) = Some(name);
+        self.frames[taken].name.set(&name);
         self.frames[taken].word.map();
         names.insert(name, taken);
+        self.table.set_hint(&name, taken);
         Ok(Pinned::over(self, taken, name))
+    }
+
+    /// The frame of this name, pinned, if a hint leads to it: without a lock.
+    #[inline]
+    fn follow_hint(&self, name: &PageName, counts_as_use: bool) -> Option<usize> {
+        let number = self.table.hint(name)?;
+        let frame = self.frames.get(number)?;
+        if !frame.word.pin_mapped(counts_as_use) {
+            return None;
+        }
+        if base::variant!("buffer.hint-believed") || frame.name.is(name) {
+            return Some(number);
+        }
+        frame.unpin();
+        None
     }
 
     fn lookup(&self, name: &PageName, counts_as_use: bool) -> Option<usize> {
@@ -322,6 +358,7 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
             return Some(frame);
         }
         self.frames[frame].word.pin(counts_as_use);
+        self.table.set_hint(name, frame);
         Some(frame)
     }
 
@@ -375,13 +412,12 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
             false => Ok(WriteBack::Clean),
         };
         let emptied = written.map(|_| {
-            let name = *lock(&found.name);
-            name.is_some_and(|name| {
+            found.name.get().is_some_and(|name| {
                 let mut names = self.table.partition(&name);
                 let emptied = found.word.unmap();
                 if emptied {
                     names.remove(&name);
-                    *lock(&found.name) = None;
+                    found.name.clear();
                 }
                 emptied
             })
@@ -404,7 +440,7 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
             (Patience::Wait, Err(TryLockError::WouldBlock)) => lock(&frame.writing),
             (Patience::Skip, Err(TryLockError::WouldBlock)) => return Ok(WriteBack::Busy),
         };
-        let Some(name) = *lock(&frame.name) else { return Ok(WriteBack::Clean) };
+        let Some(name) = frame.name.get() else { return Ok(WriteBack::Clean) };
         let mut copy = {
             let content = match (patience, frame.content.try_read()) {
                 (_, Ok(guard)) => guard,
@@ -486,7 +522,7 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
         for frame in &self.frames {
             let is_meant =
                 |name: PageName| name.locator == locator && name.fork == fork && name.block >= from;
-            let Some(name) = (*lock(&frame.name)).filter(|name| is_meant(*name)) else { continue };
+            let Some(name) = frame.name.get().filter(|name| is_meant(*name)) else { continue };
             let mut attempts = 0;
             while !self.forget_frame(frame, name) {
                 attempts += 1;
@@ -507,14 +543,14 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
         // A write that has begun is waited for, and does no harm: the file is cut off afterwards.
         let writing = lock(&frame.writing);
         let mut names = self.table.partition(&name);
-        let mut is_gone = *lock(&frame.name) != Some(name);
+        let mut is_gone = !frame.name.is(&name);
         if !is_gone && frame.word.load().pins() == 1 {
             let was_dirty = frame.word.load().has(DIRTY);
             frame.word.clear(DIRTY);
             is_gone = frame.word.unmap();
             if is_gone {
                 names.remove(&name);
-                *lock(&frame.name) = None;
+                frame.name.clear();
             } else if was_dirty {
                 // Pinned in between.
                 frame.word.set(DIRTY);

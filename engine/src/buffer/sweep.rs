@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use base::{ForkNumber, RelFileLocator};
 
 use super::desc::{DIRTY, MAPPED, WRITING};
-use super::pool::{BufferError, BufferPool, LogFlush, Patience, WriteBack, lock};
+use super::pool::{BufferError, BufferPool, LogFlush, Patience, WriteBack};
 use super::store::PageStore;
 
 /// How far a sweep has come.
@@ -52,7 +52,7 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
             .iter()
             .enumerate()
             .filter(|(_, frame)| frame.word.load().has(DIRTY | WRITING))
-            .filter_map(|(number, frame)| Some(((*lock(&frame.name))?, number)))
+            .filter_map(|(number, frame)| Some((frame.name.get()?, number)))
             .collect();
         dirty.sort_unstable();
         let mut sweep = Sweep { dirty: dirty.len(), ..Sweep::default() };
@@ -97,7 +97,7 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
             let state = frame.word.load();
             picture.used += usize::from(state.has(MAPPED));
             if state.has(DIRTY | WRITING)
-                && let Some(name) = *lock(&frame.name)
+                && let Some(name) = frame.name.get()
             {
                 picture.dirty += 1;
                 *forks.entry((name.locator, name.fork)).or_default() += 1;

@@ -17,7 +17,7 @@ use super::store::type_oid;
 use super::{Column, locator};
 use crate::btree::index::Known;
 use crate::btree::{KeyColumn, KeyError, Shape};
-use crate::heap::{ColumnType, Value};
+use crate::heap::{ColumnType, FormError, TupleValues, Value};
 
 /// A column of an index's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -275,6 +275,23 @@ impl IndexEntry {
             None => computed.get(column - row.len()).copied(),
         };
         self.definition.columns().map(value).collect()
+    }
+
+    /// The same of a stored tuple of a table of these columns, of which no more is read than that takes.
+    ///
+    /// # Errors
+    /// Where the tuple does not fit the columns.
+    pub(crate) fn pick_stored<'v>(
+        &self,
+        types: &'v [ColumnType],
+        tuple: &'v [u8],
+    ) -> Result<Option<Vec<Value<'v>>>, FormError> {
+        let columns = self.definition.columns().max().map_or(0, |last| last + 1);
+        if columns > types.len() {
+            return Ok(None);
+        }
+        let values = TupleValues::of(types, tuple)?.take(columns);
+        Ok(self.pick(&values.collect::<Result<Vec<_>, _>>()?, &[]))
     }
 }
 

@@ -36,6 +36,7 @@ use base::sync::atomic::AtomicBool;
 use base::sync::atomic::Ordering::Relaxed;
 use base::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::{Oid, RelFileLocator, Xid};
+use snapshot::cache::ThreadCache;
 
 use crate::Error;
 use crate::catalog::changes::Changes;
@@ -245,6 +246,8 @@ impl Relation {
 #[derive(Debug)]
 pub(crate) struct Catalog {
     names: Mutex<BTreeMap<String, Name>>,
+    /// The names that mean the same to every session, for all who look for one: replaced under the lock of `names`.
+    settled: ThreadCache<BTreeMap<String, Relation>>,
     /// `strata_table`, `strata_column`, `strata_definition` and `strata_index`.
     pub(crate) tables: Arc<TableEntry>,
     pub(crate) columns: Arc<TableEntry>,
@@ -288,6 +291,7 @@ impl Catalog {
     pub(crate) fn new() -> Catalog {
         Catalog {
             names: Mutex::new(BTreeMap::new()),
+            settled: ThreadCache::new(BTreeMap::new()),
             tables: Arc::new(store::tables()),
             columns: Arc::new(store::columns()),
             definitions: Arc::new(store::definitions()),
@@ -332,8 +336,32 @@ impl Catalog {
         if let Some(own) = self.own().into_iter().find(|own| own.name == name) {
             return Some(Relation::Table(Arc::clone(own)));
         }
+        if let Some(settled) = self.settled.with(|settled| settled.get(name).cloned()) {
+            return Some(settled);
+        }
         let names = lock(&self.names);
         names.get(name)?.meant_by(session).cloned()
+    }
+
+    /// What a name means has changed, or whether it means the same to all.
+    fn publish(&self, names: &BTreeMap<String, Name>, name: &str) {
+        let settled = names.get(name).and_then(Name::settled);
+        self.settled.update(|before| {
+            let mut after = before.clone();
+            match settled {
+                Some(relation) => after.insert(name.to_owned(), relation.clone()),
+                None => after.remove(name),
+            };
+            after
+        });
+    }
+
+    /// The same of all names, once those that the catalog's rows tell of are there.
+    pub(crate) fn publish_all(&self) {
+        let names = lock(&self.names);
+        let settled = names.iter().filter_map(|(name, found)| Some((name, found.settled()?)));
+        let settled = settled.map(|(name, relation)| (name.clone(), relation.clone()));
+        self.settled.install(settled.collect());
     }
 
     /// The name of the relation of this number, as a session knows it.
@@ -389,7 +417,11 @@ impl Catalog {
         if meant.is_some() && relation.is_some() {
             return Err(Error::TableExists(name.to_owned()));
         }
-        Ok(Claiming::Claimed(found.claim.replace(Claim { session, xid, relation })))
+        let before = found.claim.replace(Claim { session, xid, relation });
+        if before.is_none() {
+            self.publish(&names, name);
+        }
+        Ok(Claiming::Claimed(before))
     }
 
     /// The relation that everybody sees by a name.
@@ -415,6 +447,7 @@ impl Catalog {
         if found.present.is_none() && found.claim.is_none() {
             names.remove(name);
         }
+        self.publish(&names, name);
     }
 
     /// Ends a session's claim: the transaction has committed, or not.
@@ -429,9 +462,10 @@ impl Catalog {
         if found.present.is_none() && found.claim.is_none() {
             names.remove(name);
         }
+        self.publish(&names, name);
     }
 
-    /// Takes in a relation that the catalog's rows tell of.
+    /// Takes in a relation that the catalog's rows tell of, before [`Catalog::publish_all`].
     pub(crate) fn add(&self, relation: Relation) -> Result<(), Error> {
         let mut names = lock(&self.names);
         let found = names.entry(relation.name().to_owned()).or_default();
@@ -445,6 +479,11 @@ impl Catalog {
 }
 
 impl Name {
+    /// The relation that every session means.
+    fn settled(&self) -> Option<&Relation> {
+        self.present.as_ref().filter(|_| self.claim.is_none())
+    }
+
     /// The relation that a session means.
     fn meant_by(&self, session: usize) -> Option<&Relation> {
         match &self.claim {

@@ -246,6 +246,7 @@ pub(crate) fn load(transaction: &mut Transaction<'_, '_>, catalog: &Catalog) -> 
         }
         catalog.add(relation)?;
     }
+    catalog.publish_all();
     frozen::load(transaction, catalog)
 }
 

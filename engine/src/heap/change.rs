@@ -134,6 +134,7 @@ pub enum HeapError {
 }
 
 /// The header of a tuple of the page.
+#[inline]
 pub(super) fn header(tuple: &[u8], offset: OffsetNumber) -> Result<HeapTupleHeader, HeapError> {
     let length = tuple.len();
     let bytes = tuple.first_chunk().ok_or(HeapError::DamagedTuple { offset, length, hoff: 0 })?;

@@ -9,12 +9,12 @@
 //! the beginning go; the root stays, as a redirect to the first that remains, or dead if none does. A heap-only
 //! version that no chain leads to any more, left behind by an abort, goes by itself.
 //!
-//! Source: `pruneheap.c` of PostgreSQL 15. Invariants: fates are asked once for every tuple, before anything is decided;
+//! Source: `pruneheap.c` of PostgreSQL 15. Invariants: fates are asked at most once for every tuple, before anything is decided;
 //! no line pointer that an index may know becomes unused here; the lists are in the order in which PostgreSQL would
 //! have made them, so that the record is the same.
 
-use base::page::{LinePointerState, MAX_HEAP_TUPLES_PER_PAGE, PageFlags};
-use base::{HeapTupleHeader, Infomask, Infomask2, OffsetNumber, PageMut, Xid};
+use base::page::{LinePointer, LinePointerState, PageFlags};
+use base::{HeapTupleHeader, Infomask, Infomask2, OffsetNumber, Page, PageMut, Xid};
 use wal::rmgr::Array;
 use wal::rmgr::heap2::Prune;
 use wal::rmgr::heap2::prune::{PruneItems, Redirect};
@@ -136,56 +136,69 @@ fn log(pruned: &Pruned, change: &mut Change) {
     payload.encode(&mut change.main, &mut change.block_data);
 }
 
-const PLACES: usize = MAX_HEAP_TUPLES_PER_PAGE as usize + 1;
-
 /// The page's tuples, and what was decided so far.
-struct Plan<'f, F> {
-    fates: &'f mut F,
-    tuples: Vec<Option<(HeapTupleHeader, Fate)>>,
-    states: Vec<(LinePointerState, OffsetNumber)>,
+struct Plan<'p, 'f, F> {
+    page: Page<'p>,
+    asked: &'f mut F,
+    /// Of each line pointer from 0, what is to become of its tuple; `None` where there is none.
+    fates: Vec<Option<Fate>>,
     decided: Vec<bool>,
+    /// The chain that is being followed; kept for the next one's sake.
+    chain: Vec<OffsetNumber>,
     pruned: Pruned,
 }
 
-impl<F: Fates> Plan<'_, F> {
-    fn of(page: &PageMut<'_>, fates: &mut F) -> Result<Pruned, HeapError> {
+impl<F: Fates> Plan<'_, '_, F> {
+    fn of(page: &PageMut<'_>, asked: &mut F) -> Result<Pruned, HeapError> {
         let page = page.as_page();
         let places = usize::from(page.last_offset()) + 1;
-        let mut plan = Plan {
-            fates,
-            tuples: vec![None; places],
-            states: Vec::with_capacity(PLACES),
-            decided: vec![false; places],
-            pruned: Pruned::default(),
-        };
-        plan.states.push((LinePointerState::Unused, 0));
-        for (offset, pointer) in page.line_pointers() {
-            plan.states.push((pointer.state(), pointer.target().unwrap_or(0)));
-            if let Some(tuple) = page.item(offset) {
-                let header = change::header(tuple, offset)?;
-                let fate = plan.fates.fate(offset, &header);
-                plan.tuples[usize::from(offset)] = Some((header, fate));
-            }
+        let mut fates = vec![None; places];
+        page.touch_items(page.line_pointers().map(|(offset, _)| offset));
+        for (offset, _) in page.line_pointers() {
+            let Some(tuple) = page.item(offset) else { continue };
+            let header = change::header(tuple, offset)?;
+            fates[usize::from(offset)] = Some(match stands(&header) {
+                true => Fate::Live,
+                false => asked.fate(offset, &header),
+            });
         }
-        for root in 1..=page.last_offset() {
-            let state = plan.states[usize::from(root)].0;
-            let is_root = matches!(state, LinePointerState::Normal | LinePointerState::Redirect);
-            if is_root && !plan.decided[usize::from(root)] {
-                plan.follow(root);
+        let (decided, chain) = (vec![false; places], Vec::new());
+        let mut plan = Plan { page, asked, fates, decided, chain, pruned: Pruned::default() };
+        for (root, pointer) in page.line_pointers() {
+            // Of a chain that begins with a version that stands nothing goes, and most do.
+            let begins = match pointer.state() {
+                LinePointerState::Normal => root,
+                LinePointerState::Redirect => pointer.target().unwrap_or(0),
+                LinePointerState::Unused | LinePointerState::Dead => continue,
+            };
+            let stands = plan.fates.get(usize::from(begins)) == Some(&Some(Fate::Live));
+            if !stands && !plan.decided[usize::from(root)] {
+                plan.follow(root)?;
             }
         }
         Ok(plan.pruned)
     }
 
+    /// A tuple's header and fate.
+    fn tuple(&self, offset: OffsetNumber) -> Result<Option<(HeapTupleHeader, Fate)>, HeapError> {
+        let fate = self.fates.get(usize::from(offset)).copied().flatten();
+        let Some((fate, tuple)) = fate.zip(self.page.item(offset)) else { return Ok(None) };
+        Ok(Some((change::header(tuple, offset)?, fate)))
+    }
+
+    fn state(&self, offset: OffsetNumber) -> LinePointerState {
+        self.page.line_pointer(offset).map_or(LinePointerState::Unused, LinePointer::state)
+    }
+
     fn updater(&mut self, header: &HeapTupleHeader) -> Xid {
         let names_itself = !header.infomask.contains(Infomask::XMAX_IS_MULTI)
             || header.infomask.xmax_locked_only();
-        if names_itself { header.xmax } else { self.fates.updater(header) }
+        if names_itself { header.xmax } else { self.asked.updater(header) }
     }
 
     /// Follows the chain that begins at `root`, and decides what becomes of it.
-    fn follow(&mut self, root: OffsetNumber) {
-        if let Some((header, fate)) = self.tuples[usize::from(root)]
+    fn follow(&mut self, root: OffsetNumber) -> Result<(), HeapError> {
+        if let Some((header, fate)) = self.tuple(root)?
             && header.infomask2.contains(Infomask2::ONLY_TUPLE)
         {
             // Not a root. If it is dead and leads nowhere, its chain may have lost it; where its maker has aborted, what it
@@ -195,27 +208,40 @@ impl<F: Fates> Plan<'_, F> {
                 self.note_removed(&header);
                 self.pruned.removed += 1;
             }
-            return;
+            return Ok(());
         }
-        let mut chain: Vec<OffsetNumber> = Vec::new();
+        let mut chain = std::mem::take(&mut self.chain);
+        chain.clear();
+        let last_dead = self.walk(root, &mut chain)?;
+        self.decide(root, &chain, last_dead);
+        self.chain = chain;
+        Ok(())
+    }
+
+    /// Goes along a chain, and gives the last of its dead versions.
+    fn walk(
+        &mut self,
+        root: OffsetNumber,
+        chain: &mut Vec<OffsetNumber>,
+    ) -> Result<Option<OffsetNumber>, HeapError> {
         let mut last_dead = None;
         let (mut offset, mut expected_xmin) = (root, Xid::INVALID);
         // A chain that runs in a circle ends where it has more members than the page line pointers.
-        while chain.len() < self.states.len() {
-            let place = usize::from(offset);
-            if offset == 0 || place >= self.states.len() || self.decided[place] {
+        while chain.len() < self.fates.len() {
+            let Some(pointer) = self.page.line_pointer(offset) else { break };
+            if self.decided[usize::from(offset)] {
                 break;
             }
-            match self.states[place] {
-                (LinePointerState::Redirect, target) if chain.is_empty() => {
+            match pointer.state() {
+                LinePointerState::Redirect if chain.is_empty() => {
                     chain.push(offset);
-                    offset = target;
+                    offset = pointer.target().unwrap_or(0);
                     continue;
                 }
-                (LinePointerState::Normal, _) => {}
+                LinePointerState::Normal => {}
                 _ => break,
             }
-            let Some((header, fate)) = self.tuples[place] else { break };
+            let Some((header, fate)) = self.tuple(offset)? else { break };
             if !expected_xmin.is_invalid() && xmin_of(&header) != expected_xmin {
                 break;
             }
@@ -239,7 +265,17 @@ impl<F: Fates> Plan<'_, F> {
             offset = header.ctid.offset;
             expected_xmin = self.updater(&header);
         }
-        let root_state = self.states[usize::from(root)].0;
+        Ok(last_dead)
+    }
+
+    /// Decides what becomes of a chain whose last dead version is this one.
+    fn decide(
+        &mut self,
+        root: OffsetNumber,
+        chain: &[OffsetNumber],
+        last_dead: Option<OffsetNumber>,
+    ) {
+        let root_state = self.state(root);
         let Some(last_dead) = last_dead else {
             // A redirect to what was removed by itself.
             if chain.len() < 2 && root_state == LinePointerState::Redirect {
@@ -286,7 +322,7 @@ impl<F: Fates> Plan<'_, F> {
     /// Whether who made a dead version has committed.
     fn was_seen(&mut self, header: &HeapTupleHeader) -> bool {
         let bits = header.infomask;
-        bits.xmin_committed() || !bits.xmin_aborted() && self.fates.has_committed(xmin_of(header))
+        bits.xmin_committed() || !bits.xmin_aborted() && self.asked.has_committed(xmin_of(header))
     }
 
     fn note_removed(&mut self, header: &HeapTupleHeader) {
@@ -307,6 +343,11 @@ pub(crate) fn note_removed(header: &HeapTupleHeader, xmax: Xid, was_seen: bool, 
     if was_seen && xmax != xmin_of(header) && newest.precedes(xmax) {
         *newest = xmax;
     }
+}
+
+/// Whether the header alone says that the version stands: who made it has committed, and nobody has ended it.
+fn stands(header: &HeapTupleHeader) -> bool {
+    header.infomask.xmin_committed() && header.infomask.contains(Infomask::XMAX_INVALID)
 }
 
 /// Who inserted; [`Xid::FROZEN`] of a frozen version (`HeapTupleHeaderGetXmin`).

@@ -331,6 +331,24 @@ impl<'a> TupleValues<'a> {
         })
     }
 
+    /// Goes on behind so many columns, without looking at those of fixed width.
+    pub(crate) fn pass(&mut self, columns: usize) -> Result<(), FormError> {
+        let wanted = (self.next + columns).min(self.columns.len());
+        while self.next < wanted {
+            let index = self.next;
+            self.next += 1;
+            if self.is_null(index) {
+                continue;
+            }
+            let column = self.columns[index];
+            match column.length() {
+                Some(length) => self.at = self.at.next_multiple_of(column.alignment()) + length,
+                None => drop(self.varlena()?),
+            }
+        }
+        Ok(())
+    }
+
     /// The next value's bytes, a varlena's without its header; `None` of a null.
     pub(crate) fn next_raw(&mut self) -> Option<Result<Option<&'a [u8]>, FormError>> {
         self.next_by(None, |values, column| values.raw(column).map(Some))

@@ -143,7 +143,8 @@ impl Session<'_> {
         let shape = btree.shape();
         let mut wanted = BTreeMap::new();
         self.indexable_rows(table)?.each(self, &mut |row| {
-            let values = index.pick(&row.values, &[]);
+            let damaged = |error| Error::Row { table: table.name.clone(), error };
+            let values = index.pick_stored(&table.types, row.tuple).map_err(damaged)?;
             let entry = values.map(|values| shape.form(&values, row.root)).transpose();
             let entry = entry.map_err(IndexError::from)?;
             let row = (row.root, Wanted { entry, is_alive: row.is_alive });

@@ -9,7 +9,6 @@
 //! heap-only versions hangs from; all of them have the same values in all indexed columns. No lock of a page is held while
 //! anybody is waited for. Source: `ExecInsertIndexTuples`, `index_getnext_slot`.
 
-use std::collections::VecDeque;
 use std::ops::Bound;
 
 use base::sync::Arc;
@@ -18,8 +17,9 @@ use snapshot::TupleStamp;
 use snapshot::satisfies::{MvccSnapshot, Outcome, satisfies_dirty};
 
 use super::chain::{Rows, walk};
+use super::copied::CopiedRows;
 use super::page::page_of;
-use super::{DirtyRow, Row, Table};
+use super::{DirtyRow, Row, RowRef, Table};
 use crate::Error;
 use crate::btree::scan::{AllVisible, KeyBound};
 use crate::btree::unique::Inserted;
@@ -87,8 +87,10 @@ pub(crate) struct EnteredRow<'a> {
 pub struct IndexScan<'e> {
     pub(super) table: Arc<TableEntry>,
     scan: btree::Scan<'e>,
-    /// Rows that were read along with the last one, being on its page.
-    read: VecDeque<Row>,
+    /// Rows that were read along with the first of them, being on its page.
+    read: CopiedRows,
+    /// Where they are to be read, while they are.
+    wanted: Vec<Tid>,
     /// How many are read at once: ever more, since who wants many goes on.
     at_once: usize,
 }
@@ -97,8 +99,8 @@ pub struct IndexScan<'e> {
 pub(super) enum IndexFound {
     /// An entry of a row that everybody sees.
     Entry(Tid, Arc<[u8]>),
-    /// A row.
-    Row(Row),
+    /// A row, which [`IndexScan::current`] has.
+    Row,
 }
 
 impl Table {
@@ -146,7 +148,8 @@ impl Table {
         }
         let storage = &transaction.session.shared.storage;
         let scan = Index::of(storage, &entry.known).scan(lower, upper, direction)?;
-        Ok(IndexScan { table: Arc::clone(self.entry()), scan, read: VecDeque::new(), at_once: 1 })
+        let table = Arc::clone(self.entry());
+        Ok(IndexScan { table, scan, read: CopiedRows::default(), wanted: Vec::new(), at_once: 1 })
     }
 
     /// The rows with this key that are there if everybody who still runs commits, with who is at work on them: what
@@ -201,22 +204,39 @@ impl<'e> IndexScan<'e> {
         &mut self,
         transaction: &mut Transaction<'_, 'e>,
     ) -> Result<Option<Row>, Error> {
+        Ok(self.next_ref(transaction)?.map(|row| row.to_row()))
+    }
+
+    /// The same, lent until the next one is asked for: for who needs no row longer.
+    ///
+    /// # Errors
+    /// As [`IndexScan::next_row`].
+    pub fn next_ref(
+        &mut self,
+        transaction: &mut Transaction<'_, 'e>,
+    ) -> Result<Option<RowRef<'_>>, Error> {
         match self.next_found(transaction)? {
-            Some(IndexFound::Row(row)) => Ok(Some(row)),
-            // Of a scan that gives entries.
-            Some(IndexFound::Entry(tid, _)) => transaction.get_row(&self.table, tid),
+            Some(IndexFound::Row) => Ok(self.current()),
+            Some(IndexFound::Entry(..)) => {
+                unreachable!("a scan with entries is an IndexOnlyScan's")
+            }
             None => Ok(None),
         }
     }
 
-    /// The same, or an entry where the scan gives entries.
+    /// The row that [`IndexScan::next_found`] has come to.
+    pub(super) fn current(&self) -> Option<RowRef<'_>> {
+        self.read.current(&self.table)
+    }
+
+    /// The next row, or an entry where the scan gives entries.
     pub(super) fn next_found(
         &mut self,
         transaction: &mut Transaction<'_, 'e>,
     ) -> Result<Option<IndexFound>, Error> {
         loop {
-            if let Some(row) = self.read.pop_front() {
-                return Ok(Some(IndexFound::Row(row)));
+            if self.read.advance() {
+                return Ok(Some(IndexFound::Row));
             }
             let found = self.scan.next_found();
             if let Some(killed) = self.scan.take_killed() {
@@ -230,25 +250,18 @@ impl<'e> IndexScan<'e> {
             if let Some(entry) = entry {
                 return Ok(Some(IndexFound::Entry(tid, entry)));
             }
-            if self.at_once == 1 {
-                // Of a key there is one, mostly.
-                self.at_once = 2;
-                if let Some(row) = transaction.get_row(&self.table, tid)? {
-                    return Ok(Some(IndexFound::Row(row)));
-                }
-                self.kill_if_dead(transaction, tid)?;
-                continue;
-            }
-            let mut tids = vec![tid];
-            while tids.len() < self.at_once
+            self.wanted.clear();
+            self.wanted.push(tid);
+            while self.wanted.len() < self.at_once
                 && let Some(more) = self.scan.next_on(tid.block)
             {
-                tids.push(more);
+                self.wanted.push(more);
             }
-            self.at_once = (2 * self.at_once).min(MOST_AT_ONCE);
-            transaction.get_rows(&self.table, &mut tids, &mut self.read)?;
-            for unseen in tids {
-                self.kill_if_dead(transaction, unseen)?;
+            self.at_once = (8 * self.at_once).min(MOST_AT_ONCE);
+            self.read.clear();
+            transaction.get_rows(&self.table, &mut self.wanted, &mut self.read)?;
+            for at in 0..self.wanted.len() {
+                self.kill_if_dead(transaction, self.wanted[at])?;
             }
         }
     }

@@ -150,9 +150,10 @@ impl<'e> IndexOnlyScan<'e> {
         let from = match self.scan.next_found(transaction)? {
             None => return Ok(None),
             Some(IndexFound::Entry(tid, entry)) => Source::Entry(tid, entry),
-            Some(IndexFound::Row(row)) => {
+            Some(IndexFound::Row) => {
+                let Some(row) = self.scan.current() else { return Ok(None) };
                 self.heap_fetches += 1;
-                Source::Row(row)
+                Source::Row(row.to_row())
             }
         };
         let (table, index) = (Arc::clone(&self.scan.table), Arc::clone(&self.index));

@@ -14,7 +14,7 @@
 use std::ops::Range;
 
 use base::sync::Arc;
-use base::{BlockNumber, Tid};
+use base::{BlockNumber, HeapTupleHeader, Infomask2, Page, Tid};
 use snapshot::TupleStamp;
 use snapshot::satisfies::{VacuumVerdict, satisfies_vacuum};
 
@@ -23,7 +23,6 @@ use super::page::{page_of, read_header};
 use crate::Error;
 use crate::buffer::Ring;
 use crate::catalog::TableEntry;
-use crate::heap::Value;
 use crate::heap::change::is_hot_updated;
 use crate::session::Session;
 use crate::toast::ToastError;
@@ -33,7 +32,6 @@ use crate::xact::mode::ModeHorizon;
 pub(crate) struct Indexable<'r> {
     /// Where the entry leads to.
     pub(crate) root: Tid,
-    pub(crate) values: Vec<Value<'r>>,
     /// With all values in it.
     pub(crate) tuple: &'r [u8],
     /// Whether the row is there for those who come.
@@ -87,8 +85,12 @@ impl IndexableRows<'_> {
         let status = session.status();
         let guard = pinned.read();
         let Some(page) = page_of(name, &guard)? else { return Ok(true) };
-        for (offset, root) in roots(name, &page, &status)? {
-            let Some(tuple) = page.item(offset) else { continue };
+        page.touch_items(page.line_pointers().map(|(offset, _)| offset));
+        let roots = if has_chains(&page) { Some(roots(name, &page, &status)?) } else { None };
+        for (offset, _) in page.line_pointers() {
+            // What no chain leads to is nobody's.
+            let root = roots.as_ref().map_or(Some(offset), |roots| roots.get(&offset).copied());
+            let (Some(tuple), Some(root)) = (page.item(offset), root) else { continue };
             let header = read_header(name, offset, tuple)?;
             let stamp = TupleStamp::new(&header, Tid { block, offset });
             let is_alive = match satisfies_vacuum(&stamp, &self.horizon, &status)?.verdict {
@@ -110,8 +112,19 @@ impl IndexableRows<'_> {
                 flat => flat?,
             };
             let tuple = flat.as_deref().unwrap_or(tuple);
-            see(Indexable { root, values: self.table.values(tuple)?, tuple, is_alive })?;
+            see(Indexable { root, tuple, is_alive })?;
         }
         Ok(true)
     }
+}
+
+/// Whether there are heap-only versions on a page, or line pointers that lead to others.
+fn has_chains(page: &Page<'_>) -> bool {
+    let is_heap_only = |tuple: &[u8]| {
+        let header = tuple.first_chunk().map(HeapTupleHeader::from_bytes);
+        header.is_none_or(|header| header.infomask2.contains(Infomask2::ONLY_TUPLE))
+    };
+    page.line_pointers().any(|(offset, pointer)| {
+        pointer.target().is_some() || page.item(offset).is_some_and(is_heap_only)
+    })
 }

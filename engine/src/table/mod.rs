@@ -16,6 +16,7 @@ mod attempt;
 mod chain;
 mod check_index;
 mod chunks;
+mod copied;
 mod detoast;
 mod dirty;
 mod index;
@@ -28,6 +29,7 @@ pub(crate) mod page;
 pub(crate) mod room;
 mod row_xmax;
 mod scan;
+mod stored;
 mod toast;
 
 use std::sync::OnceLock;
@@ -38,11 +40,12 @@ use base::{Oid, Tid};
 use crate::Error;
 use crate::catalog::{Column, ComputedValues, Definition, TableEntry};
 use crate::heap::varlena::{LONG_HEADER, SHORT_MAX, Varlena, read_compressed_header};
-use crate::heap::{Compression, FormError, RowLock, TupleValues, Value};
+use crate::heap::{Compression, RowLock, TupleValues, Value};
 use crate::lock::{TableLockMode, WaitPolicy};
 use crate::planted::{self, Bug};
 use crate::transaction::Transaction;
 pub use check_index::{CheckedIndex, IndexCheck};
+pub use copied::RowRef;
 pub use dirty::DirtyRow;
 pub use index::{IndexScan, TableIndex};
 pub use index_only::{IndexOnlyScan, IndexedRow};
@@ -122,17 +125,7 @@ impl Row {
     /// Where the stored row does not fit the table's columns; [`Error::Toast`], where a value out of line cannot be had, or is
     /// damaged.
     pub fn values(&self) -> Result<Vec<Value<'_>>, Error> {
-        if let Some(flat) = self.flat.get() {
-            return self.table.values(flat);
-        }
-        match self.table.values(&self.tuple) {
-            Err(Error::Row { error: FormError::Toasted { .. }, .. }) => {}
-            values => return values,
-        }
-        match self.table.flat(&self.tuple)? {
-            Some(flat) => self.table.values(self.flat.get_or_init(|| flat)),
-            None => self.table.values(&self.tuple),
-        }
+        self.by_ref().values()
     }
 
     /// One of them, by the number of its column from 0; `None` where there is no such column. Others are not fetched, unless it
@@ -141,19 +134,13 @@ impl Row {
     /// # Errors
     /// As [`Row::values`].
     pub fn value(&self, column: usize) -> Result<Option<Value<'_>>, Error> {
-        let damaged = |error| Error::Row { table: self.table.name.clone(), error };
-        let tuple = self.flat.get().unwrap_or(&self.tuple);
-        let mut values = TupleValues::of(&self.table.types, tuple).map_err(damaged)?;
-        for _ in 0..column {
-            match values.next_stored() {
-                Some(stored) => drop(stored.map_err(damaged)?),
-                None => return Ok(None),
-            }
-        }
-        match values.next_in_line().transpose().map_err(damaged)? {
-            Some(None) => Ok(self.values()?.get(column).copied()),
-            value => Ok(value.flatten()),
-        }
+        self.by_ref().value(column)
+    }
+
+    /// The same row, lent.
+    pub fn by_ref(&self) -> RowRef<'_> {
+        let Row { tid, root, tuple, flat, table } = self;
+        RowRef { tid: *tid, root: *root, tuple, flat, table }
     }
 
     /// How one of its values is stored, by the number of its column from 0; `None` of a null. Nothing is fetched.

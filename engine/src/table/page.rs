@@ -133,10 +133,10 @@ impl NewHint {
         lsn: Lsn,
         status: &SessionStatus<'_>,
     ) -> Option<NewHint> {
-        let flushed = status.logs.storage.log.log().flushed();
         let bits = hints.infomask(stamp, |xid| {
             let commit = status.logs.commit_lsn(xid);
-            commit.is_ok_and(|commit| commit <= flushed || commit <= lsn)
+            let flushed = || status.logs.storage.log.log().flushed();
+            commit.is_ok_and(|commit| commit <= lsn || commit <= flushed())
         });
         (!bits.is_empty()).then_some(NewHint { offset, seen, bits })
     }
@@ -253,9 +253,11 @@ pub(crate) fn prune_locked(
     let mut change = std::mem::take(&mut session.change);
     let outcome = {
         let status = session.status();
-        let mut fates = PageFates { status, horizon, name, error: None };
         let mut page = guard.page_mut().map_err(|error| Error::Page { name, error })?;
+        let (lsn, hints) = (page.header().lsn, Vec::new());
+        let mut fates = PageFates { status, horizon, name, lsn, hints, error: None };
         let pruned = prune(&mut page, &mut fates, &mut change).map_err(heap_error(name));
+        put_hints(&mut page, &fates.hints);
         match fates.error.take() {
             Some(error) => Err(error),
             None => pruned,
@@ -280,6 +282,10 @@ struct PageFates<'a, 'e> {
     status: SessionStatus<'a>,
     horizon: ModeHorizon<'e>,
     name: PageName,
+    /// The page's.
+    lsn: Lsn,
+    /// What may be noted of versions, so that nobody has to find it out again.
+    hints: Vec<NewHint>,
     error: Option<Error>,
 }
 
@@ -296,6 +302,10 @@ impl Fates for PageFates<'_, '_> {
     fn fate(&mut self, offset: OffsetNumber, header: &HeapTupleHeader) -> Fate {
         let stamp = TupleStamp::new(header, Tid { block: self.name.block, offset });
         let judged = satisfies_vacuum(&stamp, &self.horizon, &self.status);
+        if let Ok(judged) = &judged {
+            let new = NewHint::of(offset, *header, &stamp, judged.hints, self.lsn, &self.status);
+            self.hints.extend(new);
+        }
         match judged.map(|judged| judged.verdict) {
             Ok(VacuumVerdict::Dead) => Fate::Dead,
             Ok(VacuumVerdict::RecentlyDead) => Fate::RecentlyDead,

@@ -3,8 +3,6 @@
 //! Invariants: what a page shows is read under its shared lock, and copied: nothing is held between two rows. The
 //! pages of a scan are those that the table had when it began: rows that were added since are not seen anyway.
 
-use std::collections::VecDeque;
-
 use base::sync::Arc;
 use base::{BlockNumber, Infomask, Infomask2, Page, Tid};
 use snapshot::TupleStamp;
@@ -12,6 +10,7 @@ use snapshot::satisfies::satisfies_mvcc;
 
 use super::Row;
 use super::chain::{OnPage, roots, walk};
+use super::copied::CopiedRows;
 use super::page::{
     NewHint, PinnedPage, is_worth_pruning, page_of, read_header, set_hints, try_prune,
 };
@@ -69,18 +68,19 @@ impl<'s, 'e> Transaction<'s, 'e> {
         let pinned = session.shared.storage.pool.get(table.page_name(tid.block))?;
         let mut hints = Vec::new();
         let found = see_pruned(session, &pinned, |session, page| {
-            session.visible(table, page, tid, &mut hints)
+            let row = |place, tuple: &[u8]| Row::new(place, tuple, table).with_root(tid);
+            session.visible(table, page, tid, &mut hints, row)
         })?;
         set_hints(session, &pinned, &hints)?;
         Ok(found.flatten())
     }
 
-    /// The same of several rows of a page, which go to `rows`; those that the snapshot sees nothing of stay in `tids`.
-    pub(crate) fn get_rows(
+    /// The same of several rows of a page, which are copied; those that the snapshot sees nothing of stay in `tids`.
+    pub(super) fn get_rows(
         &mut self,
-        table: &Arc<TableEntry>,
+        table: &TableEntry,
         tids: &mut Vec<Tid>,
-        rows: &mut VecDeque<Row>,
+        rows: &mut CopiedRows,
     ) -> Result<(), Error> {
         let session = &mut *self.session;
         let Some(Tid { block, .. }) = tids.first().copied() else { return Ok(()) };
@@ -90,15 +90,20 @@ impl<'s, 'e> Transaction<'s, 'e> {
         let pinned = session.shared.storage.pool.get(table.page_name(block))?;
         let mut hints = Vec::new();
         see_pruned(session, &pinned, |session, page| {
-            let mut unseen = Vec::new();
-            for tid in tids.drain(..) {
-                match session.visible(table, page, tid, &mut hints)? {
-                    Some(row) => rows.push_back(row),
-                    None => unseen.push(tid),
-                }
-            }
-            *tids = unseen;
-            Ok(())
+            page.touch_items(tids.iter().map(|tid| tid.offset));
+            let mut failed = None;
+            tids.retain(|tid| {
+                let copy = |place, tuple: &[u8]| rows.push(place, *tid, tuple);
+                let seen = session.visible(table, page, *tid, &mut hints, copy);
+                failed.is_none()
+                    && seen
+                        .unwrap_or_else(|error| {
+                            failed = Some(error);
+                            None
+                        })
+                        .is_none()
+            });
+            failed.map_or(Ok(()), Err)
         })?;
         set_hints(session, &pinned, &hints)
     }
@@ -131,17 +136,19 @@ fn see_pruned<R>(
 }
 
 impl Session<'_> {
-    /// The version that the session's snapshot sees of those that hang from a line pointer.
-    fn visible(
+    /// Takes the version that the session's snapshot sees of those that hang from a line pointer, given its place and its tuple.
+    fn visible<R>(
         &self,
-        table: &Arc<TableEntry>,
+        table: &TableEntry,
         page: &Page<'_>,
         root: Tid,
         hints: &mut Vec<NewHint>,
-    ) -> Result<Option<Row>, Error> {
+        take: impl FnOnce(Tid, &[u8]) -> R,
+    ) -> Result<Option<R>, Error> {
         let (name, status) = (table.page_name(root.block), self.status());
         let Some(snapshot) = &self.snapshot else { return Ok(None) };
         let lsn = page.header().lsn;
+        let mut take = Some(take);
         walk(name, page, root.offset, &status, |version| {
             let OnPage { offset, header, mut stamp, tuple } = *version;
             if planted::has(Bug::EndedIsSeen) {
@@ -149,8 +156,8 @@ impl Session<'_> {
             }
             let judged = satisfies_mvcc(&stamp, snapshot, &status)?;
             hints.extend(NewHint::of(offset, header, &stamp, judged.hints, lsn, &status));
-            let row = || Row::new(Tid { offset, ..root }, tuple, table).with_root(root);
-            Ok(judged.verdict.then(row))
+            let seen = take.take_if(|_| judged.verdict);
+            Ok(seen.map(|take| take(Tid { offset, ..root }, tuple)))
         })
     }
 
@@ -166,6 +173,7 @@ impl Session<'_> {
         let Some(snapshot) = &self.snapshot else { return Ok(looked) };
         let lsn = page.header().lsn;
         let mut has_heap_only = false;
+        page.touch_items(page.line_pointers().map(|(offset, _)| offset));
         for (offset, _) in page.line_pointers() {
             let Some(tuple) = page.item(offset) else { continue };
             let tid = Tid { block: name.block, offset };

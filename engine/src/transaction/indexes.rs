@@ -117,7 +117,8 @@ impl<'s, 'e> Transaction<'s, 'e> {
         // Of one page, what something is computed of: nothing of the table is held meanwhile.
         let mut uncomputed: Vec<(Tid, Box<[u8]>, bool)> = Vec::new();
         while rows.next_page(self.session, &mut |row| {
-            match index.pick(&row.values, &[]) {
+            let damaged = |error| Error::Row { table: table.name.clone(), error };
+            match index.pick_stored(&table.types, row.tuple).map_err(damaged)? {
                 Some(values) => build
                     .add(&values, row.root, row.is_alive)
                     .map_err(|error| index.refused(table, row.root, error.into()))?,

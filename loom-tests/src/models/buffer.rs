@@ -15,7 +15,14 @@ pub(super) const MODELS: &[Model] = &[
         property: "a pinned frame holds the page that it was pinned for, while another thread wants the only frame",
         preemptions: None,
         variants: &["buffer.unmap-whoever-pins", "buffer.pin-after-unlock"],
-        run: pin_against_eviction,
+        run: || pin_against_eviction(0),
+    },
+    Model {
+        name: "buffer::pin_by_hint",
+        property: "the same for who pins without a lock, after a hint that may be wrong by then",
+        preemptions: Some(3),
+        variants: &["buffer.hint-believed", "buffer.mapped", "buffer.mapped-seen"],
+        run: || pin_against_eviction(4),
     },
     Model {
         name: "buffer::write_back",
@@ -83,9 +90,10 @@ impl LogFlush for NoLog {
 
 type Pool = BufferPool<Memory, NoLog>;
 
-fn pool() -> Arc<Pool> {
+/// A pool of one frame, and so many hints.
+fn pool(hints: usize) -> Arc<Pool> {
     let memory = Memory { pages: Mutex::new([[0, 0], [1, 0]]) };
-    Arc::new(BufferPool::new(1, memory, NoLog, false))
+    Arc::new(BufferPool::with_hints(1, hints, memory, NoLog, false))
 }
 
 /// The page's count, and whether the frame holds it.
@@ -114,8 +122,8 @@ fn stored(pool: &Pool, block: usize) -> u8 {
 }
 
 /// Page 0 is in the only frame; one thread counts in it, the other in page 1.
-fn pin_against_eviction() {
-    let pool = pool();
+fn pin_against_eviction(hints: usize) {
+    let pool = pool(hints);
     assert!(pool.get(name(0)).is_ok());
     let other = Arc::clone(&pool);
     let other = thread::spawn(move || u8::from(count(&other, 1)));
@@ -127,7 +135,7 @@ fn pin_against_eviction() {
 
 /// One thread counts in a page twice, while the other writes it back.
 fn write_back() {
-    let pool = pool();
+    let pool = pool(0);
     assert!(count(&pool, 0));
     let other = Arc::clone(&pool);
     let other = thread::spawn(move || other.write_all().expect("memory does not fail"));
@@ -139,7 +147,7 @@ fn write_back() {
 
 /// One thread has the page pinned and leaves, while the other waits for that.
 fn cleanup() {
-    let pool = pool();
+    let pool = pool(0);
     let other = Arc::clone(&pool);
     assert!(count(&pool, 0));
     let other = thread::spawn(move || count(&other, 0));

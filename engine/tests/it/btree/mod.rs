@@ -8,6 +8,7 @@ mod every_record;
 mod model;
 mod removal;
 mod sorted;
+mod uneven;
 mod unfinished;
 mod waldump;
 

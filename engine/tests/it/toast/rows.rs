@@ -4,7 +4,9 @@ use std::ops::{Bound, ControlFlow};
 
 use engine::btree::Direction;
 use engine::vacuum::{VacuumOptions, VacuumProgress};
-use engine::{ColumnStorage, Error, IndexDefinition, InsertOutcome, SnapshotMode};
+use engine::{
+    ColumnStorage, Error, IndexDefinition, IndexScan, InsertOutcome, SnapshotMode, TableIndex,
+};
 
 use super::*;
 use crate::transactions::{MODES, engine, open};
@@ -164,4 +166,56 @@ fn a_toast_table_is_not_changed_by_itself() {
     transaction.drop_table("doc").expect("dropped");
     transaction.commit().expect("committed");
     assert_eq!(engine.table_names(), ["short"]);
+}
+
+/// All rows of a table, by an index.
+fn whole<'e>(
+    table: &Table,
+    transaction: &mut Transaction<'_, 'e>,
+    index: &TableIndex,
+) -> IndexScan<'e> {
+    let (lower, upper) = (Bound::Unbounded, Bound::Unbounded);
+    table.scan_index(transaction, index, lower, upper, Direction::Forward).expect("a scan")
+}
+
+#[test]
+fn lent_rows_are_those_that_a_scan_gives_for_good() {
+    let (engine, _) = engine(SnapshotMode::Classic);
+    let table = with_documents(&engine, &document_columns());
+    let mut session = engine.session().expect("a session");
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    let wanted: Vec<Document> = (0..90)
+        .map(|id| Document {
+            id,
+            body: (id % 3 > 0).then(|| text(10 + 100 * id as usize, id as usize)),
+            raw: (id % 4 > 0).then(|| noise(40 * id as usize, id as usize)),
+        })
+        .collect();
+    for document in &wanted {
+        table.insert(&mut transaction, &document.values()).expect("inserted");
+    }
+    let by_id = IndexDefinition::new("doc_by_id", &[0]);
+    let index = transaction.create_index(&table, &by_id).expect("made");
+    transaction.commit().expect("committed");
+    let mut transaction = session.begin(Isolation::RepeatableRead).expect("begun");
+    let mut kept = whole(&table, &mut transaction, &index);
+    let mut rows = Vec::new();
+    while let Some(row) = kept.next_row(&mut transaction).expect("read") {
+        rows.push(row);
+    }
+    let mut lent = whole(&table, &mut transaction, &index);
+    for (row, document) in rows.iter().zip(&wanted) {
+        let lent = lent.next_ref(&mut transaction).expect("read").expect("as many");
+        assert_eq!((lent.tid(), lent.root()), (row.tid(), row.root()));
+        // Behind the header, in which hints may be by now.
+        assert_eq!(lent.tuple()[24..], row.tuple()[24..]);
+        for column in (0..3).rev() {
+            assert_eq!(lent.value(column).expect("read"), Some(document.values()[column]));
+        }
+        assert_eq!(lent.value(3).expect("read"), None);
+        assert_eq!(lent.values().expect("read"), document.values());
+        assert_eq!(lent.to_row().values().expect("read"), document.values());
+    }
+    assert!(lent.next_ref(&mut transaction).expect("read").is_none());
+    assert_eq!(rows.len(), wanted.len());
 }
