@@ -49,7 +49,7 @@ struct Open {
     prev: BlockNumber,
     /// Entries, the high key to come not among them.
     entries: Vec<Vec<u8>>,
-    /// What they take on the page, their line pointers among it.
+    /// What they take on the page, their line pointers included.
     used: usize,
     /// What leads to the page from above: the last page's high key, or a pivot without a key.
     low_key: Vec<u8>,

@@ -438,6 +438,12 @@ impl<'s> Scan<'s> {
         Scan { all_visible: Some(Box::new(all_visible)), ..self }
     }
 
+    /// Gives nothing more.
+    pub(crate) fn end(&mut self) {
+        self.next = None;
+        self.leaf.found.clear();
+    }
+
     /// The next row, if it is on this page of the table and comes from the leaf that was read last, and the table is to be
     /// read for it.
     pub(crate) fn next_on(&mut self, block: BlockNumber) -> Option<Tid> {

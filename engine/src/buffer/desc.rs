@@ -72,8 +72,9 @@ impl std::fmt::Debug for State {
     }
 }
 
-/// With this who pins a frame without its name's partition sees the name: it pairs with `buffer.mapped`, before which the
-/// name was written. Others change the word in between by atomic operations, which keeps the two together.
+/// With this who pins a frame without its name's partition, or takes it, sees the name: it pairs with `buffer.mapped`, before
+/// which the name was written. Whoever changes the word in between does so by a read-modify-write, and so goes on with that
+/// release sequence.
 #[inline]
 fn mapped_seen() -> Ordering {
     ordering!("buffer.mapped-seen", Acquire)

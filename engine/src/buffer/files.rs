@@ -85,6 +85,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl Drop for RelationFiles {
+    /// No thread keeps a file open because it has used it.
+    fn drop(&mut self) {
+        self.known.install(OpenFiles::new());
+    }
+}
+
 impl RelationFiles {
     /// Of the data directory at this path.
     pub fn new(disk: Arc<dyn Disk>, directory: impl Into<PathBuf>) -> RelationFiles {

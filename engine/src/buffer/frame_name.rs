@@ -1,8 +1,8 @@
 //! The name of a frame's page, which is read without a lock.
 //!
-//! Invariants: it is written by who has taken the frame, before the frame is mapped, and taken back after it was unmapped,
-//! both with the name's partition of the table locked. So who pins a mapped frame, or holds the partition, reads it whole; anybody
-//! else may read a name of which no page ever had all parts.
+//! Invariants: it is written by who has taken the frame, before the frame is mapped, and counts as long as it is mapped: nobody
+//! takes it back. So who has pinned a mapped frame, or holds its name's partition of the table, reads it whole; anybody else may
+//! read a name that the frame has no more, or of which no page ever had all parts.
 
 use base::sync::atomic::Ordering::Relaxed;
 use base::sync::atomic::{AtomicU32, AtomicU64};
@@ -10,10 +10,7 @@ use base::{ForkNumber, Oid, RelFileLocator};
 
 use super::PageName;
 
-/// The fork of a frame without a page.
-const NONE: u32 = u32::MAX;
-
-/// A frame's name; or none.
+/// A frame's name.
 #[derive(Debug)]
 pub(super) struct FrameName {
     fork: AtomicU32,
@@ -39,9 +36,9 @@ fn block_of(name: &PageName) -> u64 {
 }
 
 impl FrameName {
-    /// Of a frame without a page.
+    /// Of a frame that is not mapped.
     pub(super) fn new() -> FrameName {
-        FrameName { fork: AtomicU32::new(NONE), place: AtomicU64::new(0), block: AtomicU64::new(0) }
+        FrameName { fork: AtomicU32::new(0), place: AtomicU64::new(0), block: AtomicU64::new(0) }
     }
 
     /// Whether it is this one.
@@ -52,16 +49,17 @@ impl FrameName {
             && self.fork.load(Relaxed) == name.fork as u32
     }
 
-    /// The name.
-    pub(super) fn get(&self) -> Option<PageName> {
-        let fork = u8::try_from(self.fork.load(Relaxed)).ok().and_then(ForkNumber::from_number)?;
+    /// The name, if the frame is mapped.
+    pub(super) fn get(&self) -> PageName {
+        let fork = u8::try_from(self.fork.load(Relaxed)).ok().and_then(ForkNumber::from_number);
+        let fork = fork.expect("set from a fork's number");
         let (place, block) = (self.place.load(Relaxed), self.block.load(Relaxed));
         let locator = RelFileLocator {
             tablespace: (place >> 32) as Oid,
             database: place as Oid,
             relation: (block >> 32) as Oid,
         };
-        Some(PageName { locator, fork, block: block as u32 })
+        PageName { locator, fork, block: block as u32 }
     }
 
     /// See the module for who may.
@@ -69,10 +67,5 @@ impl FrameName {
         self.fork.store(name.fork as u32, Relaxed);
         self.place.store(place_of(name), Relaxed);
         self.block.store(block_of(name), Relaxed);
-    }
-
-    /// See the module for who may.
-    pub(super) fn clear(&self) {
-        self.fork.store(NONE, Relaxed);
     }
 }

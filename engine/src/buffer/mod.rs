@@ -9,7 +9,7 @@
 //! | part | keeps | touched by |
 //! |---|---|---|
 //! | [`desc`] | a frame's word: pins, usage, flags | everyone, with one atomic operation |
-//! | `frame_name` | the name of a frame's page | who takes a frame for it; read by who has it pinned |
+//! | `frame_name` | the name of a frame's page | who takes a frame for it; read by everyone, whole by who has it pinned |
 //! | [`table`] | which frame holds which page, in partitions | who looks a page up, and who takes a frame for another |
 //! | [`clock`] | where the search for a frame goes on | who takes a frame |
 //! | [`guard`] | a pin, a shared or exclusive lock on the content, as values that give them back | the holder |
@@ -21,9 +21,9 @@
 //! # Access rules
 //!
 //! 1. Whoever uses a frame holds a pin on it. While it is pinned, a frame holds the same page.
-//! 2. A pin by name is taken with the name's partition of the table locked, or by number. A pin by number (after a hint,
-//!    or for writing back) is taken only of a frame that holds a page, in the same atomic step that sees that it does; which
-//!    page that is is looked at behind it.
+//! 2. A page is pinned with its name's partition of the table locked, or by its frame's number, after a hint or to be
+//!    written back. By number only a frame is pinned that holds a page, in the same atomic step that sees that it does; which
+//!    page it holds is looked at after that.
 //! 3. The content is read under the shared lock of the frame, and changed under the exclusive one. A tuple may be
 //!    looked at under the pin alone only by who has seen, under the lock, that it is visible to him: it stays where it is
 //!    until somebody holds the page [for cleanup](guard::Pinned::try_cleanup), with the only pin.

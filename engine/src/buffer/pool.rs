@@ -165,7 +165,8 @@ const PASSES: usize = 1000;
 #[cfg(loom)]
 const PASSES: usize = 4;
 
-/// Hints for each frame: with four, one page in eight shares its hint with another of a full pool.
+/// Hints for each frame, at least: with four, about one page in eight of a full pool is not found by its hint, another page
+/// having taken it.
 const HINTS: usize = 4;
 
 /// A fixed number of pages in memory; see the module.
@@ -412,15 +413,13 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
             false => Ok(WriteBack::Clean),
         };
         let emptied = written.map(|_| {
-            found.name.get().is_some_and(|name| {
-                let mut names = self.table.partition(&name);
-                let emptied = found.word.unmap();
-                if emptied {
-                    names.remove(&name);
-                    found.name.clear();
-                }
-                emptied
-            })
+            let name = found.name.get();
+            let mut names = self.table.partition(&name);
+            let emptied = found.word.unmap();
+            if emptied {
+                names.remove(&name);
+            }
+            emptied
         });
         if !matches!(emptied, Ok(true)) {
             found.unpin();
@@ -440,7 +439,7 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
             (Patience::Wait, Err(TryLockError::WouldBlock)) => lock(&frame.writing),
             (Patience::Skip, Err(TryLockError::WouldBlock)) => return Ok(WriteBack::Busy),
         };
-        let Some(name) = frame.name.get() else { return Ok(WriteBack::Clean) };
+        let name = frame.name.get();
         let mut copy = {
             let content = match (patience, frame.content.try_read()) {
                 (_, Ok(guard)) => guard,
@@ -522,7 +521,10 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
         for frame in &self.frames {
             let is_meant =
                 |name: PageName| name.locator == locator && name.fork == fork && name.block >= from;
-            let Some(name) = frame.name.get().filter(|name| is_meant(*name)) else { continue };
+            let name = frame.name.get();
+            if !frame.word.load().has(MAPPED) || !is_meant(name) {
+                continue;
+            }
             let mut attempts = 0;
             while !self.forget_frame(frame, name) {
                 attempts += 1;
@@ -550,7 +552,6 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
             is_gone = frame.word.unmap();
             if is_gone {
                 names.remove(&name);
-                frame.name.clear();
             } else if was_dirty {
                 // Pinned in between.
                 frame.word.set(DIRTY);

@@ -52,7 +52,7 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
             .iter()
             .enumerate()
             .filter(|(_, frame)| frame.word.load().has(DIRTY | WRITING))
-            .filter_map(|(number, frame)| Some((frame.name.get()?, number)))
+            .map(|(number, frame)| (frame.name.get(), number))
             .collect();
         dirty.sort_unstable();
         let mut sweep = Sweep { dirty: dirty.len(), ..Sweep::default() };
@@ -96,9 +96,8 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
         for frame in &self.frames {
             let state = frame.word.load();
             picture.used += usize::from(state.has(MAPPED));
-            if state.has(DIRTY | WRITING)
-                && let Some(name) = frame.name.get()
-            {
+            if state.has(DIRTY | WRITING) {
+                let name = frame.name.get();
                 picture.dirty += 1;
                 *forks.entry((name.locator, name.fork)).or_default() += 1;
             }

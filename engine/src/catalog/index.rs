@@ -286,12 +286,21 @@ impl IndexEntry {
         types: &'v [ColumnType],
         tuple: &'v [u8],
     ) -> Result<Option<Vec<Value<'v>>>, FormError> {
-        let columns = self.definition.columns().max().map_or(0, |last| last + 1);
-        if columns > types.len() {
-            return Ok(None);
+        let mut stored = TupleValues::of(types, tuple)?;
+        let mut picked = Vec::with_capacity(self.definition.columns().count());
+        let mut next = 0;
+        for column in self.definition.columns() {
+            if column >= types.len() {
+                return Ok(None);
+            }
+            if column < next {
+                (stored, next) = (TupleValues::of(types, tuple)?, 0);
+            }
+            stored.pass(column - next)?;
+            picked.extend(stored.next().transpose()?);
+            next = column + 1;
         }
-        let values = TupleValues::of(types, tuple)?.take(columns);
-        Ok(self.pick(&values.collect::<Result<Vec<_>, _>>()?, &[]))
+        Ok(Some(picked))
     }
 }
 

@@ -346,6 +346,9 @@ impl Catalog {
     /// What a name means has changed, or whether it means the same to all.
     fn publish(&self, names: &BTreeMap<String, Name>, name: &str) {
         let settled = names.get(name).and_then(Name::settled);
+        if settled.is_none() && self.settled.with(|before| !before.contains_key(name)) {
+            return;
+        }
         self.settled.update(|before| {
             let mut after = before.clone();
             match settled {
@@ -475,6 +478,13 @@ impl Catalog {
             }
             None => Ok(()),
         }
+    }
+}
+
+impl Drop for Catalog {
+    /// No thread keeps a table because it has looked for one.
+    fn drop(&mut self) {
+        self.settled.install(BTreeMap::new());
     }
 }
 

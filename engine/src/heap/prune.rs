@@ -41,6 +41,11 @@ pub enum Fate {
 
 /// Who knows what became of transactions.
 pub trait Fates {
+    /// Whether all that was asked so far could be answered; if not, the page is left alone.
+    fn are_known(&self) -> bool {
+        true
+    }
+
     /// What is to become of this tuple.
     fn fate(&mut self, offset: OffsetNumber, header: &HeapTupleHeader) -> Fate;
 
@@ -76,7 +81,7 @@ impl Pruned {
 }
 
 /// Prunes the page. Where the result [is empty](Pruned::is_empty), nothing is to be logged, and at most hints have
-/// changed. Otherwise logged as `PRUNE`. The caller holds the page for cleanup: nobody else has a tuple of it in use.
+/// changed. Otherwise logged as `PRUNE`. Nothing at all is changed where [fates are not known](Fates::are_known). The caller holds the page for cleanup: nobody else has a tuple of it in use.
 ///
 /// # Errors
 /// Where a tuple's header is damaged; the page is then as before.
@@ -86,6 +91,9 @@ pub fn prune(
     change: &mut Change,
 ) -> Result<Pruned, HeapError> {
     let pruned = Plan::of(page, fates)?;
+    if !fates.are_known() {
+        return Ok(Pruned::default());
+    }
     if !pruned.is_empty() {
         execute(page, &pruned.redirected, &pruned.dead, &pruned.unused);
         log(&pruned, change);

@@ -259,7 +259,13 @@ impl<'e> IndexScan<'e> {
             }
             self.at_once = (8 * self.at_once).min(MOST_AT_ONCE);
             self.read.clear();
-            transaction.get_rows(&self.table, &mut self.wanted, &mut self.read)?;
+            if let Err(error) = transaction.get_rows(&self.table, &mut self.wanted, &mut self.read)
+            {
+                // Nothing is left out without a word: the scan ends.
+                self.read.clear();
+                self.scan.end();
+                return Err(error);
+            }
             for at in 0..self.wanted.len() {
                 self.kill_if_dead(transaction, self.wanted[at])?;
             }

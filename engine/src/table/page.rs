@@ -257,10 +257,9 @@ pub(crate) fn prune_locked(
         let (lsn, hints) = (page.header().lsn, Vec::new());
         let mut fates = PageFates { status, horizon, name, lsn, hints, error: None };
         let pruned = prune(&mut page, &mut fates, &mut change).map_err(heap_error(name));
-        put_hints(&mut page, &fates.hints);
         match fates.error.take() {
             Some(error) => Err(error),
-            None => pruned,
+            None => pruned.inspect(|_| put_hints(&mut page, &fates.hints)),
         }
     };
     let logged = outcome.and_then(|pruned| {
@@ -299,6 +298,10 @@ impl PageFates<'_, '_> {
 }
 
 impl Fates for PageFates<'_, '_> {
+    fn are_known(&self) -> bool {
+        self.error.is_none()
+    }
+
     fn fate(&mut self, offset: OffsetNumber, header: &HeapTupleHeader) -> Fate {
         let stamp = TupleStamp::new(header, Tid { block: self.name.block, offset });
         let judged = satisfies_vacuum(&stamp, &self.horizon, &self.status);

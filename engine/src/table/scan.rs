@@ -93,15 +93,12 @@ impl<'s, 'e> Transaction<'s, 'e> {
             page.touch_items(tids.iter().map(|tid| tid.offset));
             let mut failed = None;
             tids.retain(|tid| {
+                if failed.is_some() {
+                    return true;
+                }
                 let copy = |place, tuple: &[u8]| rows.push(place, *tid, tuple);
                 let seen = session.visible(table, page, *tid, &mut hints, copy);
-                failed.is_none()
-                    && seen
-                        .unwrap_or_else(|error| {
-                            failed = Some(error);
-                            None
-                        })
-                        .is_none()
+                seen.map_err(|error| failed = Some(error)).is_ok_and(|seen| seen.is_none())
             });
             failed.map_or(Ok(()), Err)
         })?;

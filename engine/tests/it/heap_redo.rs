@@ -391,3 +391,47 @@ fn a_record_that_does_not_fit_is_an_error() {
         assert!(redo::redo(record, 9, &mut empty).is_err());
     });
 }
+
+/// Transactions of which some cannot be asked about.
+#[derive(Default)]
+struct Unknown {
+    transactions: Transactions,
+    are_known: bool,
+}
+
+impl Fates for Unknown {
+    fn are_known(&self) -> bool {
+        self.are_known
+    }
+
+    fn fate(&mut self, offset: u16, header: &HeapTupleHeader) -> Fate {
+        self.transactions.fate(offset, header)
+    }
+
+    fn updater(&mut self, header: &HeapTupleHeader) -> Xid {
+        self.transactions.updater(header)
+    }
+
+    fn has_committed(&mut self, xid: Xid) -> bool {
+        self.transactions.has_committed(xid)
+    }
+}
+
+#[test]
+fn a_page_is_left_alone_where_a_fate_is_not_known() {
+    let mut bytes = Box::new([0; PAGE_SIZE]);
+    let mut page = PageMut::init(&mut bytes, 0);
+    let mut dead = tuple(&mut Rng::with_seed(3));
+    dead[..4].copy_from_slice(&700_u32.to_le_bytes());
+    page.add_item(&dead, base::page::Placement::Free).expect("room");
+    let mut fates = Unknown::default();
+    fates.transactions.states.insert(700, State::Aborted);
+    let before = bytes.clone();
+    let mut change = Change::default();
+    let pruned = prune(&mut PageMut::assume_valid(&mut bytes), &mut fates, &mut change);
+    assert!(pruned.expect("no damage").is_empty());
+    assert!(bytes == before, "not even what is noted of it");
+    fates.are_known = true;
+    let pruned = prune(&mut PageMut::assume_valid(&mut bytes), &mut fates, &mut change);
+    assert_eq!(pruned.expect("no damage").dead, [1]);
+}
