@@ -205,7 +205,12 @@ impl Scan<'_> {
         let mut leaf = Leaf::default();
         let next = match place {
             Place::Begin => self.read_first(&mut leaf)?,
-            Place::Right(block) => self.read_from(block, None, None, &mut leaf)?,
+            // The range of a page that was deleted since has gone to this one, and what was put in there since may lie
+            // before the scan's own range.
+            Place::Right(block) => {
+                let key = self.first_key()?;
+                self.read_from(block, key.as_ref(), None, &mut leaf)?
+            }
             Place::LeftOf(block) => match self.left_of(block)? {
                 Some((left, of)) => self.read_from(left, None, Some(of), &mut leaf)?,
                 None => None,
