@@ -2,7 +2,7 @@
 //! stays; in both snapshot modes, against PostgreSQL 15 inside its server.
 //!
 //! The program `growth` of the crate `bench` is the engine's part, one process a run, that prints a line of JSON; the server's
-//! is [`Server`] and [`growth_peer`](super::growth_peer). They take turns in each round, on the same file system. The program
+//! is [`Server`] and [`growth_peer`]. They take turns in each round, on the same file system. The program
 //! `growth_report` writes the report from the medians.
 
 use std::fs;
