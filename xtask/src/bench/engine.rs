@@ -319,30 +319,42 @@ impl Bench<'_> {
         let conditions = machine.rows().into_iter().chain(own);
         let conditions = conditions.map(|(name, value)| [name.to_owned(), value]).collect();
         let figures = Figures { conditions, accounts: *accounts, loads, runs };
-        let measured = self.directory.join("measured.json");
-        fs::write(&measured, serde_json::to_vec_pretty(&figures)?)?;
         let is_whole = self.arguments.workloads.len() == Workload::ALL.len()
             && self.arguments.stores.len() == Store::ALL.len()
             && THREADS.iter().all(|threads| self.arguments.threads.contains(threads));
-        let output = match is_whole {
-            true => workspace::directory().join(output),
-            false => self.directory.join("part.md"),
-        };
-        if let Some(parent) = output.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        let mut report = process::command(release("stores_report")?);
-        process::run_shown(report.arg(&measured).arg(&output))?;
-        if !is_whole {
-            println!("{}", fs::read_to_string(&output)?);
-            println!("xtask: only a part was measured; the report is as it was");
-        }
-        println!("xtask: wrote {}", output.display());
-        Ok(())
+        write_report("stores_report", &figures, &self.directory, is_whole.then_some(output))
     }
 }
 
-fn release(program: &str) -> Result<PathBuf> {
+/// Has a program of the crate `bench` write the report of what was measured to `output` below the workspace; of a part of it,
+/// to the directory, and shows it.
+pub(super) fn write_report(
+    program: &str,
+    figures: &impl Serialize,
+    directory: &Path,
+    output: Option<&PathBuf>,
+) -> Result<()> {
+    let measured = directory.join("measured.json");
+    fs::write(&measured, serde_json::to_vec_pretty(figures)?)?;
+    let path = match output {
+        Some(output) => workspace::directory().join(output),
+        None => directory.join("part.md"),
+    };
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let mut report = process::command(release(program)?);
+    process::run_shown(report.arg(&measured).arg(&path))?;
+    if output.is_none() {
+        println!("{}", fs::read_to_string(&path)?);
+        println!("xtask: only a part was measured; the report is as it was");
+    }
+    println!("xtask: wrote {}", path.display());
+    Ok(())
+}
+
+/// A program of the crate `bench`, as it was built to be measured.
+pub(super) fn release(program: &str) -> Result<PathBuf> {
     Ok(workspace::target_directory()?.join("release").join(program))
 }
 

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::bench::engine::Workload;
+use crate::bench::engine::{Workload, release, write_report};
 use crate::bench::engine_peer::Server;
 use crate::bench::growth_peer::{self, IdleSessions};
 use crate::bench::machine::Machine;
@@ -419,28 +419,12 @@ impl Bench<'_> {
         let conditions = machine.rows().into_iter().chain(own).chain(lto);
         let conditions = conditions.map(|(name, value)| [name.to_owned(), value]).collect();
         let figures = Figures { conditions, ..figures };
-        let measured = self.directory.join("measured.json");
-        fs::write(&measured, serde_json::to_vec_pretty(&figures)?)?;
         let has_all = |all: &[u32], some: &[u32]| all.iter().all(|one| some.contains(one));
         let is_whole = subjects.len() == Subject::ALL.len()
             && stores.len() == Store::ALL.len()
             && has_all(&IDLE, &self.arguments.sessions)
             && has_all(&ROWS, &self.arguments.rows);
-        let output = match is_whole {
-            true => workspace::directory().join(output),
-            false => self.directory.join("part.md"),
-        };
-        if let Some(parent) = output.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        let mut report = process::command(release("growth_report")?);
-        process::run_shown(report.arg(&measured).arg(&output))?;
-        if !is_whole {
-            println!("{}", fs::read_to_string(&output)?);
-            println!("xtask: only a part was measured; the report is as it was");
-        }
-        println!("xtask: wrote {}", output.display());
-        Ok(())
+        write_report("growth_report", &figures, &self.directory, is_whole.then_some(output))
     }
 }
 
@@ -497,8 +481,4 @@ impl Made {
         let line = String::from_utf8(output.stdout)?;
         serde_json::from_str(&line).with_context(|| format!("not a measurement: {line}"))
     }
-}
-
-fn release(program: &str) -> Result<PathBuf> {
-    Ok(workspace::target_directory()?.join("release").join(program))
 }
