@@ -219,13 +219,6 @@ impl Shape {
         self.key[0].number(tuple::first_column(entry))
     }
 
-    /// [`Shape::compare`] where the first column's number decides.
-    #[inline]
-    pub(super) fn compare_numbers(&self, key: &SearchKey<'_>, entry: &[u8]) -> Option<Ordering> {
-        let order = key.number?.cmp(&self.number(entry)?);
-        order.is_ne().then_some(order)
-    }
-
     /// Where a search key stands to an entry (`_bt_compare`, the first entry above the leaves aside).
     ///
     /// # Errors
@@ -235,6 +228,12 @@ impl Shape {
         key: &SearchKey<'_>,
         tuple: IndexTuple<'_>,
     ) -> Result<Ordering, KeyError> {
+        // Mostly the first column's number decides.
+        if let (Some(one), Some(other)) = (key.number, self.number(tuple.bytes()))
+            && one != other
+        {
+            return Ok(one.cmp(&other));
+        }
         let stored = self.stored(tuple);
         let mut values = self.values(tuple);
         for (column, one) in self.key.iter().zip(&key.values).take(stored) {

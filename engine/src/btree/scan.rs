@@ -341,13 +341,8 @@ impl Scan<'_> {
             };
             let entry = node.entry(offset).map_err(index.node_error(block))?;
             if let Some(end) = end {
-                let order = match index.of.shape.compare_numbers(end, entry.bytes()) {
-                    Some(order) => order,
-                    None => {
-                        let order = index.of.shape.compare(end, entry);
-                        order.map_err(index.entry_error(block, offset))?
-                    }
-                };
+                let order = index.of.shape.compare(end, entry);
+                let order = order.map_err(index.entry_error(block, offset))?;
                 let is_past = match self.direction {
                     Direction::Forward => order.is_lt(),
                     Direction::Backward => order.is_gt(),

@@ -56,11 +56,6 @@ impl<'s> Index<'s> {
         if !node.opaque.is_leaf() && offset == node.opaque.first_data() {
             return Ok(Ordering::Greater);
         }
-        let by_number =
-            node.bytes(offset).and_then(|entry| self.of.shape.compare_numbers(key, entry));
-        if let Some(order) = by_number {
-            return Ok(order);
-        }
         let entry = node.entry(offset).map_err(self.node_error(block))?;
         self.of.shape.compare(key, entry).map_err(self.entry_error(block, offset))
     }
@@ -154,15 +149,9 @@ impl<'s> Index<'s> {
         }
         let is_behind = match node.filter(|_| !opaque.is_ignored()) {
             Some(node) => {
-                let entry = node.bytes(HIGH_KEY);
-                match entry.and_then(|entry| self.of.shape.compare_numbers(key, entry)) {
-                    Some(order) => order.is_gt(),
-                    None => {
-                        let high_key = node.entry(HIGH_KEY).map_err(self.node_error(block))?;
-                        let order = self.of.shape.compare(key, high_key);
-                        lies_behind(key, order.map_err(self.entry_error(block, HIGH_KEY))?)
-                    }
-                }
+                let high_key = node.entry(HIGH_KEY).map_err(self.node_error(block))?;
+                let order = self.of.shape.compare(key, high_key);
+                lies_behind(key, order.map_err(self.entry_error(block, HIGH_KEY))?)
             }
             None => true,
         };
