@@ -36,6 +36,7 @@ use base::sync::atomic::AtomicBool;
 use base::sync::atomic::Ordering::Relaxed;
 use base::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base::{Oid, RelFileLocator, Xid};
+use rpds::HashTrieMapSync;
 use snapshot::cache::ThreadCache;
 
 use crate::Error;
@@ -242,12 +243,15 @@ impl Relation {
     }
 }
 
+/// What names mean. Its copy shares what does not change with it, so that making a table costs the same however many there are.
+type Settled = HashTrieMapSync<String, Relation>;
+
 /// All tables and indexes by name.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     names: Mutex<BTreeMap<String, Name>>,
     /// The names that mean the same to every session, for all who look for one: replaced under the lock of `names`.
-    settled: ThreadCache<BTreeMap<String, Relation>>,
+    settled: ThreadCache<Settled>,
     /// `strata_table`, `strata_column`, `strata_definition` and `strata_index`.
     pub(crate) tables: Arc<TableEntry>,
     pub(crate) columns: Arc<TableEntry>,
@@ -291,7 +295,7 @@ impl Catalog {
     pub(crate) fn new() -> Catalog {
         Catalog {
             names: Mutex::new(BTreeMap::new()),
-            settled: ThreadCache::new(BTreeMap::new()),
+            settled: ThreadCache::new(Settled::new_sync()),
             tables: Arc::new(store::tables()),
             columns: Arc::new(store::columns()),
             definitions: Arc::new(store::definitions()),
@@ -349,13 +353,9 @@ impl Catalog {
         if settled.is_none() && self.settled.with(|before| !before.contains_key(name)) {
             return;
         }
-        self.settled.update(|before| {
-            let mut after = before.clone();
-            match settled {
-                Some(relation) => after.insert(name.to_owned(), relation.clone()),
-                None => after.remove(name),
-            };
-            after
+        self.settled.update(|before| match settled {
+            Some(relation) => before.insert(name.to_owned(), relation.clone()),
+            None => before.remove(name),
         });
     }
 
@@ -484,7 +484,7 @@ impl Catalog {
 impl Drop for Catalog {
     /// No thread keeps a table because it has looked for one.
     fn drop(&mut self) {
-        self.settled.install(BTreeMap::new());
+        self.settled.install(Settled::new_sync());
     }
 }
 
