@@ -21,7 +21,7 @@ use wal::rmgr::heap2::{Visible, VisibleFlags};
 use wal::write::{ImageChoice, NewBlock, NewRecord};
 
 use crate::Error;
-use crate::buffer::{BufferError, PageName, PageStore, PageWrite};
+use crate::buffer::{PageName, PageWrite};
 use crate::db::Shared;
 use crate::heap::change::RM_HEAP2;
 use crate::session::Session;
@@ -70,22 +70,8 @@ impl<'e> MapPage<'e> {
         locator: RelFileLocator,
         heap_block: BlockNumber,
     ) -> Result<Option<MapPage<'e>>, Error> {
-        let (pool, name) = (&shared.storage.pool, page_of(locator, heap_block));
-        let failed = |error| Error::Fork { action: "look for", locator, fork: name.fork, error };
-        let there = match pool.store().known_blocks(locator, name.fork) {
-            Some(there) => there,
-            None if !pool.store().exists(locator, name.fork).map_err(failed)? => return Ok(None),
-            None => pool.store().blocks(locator, name.fork).map_err(failed)?,
-        };
-        if name.block >= there {
-            return Ok(None);
-        }
-        let pinned = match pool.get(name) {
-            // Torn by a crash, say: all bits are then clear.
-            Err(BufferError::Damaged { .. }) => pool.get_to_init(name)?,
-            found => found?,
-        };
-        Ok(Some(MapPage(pinned)))
+        let page = shared.storage.map_page(page_of(locator, heap_block))?;
+        Ok(page.map(MapPage))
     }
 
     /// The page that has a block's bits, made with all before it if need be.
@@ -97,15 +83,7 @@ impl<'e> MapPage<'e> {
         locator: RelFileLocator,
         heap_block: BlockNumber,
     ) -> Result<MapPage<'e>, Error> {
-        let (pool, fork) = (&shared.storage.pool, ForkNumber::VisibilityMap);
-        loop {
-            if let Some(page) = MapPage::existing(shared, locator, heap_block)? {
-                return Ok(page);
-            }
-            let failed = |error| Error::Fork { action: "create", locator, fork, error };
-            pool.store().create_if_missing(locator, fork).map_err(failed)?;
-            pool.extend(locator, fork)?.write().init(0);
-        }
+        Ok(MapPage(shared.storage.made_map_page(page_of(locator, heap_block))?))
     }
 
     /// The page whose bits a change of a table's page clears, if that is said to be all-visible.
@@ -208,7 +186,7 @@ impl MapPage<'_> {
         locator: RelFileLocator,
         heap_blocks: BlockNumber,
     ) -> Result<Option<BlockNumber>, Error> {
-        let (shared, fork) = (session.shared, ForkNumber::VisibilityMap);
+        let shared = session.shared;
         let stay = pages_for(heap_blocks);
         if !heap_blocks.is_multiple_of(BLOCKS_PER_PAGE) {
             let Some(page) = MapPage::existing(shared, locator, heap_blocks)? else {
@@ -222,12 +200,8 @@ impl MapPage<'_> {
                 log_page(&shared.storage, &mut session.inserter, image, &mut map)?;
             }
         }
-        let files = shared.storage.pool.store();
-        let failed = |error| Error::Fork { action: "read the length of", locator, fork, error };
-        if !files.exists(locator, fork).map_err(failed)? {
-            return Ok(None);
-        }
-        Ok((files.blocks(locator, fork).map_err(failed)? > stay).then_some(stay))
+        let pages = shared.storage.map_pages(locator, ForkNumber::VisibilityMap)?;
+        Ok((pages > stay).then_some(stay))
     }
 }
 

@@ -23,7 +23,6 @@
 mod node_tree;
 mod place;
 
-use std::io;
 use std::ops::Range;
 
 use base::page::{MAX_HEAP_TUPLE_SIZE, PAGE_HEADER_SIZE, PageBytes};
@@ -32,7 +31,7 @@ use wal::write::{Inserter, LogError};
 
 use crate::Error;
 use crate::btree::IndexError;
-use crate::buffer::{BufferError, PageName, PageStore, PageWrite, RelationFiles};
+use crate::buffer::{BufferError, PageName, PageStore, PageWrite};
 use crate::storage::{PageImage, Storage};
 use crate::table::page::PinnedPage;
 use node_tree::{Found, SLOTS};
@@ -306,7 +305,8 @@ impl<'s> FreeSpaceMap<'s> {
                 self.guard_change(&page, &mut held, guard)?;
             }
         }
-        Ok((self.blocks()? > stay).then_some(stay))
+        let pages = self.storage.map_pages(self.locator, ForkNumber::FreeSpaceMap)?;
+        Ok((pages > stay).then_some(stay))
     }
 
     /// Sets a slot of a page.
@@ -389,32 +389,13 @@ impl<'s> FreeSpaceMap<'s> {
         Ok(())
     }
 
-    fn files(&self) -> &'s RelationFiles {
-        self.storage.pool.store()
-    }
-
     fn name(&self, block: BlockNumber) -> PageName {
         PageName { locator: self.locator, fork: ForkNumber::FreeSpaceMap, block }
     }
 
-    /// How many pages the map has.
-    fn blocks(&self) -> Result<BlockNumber, MapError> {
-        let (files, fork) = (self.files(), ForkNumber::FreeSpaceMap);
-        let counted = match files.known_blocks(self.locator, fork) {
-            Some(blocks) => return Ok(blocks),
-            None => files.blocks(self.locator, fork),
-        };
-        match counted {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-            counted => {
-                counted.map_err(|error| BufferError::Read { name: self.name(0), error }.into())
-            }
-        }
-    }
-
     /// Whether the relation has a block.
     fn has_block(&self, block: BlockNumber) -> Result<bool, MapError> {
-        let blocks = self.files().blocks(self.locator, ForkNumber::Main);
+        let blocks = self.storage.pool.store().blocks(self.locator, ForkNumber::Main);
         let name = PageName { fork: ForkNumber::Main, ..self.name(block) };
         blocks
             .map(|blocks| block < blocks)
@@ -423,28 +404,12 @@ impl<'s> FreeSpaceMap<'s> {
 
     /// A page of the map, if it has come so far.
     fn existing(&self, place: Place) -> Result<Option<PinnedPage<'s>>, MapError> {
-        let (pool, name) = (&self.storage.pool, self.name(place.block()));
-        if name.block >= self.blocks()? {
-            return Ok(None);
-        }
-        match pool.get(name) {
-            // Torn by a crash, say.
-            Err(BufferError::Damaged { .. }) => Ok(Some(pool.get_to_init(name)?)),
-            found => Ok(Some(found?)),
-        }
+        Ok(self.storage.map_page(self.name(place.block()))?)
     }
 
     /// A page of the map, made with all before it if need be.
     fn made(&self, place: Place) -> Result<PinnedPage<'s>, MapError> {
-        let (locator, fork) = (self.locator, ForkNumber::FreeSpaceMap);
-        let failed = |error| BufferError::Extend { locator, fork, error };
-        loop {
-            if let Some(page) = self.existing(place)? {
-                return Ok(page);
-            }
-            self.files().create_if_missing(locator, fork).map_err(failed)?;
-            self.storage.pool.extend(locator, fork)?.write().init(0);
-        }
+        Ok(self.storage.made_map_page(self.name(place.block()))?)
     }
 }
 

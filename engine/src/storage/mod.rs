@@ -18,6 +18,7 @@ mod commit_gate;
 mod hint_image;
 mod ids;
 mod log_handle;
+mod maps;
 mod member_space;
 pub(crate) mod temporary;
 
