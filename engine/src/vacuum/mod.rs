@@ -112,6 +112,9 @@ pub struct VacuumOptions {
     pub skips_locked: bool,
     /// Dead line pointers that are kept in memory between the passes (`maintenance_work_mem`, 6 bytes each).
     pub dead_at_once: usize,
+    /// Pages of a table without indexes behind which their room is to be found, and not only at the end
+    /// (`VACUUM_FSM_EVERY_PAGES`, 8 GB).
+    pub tells_every: BlockNumber,
     /// When it sleeps.
     pub cost: VacuumCost,
     /// Whether empty pages at a table's end are given back (`TRUNCATE`).
@@ -129,6 +132,7 @@ impl Default for VacuumOptions {
             skips_pages: true,
             skips_locked: false,
             dead_at_once: (64 << 20) / 6,
+            tells_every: 1 << 20,
             cost: VacuumCost::default(),
             truncates: true,
             truncation_wait: Duration::from_secs(5),

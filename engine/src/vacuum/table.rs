@@ -4,6 +4,8 @@
 //! pages      0 1 2 3 ... | dead line pointers fill the memory: indexes, second pass | ... | the rest of both
 //! ```
 //!
+//! Of a table without indexes they are freed at once, page by page.
+//!
 //! Invariants: the number of pages is looked at after the cutoffs were taken, so that what is put into later pages is newer.
 //! The table's oldest ids are noted only if every page was looked at that can have unfrozen rows. Source:
 //! `heap_vacuum_rel`, `lazy_scan_heap`, `lazy_vacuum`.
@@ -133,6 +135,7 @@ pub(super) fn vacuum(
 impl<'e> Vacuum<'_, 'e> {
     fn pages(&mut self) -> Result<(), Error> {
         let pages = self.report.pages;
+        let has_indexes = !self.table.indexes().is_empty();
         let (mut due, mut skips) = self.next_due(0)?;
         for block in 0..pages {
             if block == due {
@@ -152,6 +155,12 @@ impl<'e> Vacuum<'_, 'e> {
             }
             self.report.scanned += 1;
             self.scan_page(block)?;
+            if !has_indexes {
+                self.free_dead(|_| Ok(()))?;
+                if block + 1 - self.untold >= self.options.tells_every {
+                    self.tell_of_room(block + 1)?;
+                }
+            }
         }
         self.second_pass(pages)?;
         self.tell_of_room(pages)?;
@@ -264,9 +273,21 @@ impl<'e> Vacuum<'_, 'e> {
         let (passes, balance) = (&mut self.passes, &mut self.balance);
         indexes::forget(self.session, self.table, &dead, passes, balance)?;
         self.index_passes += 1;
+        self.dead = dead;
+        self.free_dead(|vacuum| {
+            vacuum.tell(VacuumPhase::Freeing, scanned)?;
+            vacuum.balance.nap(&vacuum.session.interrupts())
+        })
+    }
+
+    /// Frees dead line pointers that no index knows, after `look` before each page.
+    fn free_dead(
+        &mut self,
+        mut look: impl FnMut(&mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let dead = std::mem::take(&mut self.dead);
         for of_page in dead.chunk_by(|one, other| one.block == other.block) {
-            self.tell(VacuumPhase::Freeing, scanned)?;
-            self.balance.nap(&self.session.interrupts())?;
+            look(self)?;
             let offsets: Vec<_> = of_page.iter().map(|tid| tid.offset).collect();
             self.free_on_page(of_page[0].block, &offsets)?;
             self.vacuumed += 1;
