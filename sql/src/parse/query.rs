@@ -3,6 +3,7 @@
 //! Invariants: what PostgreSQL has and this has not is an error that names it, before the parser is asked. A syntax error is
 //! told in PostgreSQL's words.
 
+use sqlparser::ast;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -14,7 +15,7 @@ use super::merge::{check_merge, rewrite_merge};
 use super::only::rewrite_only;
 use super::storage::rewrite_storage;
 use super::target::rewrite_targets;
-use super::{AT_END, Statement, near};
+use super::{AT_END, Statement, keyword, near};
 use crate::error::{Result, SqlError};
 
 /// A statement of these tokens, which have no semicolon.
@@ -27,6 +28,7 @@ pub(crate) fn sql(tokens: &[TokenWithSpan]) -> Result<Statement> {
         return Err(SqlError::not_supported(word));
     }
     let dialect = PostgreSqlDialect {};
+    let exists = tokens.iter().find(|token| keyword(token) == Keyword::EXISTS);
     let mut tokens = rewrite_locks(tokens)?;
     if let Some(Token::Word(word)) = tokens.first().map(|token| &token.token)
         && word.keyword == Keyword::TABLE
@@ -44,6 +46,10 @@ pub(crate) fn sql(tokens: &[TokenWithSpan]) -> Result<Statement> {
         return Err(near(Some(&rest)));
     }
     check_merge(&parsed)?;
+    if matches!(&parsed, ast::Statement::Truncate(truncate) if truncate.if_exists) {
+        // PostgreSQL takes `IF` for the name of a table.
+        return Err(near(exists));
+    }
     Ok(Statement::Sql(Box::new(parsed)))
 }
 

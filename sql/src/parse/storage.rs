@@ -3,6 +3,8 @@
 //! Invariant: what is said of a compression or a storage is a quoted name that begins with [`COMPRESSION`] or [`STORAGE`],
 //! which is no collation's and no type's. Source: `columnDef` and `alter_table_cmd` of `gram.y`.
 
+use std::ops::Range;
+
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
@@ -40,36 +42,53 @@ const BEHIND_TYPE: [&str; 10] = [
 ///
 /// # Errors
 /// Where no name follows.
-pub(super) fn rewrite_storage(tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
+pub(super) fn rewrite_storage(mut tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
     let says = |token: &TokenWithSpan| is(token, "COMPRESSION") || is(token, "STORAGE");
     let makes = is_at(&tokens, 0, "CREATE");
     if !(makes || is_at(&tokens, 0, "ALTER")) || !tokens.iter().any(says) {
         return Ok(tokens);
     }
-    // A column of a new table, or what is done to a table, stands between commas at this depth.
-    let (wanted, mut depth) = (usize::from(makes), 0_usize);
-    let (mut out, mut piece) = (Vec::with_capacity(tokens.len() + 4), Vec::new());
-    for token in tokens {
+    let range = if makes { columns_in(&tokens) } else { 0..tokens.len() };
+    let behind = tokens.split_off(range.end);
+    let list = tokens.split_off(range.start);
+    let (mut piece, mut depth) = (Vec::new(), 0_usize);
+    for token in list {
         match token.token {
             Token::LParen => depth += 1,
             Token::RParen => depth = depth.saturating_sub(1),
+            Token::Comma if depth == 0 => {
+                tokens.append(&mut rewritten(std::mem::take(&mut piece), makes, Some(&token))?);
+                tokens.push(token);
+                continue;
+            }
             _ => {}
         }
-        let ends = match token.token {
-            Token::Comma => depth == wanted,
-            Token::LParen => makes && depth == 1,
-            Token::RParen => makes && depth == 0,
-            _ => false,
-        };
-        if ends {
-            out.append(&mut rewritten(std::mem::take(&mut piece), makes, Some(&token))?);
-            out.push(token);
-        } else {
-            piece.push(token);
-        }
+        piece.push(token);
     }
-    out.append(&mut rewritten(piece, makes, None)?);
-    Ok(out)
+    tokens.append(&mut rewritten(piece, makes, behind.first())?);
+    tokens.extend(behind);
+    Ok(tokens)
+}
+
+/// Where the columns of a new table are defined: between the parentheses behind its name.
+fn columns_in(tokens: &[TokenWithSpan]) -> Range<usize> {
+    let open = tokens.iter().position(|token| token.token == Token::LParen);
+    let open = open.unwrap_or(tokens.len());
+    let (head, rest) = tokens.split_at(open);
+    let has = |word| head.iter().any(|token| is(token, word));
+    if !has("TABLE") || has("AS") {
+        return 0..0;
+    }
+    let mut depth = 0_usize;
+    let closes = rest.iter().position(|token| {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    });
+    (open + 1).min(tokens.len())..open + closes.unwrap_or(rest.len())
 }
 
 /// One of the pieces, before this token: a column's definition, or one change of a table.
@@ -163,6 +182,8 @@ mod tests {
                 "CREATE TABLE t (a text, CHECK (a > compression), storage text)",
                 "CREATE TABLE t (a TEXT, storage TEXT, CHECK (a > compression))",
             ),
+            ("CREATE TABLE compression (storage text)", "CREATE TABLE compression (storage TEXT)"),
+            ("CREATE INDEX ON compression (a)", "CREATE INDEX ON compression(a)"),
             (
                 "ALTER TABLE t ALTER COLUMN a SET STORAGE PLAIN, ALTER b SET COMPRESSION default",
                 "ALTER TABLE t ALTER COLUMN a SET DATA TYPE \"storage plain\", \

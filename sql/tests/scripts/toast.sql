@@ -138,3 +138,12 @@ CREATE INDEX k_a ON k (a);
 CREATE UNIQUE INDEX k_id ON k (id) INCLUDE (a);
 CREATE INDEX k_left ON k (left(a, 100), id);
 SELECT id FROM k WHERE left(a, 100) = repeat('w', 100);
+-- The words are names, too.
+CREATE TABLE compression (storage text COMPRESSION lz4, compression text);
+CREATE INDEX storage ON compression (compression);
+CREATE TABLE named AS SELECT 1 AS a, 2 compression;
+SELECT compression FROM named;
+CREATE TABLE IF NOT EXISTS asked AS SELECT * FROM (SELECT 1 storage, 'x' compression) AS q;
+SELECT storage, compression FROM asked;
+INSERT INTO compression VALUES (repeat('x', 5000), 'y');
+SELECT pg_column_compression(storage), pg_column_compression(compression) FROM compression;
