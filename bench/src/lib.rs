@@ -7,7 +7,8 @@ pub mod growth;
 pub mod log;
 pub mod plot;
 pub mod recovery;
-pub mod report;
+mod report;
+pub mod snapshot_report;
 pub mod transaction_end;
 
 use std::sync::Arc;

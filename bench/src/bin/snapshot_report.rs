@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use bench::report::{self, Estimates};
+use bench::snapshot_report::{self, Estimates};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -14,5 +14,5 @@ fn main() -> Result<()> {
     let peer = serde_json::from_slice(&fs::read(peer).context("the peer's results")?)?;
     let ends = fs::read_to_string(ends).context("the results of transaction_end")?;
     let ends: Vec<_> = ends.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-    report::write(&peer, &Estimates::new(Path::new(criterion)), &ends, Path::new(output))
+    snapshot_report::write(&peer, &Estimates::new(Path::new(criterion)), &ends, Path::new(output))
 }

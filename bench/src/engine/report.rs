@@ -1,16 +1,14 @@
 //! docs/benchmarks/engine.md and its plot, from what `cargo xtask bench engine` measured.
-//!
-//! Invariant: what is written by hand, from its heading on, is kept.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use plotters::prelude::*;
 use serde::Deserialize;
 
-use crate::plot::{self, Axes, Line, Panel};
+use crate::plot::{Axes, Line, Panel};
+use crate::report::Report;
 
 /// From this heading on the report is written by hand.
 const KEPT: &str = "\n## What was tried\n";
@@ -141,28 +139,19 @@ impl Figures {
 /// # Errors
 /// Where a file cannot be written.
 pub fn write(figures: &Figures, output: &Path) -> Result<()> {
-    let mut text = String::from(INTRODUCTION);
-    text += "\n| | |\n|---|---|\n";
-    for [name, value] in &figures.conditions {
-        let _ = writeln!(text, "| {name} | {value} |");
-    }
-    let _ = writeln!(text, "| accounts | {} |", figures.accounts);
-    let plot = output.with_extension("svg");
+    let mut report = Report::new(output, INTRODUCTION, &figures.conditions);
+    let _ = writeln!(report.text, "| accounts | {} |", figures.accounts);
     if !figures.runs.is_empty() {
-        let name = plot.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let _ = write!(text, "\n![The tables below as plots, the axes logarithmic]({name})\n");
-        draw(figures, &plot).with_context(|| format!("cannot draw {}", plot.display()))?;
+        let panels = WORKLOADS.map(|workload| panel(figures, workload));
+        let in_words = "The tables below as plots, the axes logarithmic";
+        report.plot("", in_words, (900, 640), (2, 2), &panels)?;
     }
     for (workload, heading, what) in WORKLOADS {
-        table(figures, workload, heading, what, &mut text);
+        table(figures, workload, heading, what, &mut report.text);
     }
-    loads(figures, &mut text);
-    goals(figures, &mut text);
-    let before = fs::read_to_string(output).unwrap_or_default();
-    if let Some(at) = before.find(KEPT) {
-        text += &before[at..];
-    }
-    fs::write(output, text).with_context(|| format!("cannot write {}", output.display()))
+    loads(figures, &mut report.text);
+    goals(figures, &mut report.text);
+    report.write(Some(KEPT))
 }
 
 /// Two digits behind the point of a ratio below ten, none of one above.
@@ -285,18 +274,15 @@ fn goals(figures: &Figures, text: &mut String) {
     }
 }
 
-/// A plot for each workload, side by side.
-fn draw(figures: &Figures, plot: &Path) -> Result<()> {
-    let panel = |(workload, heading, _): (&str, &str, &str)| {
-        let threads = figures.threads(workload);
-        let line = |(store, name, colour): (&str, _, _)| {
-            let rate = |threads: &u32| figures.rate(workload, *threads, store);
-            let points = threads.iter().filter_map(|at| Some((f64::from(*at), rate(at)?)));
-            Line { name, colour, points: points.collect() }
-        };
-        let (axes, lines) = (Axes::Logarithmic, STORES.map(line).into());
-        let (below, side) = ("threads", "a second");
-        Panel { caption: heading.to_owned(), below, side, axes, lines }
+/// A workload's plot.
+fn panel(figures: &Figures, (workload, heading, _): (&str, &str, &str)) -> Panel {
+    let threads = figures.threads(workload);
+    let line = |(store, name, colour): (&str, _, _)| {
+        let rate = |threads: &u32| figures.rate(workload, *threads, store);
+        let points = threads.iter().filter_map(|at| Some((f64::from(*at), rate(at)?)));
+        Line { name, colour, points: points.collect() }
     };
-    plot::draw(plot, (900, 640), (2, 2), &WORKLOADS.map(panel))
+    let (axes, lines) = (Axes::Logarithmic, STORES.map(line).into());
+    let (below, side) = ("threads", "a second");
+    Panel { caption: heading.to_owned(), below, side, axes, lines }
 }

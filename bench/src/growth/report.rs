@@ -1,17 +1,17 @@
 //! docs/benchmarks/growth.md and its plots, from what `cargo xtask bench growth` measured.
 //!
-//! Invariants: what is written by hand, from its heading on, is kept; where the server is ahead, the report says so by itself.
+//! Invariant: where the server is ahead, the report says so by itself.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use plotters::prelude::*;
 use serde::Deserialize;
 
 use super::Watched;
-use crate::plot::{Axes, Line, Panel, draw};
+use crate::plot::{Axes, Line, Panel};
+use crate::report::Report;
 
 /// From this heading on the report is written by hand.
 const KEPT: &str = "\n## What was seen\n";
@@ -197,80 +197,67 @@ fn ascending(numbers: impl Iterator<Item = u32>) -> Vec<u32> {
 /// # Errors
 /// Where a file cannot be written.
 pub fn write(figures: &Figures, output: &Path) -> Result<()> {
-    let mut report = Report { figures, output, text: String::from(INTRODUCTION), losses: vec![] };
-    report.text += "\n| | |\n|---|---|\n";
-    for [name, value] in &figures.conditions {
-        let _ = writeln!(report.text, "| {name} | {value} |");
-    }
+    let report = Report::new(output, INTRODUCTION, &figures.conditions);
+    let mut growth = Growth { figures, report, losses: vec![] };
     if !figures.idle.is_empty() {
-        report.sessions()?;
+        growth.sessions()?;
     }
     if !figures.loads.is_empty() {
-        report.rows()?;
+        growth.rows()?;
     }
     if !figures.readers.is_empty() {
-        report.readers()?;
+        growth.readers()?;
     }
-    report.losses();
-    let before = fs::read_to_string(output).unwrap_or_default();
-    if let Some(at) = before.find(KEPT) {
-        report.text += &before[at..];
-    }
-    fs::write(output, report.text).with_context(|| format!("cannot write {}", output.display()))
+    growth.losses();
+    growth.report.write(Some(KEPT))
 }
 
-struct Report<'a> {
+struct Growth<'a> {
     figures: &'a Figures,
-    output: &'a Path,
-    text: String,
+    report: Report<'a>,
     /// Where the server was ahead.
     losses: Vec<String>,
 }
 
-impl Report<'_> {
-    /// Draws panels and shows them here.
+impl Growth<'_> {
     fn plot(
         &mut self,
         subject: &str,
-        size: (u32, u32),
+        height: u32,
         grid: (usize, usize),
         panels: &[Panel],
     ) -> Result<()> {
-        let path = plot_path(self.output, subject);
-        draw(&path, size, grid, panels)
-            .with_context(|| format!("cannot draw {}", path.display()))?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let _ = write!(self.text, "\n![The tables below as plots]({name})\n");
-        Ok(())
+        let in_words = "The tables below as plots";
+        self.report.plot(&format!("-{subject}"), in_words, (900, height), grid, panels)
     }
 
     /// Figures of the stores, more being better, and of the modes to the server.
     fn cells(&mut self, what: &str, of_store: impl Fn(&str) -> Option<f64>) {
         for (store, ..) in STORES {
             match of_store(store) {
-                Some(rate) => _ = write!(self.text, " {rate:.0} |"),
-                None => self.text += " - |",
+                Some(rate) => _ = write!(self.report.text, " {rate:.0} |"),
+                None => self.report.text += " - |",
             }
         }
         for (mode, name, _) in STORES.into_iter().filter(|(store, ..)| *store != SERVER) {
             match of_store(mode).zip(of_store(SERVER)) {
                 Some((own, server)) => {
                     let ratio = own / server;
-                    let _ = write!(self.text, " **{ratio:.2}** |");
+                    let _ = write!(self.report.text, " **{ratio:.2}** |");
                     if ratio < 1.0 {
                         self.losses.push(format!("{what}: {name} has {ratio:.2} of its rate"));
                     }
                 }
-                None => self.text += " - |",
+                None => self.report.text += " - |",
             }
         }
-        self.text.push('\n');
+        self.report.text.push('\n');
     }
 
     fn sessions(&mut self) -> Result<()> {
         let figures = self.figures;
         let sessions = figures.sessions();
-        self.text += OF_SESSIONS;
+        self.report.text += OF_SESSIONS;
         let panel = |(idle, in_words): (&str, &str), (is_mixed, workload, name)| {
             let line = |(store, name, colour): (&str, _, _)| {
                 let rate = |count: &u32| {
@@ -289,16 +276,16 @@ impl Report<'_> {
         };
         let panels: Vec<_> =
             PARTS.iter().flat_map(|part| IDLE.map(|idle| panel(idle, *part))).collect();
-        self.plot("sessions", (900, 900), (3, 2), &panels)?;
+        self.plot("sessions", 900, (3, 2), &panels)?;
         for (idle, in_words) in IDLE {
             let _ = write!(
-                self.text,
+                self.report.text,
                 "\n### Sessions {in_words}\n\n| work | idle sessions | classic | commit-ts | PostgreSQL | classic to PostgreSQL \
                  | commit-ts to PostgreSQL |\n|---|---:|---:|---:|---:|---:|---:|\n"
             );
             for (is_mixed, workload, name) in PARTS {
                 for &count in &sessions {
-                    let _ = write!(self.text, "| {name} | {count} |");
+                    let _ = write!(self.report.text, "| {name} | {count} |");
                     let what = format!("{name}, beside {count} sessions {in_words}");
                     self.cells(&what, |store| {
                         figures.beside(idle, count, (is_mixed, workload), store)
@@ -310,21 +297,23 @@ impl Report<'_> {
             return Ok(());
         };
         let _ = write!(
-            self.text,
+            self.report.text,
             "\n### What is left of a rate\n\nBeside {most} sessions, of what it is beside {fewest}.\n\n| sessions | work | classic | \
              commit-ts | PostgreSQL |\n|---|---|---:|---:|---:|\n"
         );
         for (idle, in_words) in IDLE {
             for (is_mixed, workload, name) in PARTS {
-                let _ = write!(self.text, "| {in_words} | {name} |");
+                let _ = write!(self.report.text, "| {in_words} | {name} |");
                 for (store, ..) in STORES {
                     let of = |count| figures.beside(idle, count, (is_mixed, workload), store);
                     match of(most).zip(of(fewest)) {
-                        Some((most, fewest)) => _ = write!(self.text, " {:.2} |", most / fewest),
-                        None => self.text += " - |",
+                        Some((most, fewest)) => {
+                            let _ = write!(self.report.text, " {:.2} |", most / fewest);
+                        }
+                        None => self.report.text += " - |",
                     }
                 }
-                self.text.push('\n');
+                self.report.text.push('\n');
             }
         }
         Ok(())
@@ -335,7 +324,7 @@ impl Report<'_> {
 
         let figures = self.figures;
         let sizes = ascending(figures.loads.iter().map(|load| load.rows));
-        self.text += OF_ROWS;
+        self.report.text += OF_ROWS;
         let subjects: [(&str, &str, Of<'_>); 4] = [
             ("Point reads", "a second", &|rows, store| figures.on_rows(rows, "read", store)),
             ("Transfers", "a second", &|rows, store| figures.on_rows(rows, "transfer", store)),
@@ -355,15 +344,15 @@ impl Report<'_> {
             let lines = STORES.map(line).into();
             Panel { caption: heading.to_owned(), below: "rows", side, axes, lines }
         };
-        self.plot("rows", (900, 640), (2, 2), &subjects.map(panel))?;
+        self.plot("rows", 640, (2, 2), &subjects.map(panel))?;
         for (heading, unit, of) in subjects {
             let _ = write!(
-                self.text,
+                self.report.text,
                 "\n### {heading}, {unit}\n\n| rows | classic | commit-ts | PostgreSQL | classic to PostgreSQL | commit-ts to \
                  PostgreSQL |\n|---:|---:|---:|---:|---:|---:|\n"
             );
             for &rows in &sizes {
-                let _ = write!(self.text, "| {rows} |");
+                let _ = write!(self.report.text, "| {rows} |");
                 self.cells(&format!("{heading}, {rows} rows"), |store| of(rows, store));
             }
         }
@@ -374,7 +363,7 @@ impl Report<'_> {
         type Of = fn(&Watched) -> Vec<(f64, f64)>;
 
         let figures = self.figures;
-        self.text += OF_READER;
+        self.report.text += OF_READER;
         let subjects: [(&str, &str, &str, Of); 3] = [
             ("Transfers a second", "seconds", "a second", Watched::rates),
             ("Pages of the table", "thousands of transfers", "pages", |watched| {
@@ -403,8 +392,8 @@ impl Report<'_> {
             .iter()
             .flat_map(|subject| [false, true].map(|is_held| panel(*subject, is_held)))
             .collect();
-        self.plot("reader", (900, 900), (3, 2), &panels)?;
-        self.text += "\n| store | reader | a second, at first | at last | table, pages before | after | index, pages before | after \
+        self.plot("reader", 900, (3, 2), &panels)?;
+        self.report.text += "\n| store | reader | a second, at first | at last | table, pages before | after | index, pages before | after \
                       | pages grown by, per 1,000 transfers | dead versions |\n|---|---|---:|---:|---:|---:|---:|---:|---:|---:|\n";
         for is_held in [false, true] {
             for (store, name, _) in STORES {
@@ -418,7 +407,7 @@ impl Report<'_> {
                 let grown = pages(last).saturating_sub(pages(first)) as f64;
                 let done = last.transactions.saturating_sub(first.transactions).max(1) as f64;
                 let _ = writeln!(
-                    self.text,
+                    self.report.text,
                     "| {name} | {} | {at_first:.0} | {at_last:.0} | {} | {} | {} | {} | {:.1} | {} |",
                     if is_held { "held" } else { "none" },
                     first.table_pages,
@@ -440,7 +429,7 @@ impl Report<'_> {
                 }
             }
         }
-        self.text +=
+        self.report.text +=
             "\nWhat is left beside the reader of the rate without one, in the last quarter: ";
         let mut kept = Vec::new();
         for (store, name, _) in STORES {
@@ -449,23 +438,17 @@ impl Report<'_> {
                 kept.push(format!("{name} {:.2}", held / none));
             }
         }
-        let _ = writeln!(self.text, "{}.", kept.join(", "));
+        let _ = writeln!(self.report.text, "{}.", kept.join(", "));
         Ok(())
     }
 
     fn losses(&mut self) {
-        self.text += "\n## Where PostgreSQL is ahead\n\n";
+        self.report.text += "\n## Where PostgreSQL is ahead\n\n";
         if self.losses.is_empty() {
-            self.text += "Nowhere in this run.\n";
+            self.report.text += "Nowhere in this run.\n";
         }
         for loss in &self.losses {
-            let _ = writeln!(self.text, "- {loss}");
+            let _ = writeln!(self.report.text, "- {loss}");
         }
     }
-}
-
-/// Beside the report: its name, and the subject.
-fn plot_path(output: &Path, subject: &str) -> PathBuf {
-    let stem = output.file_stem().unwrap_or_default().to_string_lossy();
-    output.with_file_name(format!("{stem}-{subject}.svg"))
 }
