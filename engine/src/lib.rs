@@ -104,8 +104,7 @@ cfg_if::cfg_if! {
         mod xact;
 
         pub use catalog::{
-            Column, ColumnStorage, Computed, ComputedValues, Definition, IndexColumn, IndexDefinition,
-            PG_CLASS,
+            Column, ColumnStorage, Computed, ComputedValues, IndexColumn, IndexDefinition, PG_CLASS,
         };
         pub use db::{Engine, EngineOptions};
         pub use error::{At, Error};

@@ -14,8 +14,7 @@ use base::Oid;
 use base::sync::PoisonError;
 use engine::heap::{ColumnType, Value};
 use engine::{
-    Column, Definition, Isolation, PG_CLASS, Session, Table, TableIndex, TableLockMode,
-    Transaction, WaitPolicy,
+    Column, Isolation, PG_CLASS, Session, Table, TableIndex, TableLockMode, Transaction, WaitPolicy,
 };
 
 use crate::database::Database;
@@ -95,7 +94,7 @@ pub(crate) fn make_table(
     transaction: &mut Transaction<'_, '_>,
     name: &str,
     columns: &[Column],
-    definition: Option<&Definition>,
+    definition: Option<&str>,
 ) -> Result<Rc<TableDef>> {
     let table = transaction.create_defined_table(name, columns, definition)?;
     let def = TableDef::of(table, transaction)?;

@@ -101,7 +101,7 @@ impl<'e> Database<'e> {
         for table in transaction.tables() {
             // Most have none, and need not be read for that.
             let has_key = |text: &str| text.contains("FOREIGN KEY");
-            if is_routine(&table) || !table.definition().is_some_and(|kept| has_key(&kept.text)) {
+            if is_routine(&table) || !table.definition().is_some_and(has_key) {
                 continue;
             }
             let child = TableDef::of(table, transaction)?;

@@ -184,7 +184,7 @@ impl<'e> Backend<'_, 'e> {
         }
         let mut parts = self.parts_of(transaction, create)?;
         self.resolve_foreign_keys(transaction, &name, &mut parts)?;
-        let definition = parts.definition(&name);
+        let definition = parts.text(&name);
         let columns = parts.stored_columns()?;
         let def = class::make_table(transaction, &name, &columns, Some(&definition))?;
         // The primary key is made first.
@@ -208,7 +208,7 @@ impl<'e> Backend<'_, 'e> {
             let of = if *of == Type::Unknown { Type::Text } else { *of };
             parts.add_column(column, of);
         }
-        let definition = parts.definition(name);
+        let definition = parts.text(name);
         let stored = parts.stored_columns()?;
         let table = class::make_table(transaction, name, &stored, Some(&definition))?;
         let types: Vec<Type> = columns.iter().map(|(_, of)| *of).collect();
@@ -462,7 +462,7 @@ impl<'e> Backend<'_, 'e> {
             rows.push(row);
         }
         transaction.drop_table(&name)?;
-        let definition = parts.definition(&name);
+        let definition = parts.text(&name);
         let columns = parts.stored_columns()?;
         let def = class::make_table(transaction, &name, &columns, Some(&definition))?;
         self.database.keep_counting(old.table.oid(), def.table.oid());

@@ -7,7 +7,7 @@
 
 use std::rc::Rc;
 
-use engine::{Definition, Table, Transaction};
+use engine::{Table, Transaction};
 use sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::error::{Result, SqlError};
@@ -154,14 +154,13 @@ impl Routine {
             }
             transaction.drop_table(&signature)?;
         }
-        let definition = Definition { key_columns: Vec::new(), text: self.text() };
-        transaction.create_defined_table(&signature, &[], Some(&definition))?;
+        transaction.create_defined_table(&signature, &[], Some(&self.text()))?;
         Ok(())
     }
 
     /// Reads what is kept.
     fn of(table: &Table) -> Option<Result<Routine>> {
-        let text = &table.definition()?.text;
+        let text = table.definition()?;
         if !text.starts_with(BEGINS) {
             return None;
         }
@@ -183,7 +182,7 @@ impl Routine {
 
 /// Whether what is kept is a function, and no table.
 pub(crate) fn is_routine(table: &Table) -> bool {
-    table.definition().is_some_and(|definition| definition.text.starts_with(BEGINS))
+    table.definition().is_some_and(|text| text.starts_with(BEGINS))
 }
 
 impl Named {

@@ -1,14 +1,14 @@
 //! Tables as SQL knows them: columns with their full types and defaults, and constraints.
 //!
 //! The engine keeps a table's columns; the rest is the text of a `CREATE TABLE` that it keeps beside them
-//! ([`engine::Definition`]), in which every constraint has a name. This is that text read.
+//! ([`Table::definition`]), in which every constraint has a name. This is that text read.
 //!
 //! Invariant: columns are in the order of the engine's.
 
 use std::rc::Rc;
 
 use engine::heap::Compression;
-use engine::{ColumnStorage, Definition, Table, TableIndex, Transaction};
+use engine::{ColumnStorage, Table, TableIndex, Transaction};
 use sqlparser::ast::{self, ColumnOption, ReferentialAction, TableConstraint};
 
 use crate::error::{Result, SqlError};
@@ -133,7 +133,7 @@ impl TableDef {
             let message = format!("the definition of table \"{}\" is damaged", table.name());
             SqlError::new("XX001", message)
         };
-        let mut read = statements(&definition.text)?;
+        let mut read = statements(definition)?;
         let Some(Ok(Statement::Sql(statement))) = read.pop() else { return Err(damaged()) };
         let ast::Statement::CreateTable(create) = *statement else { return Err(damaged()) };
         let parts = Parts::of(&create)?;
@@ -446,13 +446,8 @@ impl Parts {
         self.columns.iter().map(column).collect()
     }
 
-    /// What the engine keeps of it.
-    pub(crate) fn definition(&self, table: &str) -> Definition {
-        Definition { key_columns: Vec::new(), text: self.text(table) }
-    }
-
     /// As a statement that [`Parts::of`] reads.
-    fn text(&self, table: &str) -> String {
+    pub(crate) fn text(&self, table: &str) -> String {
         let names = |columns: &[usize]| {
             let names = columns.iter().map(|column| quoted(&self.columns[*column].name));
             names.collect::<Vec<_>>().join(", ")
@@ -530,8 +525,7 @@ fn partition_of_text(parent: &str) -> String {
 pub(crate) fn may_be_child_of(parent: &str) -> impl Fn(&Table) -> bool {
     let (partition_of, parent) = (partition_of_text(parent), quoted(parent));
     move |table| {
-        table.definition().is_some_and(|definition| {
-            let text = &definition.text;
+        table.definition().is_some_and(|text| {
             text.contains(&partition_of) || text.contains(INHERITS) && text.contains(&parent)
         })
     }

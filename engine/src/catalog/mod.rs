@@ -4,7 +4,7 @@
 //! strata_table       base/5/9900   oid int8, name text, file int8, toast_oid int8 (null where it has no TOAST table)
 //! strata_column      base/5/9901   table_oid int8, number int2, name text, type int4 (oid of pg_type), not_null bool,
 //!                                  storage text (null for the type's own), compression text (null for the session's)
-//! strata_definition  base/5/9902   table_oid int8, key_columns text (numbers and commas), definition text
+//! strata_definition  base/5/9902   table_oid int8, key_columns text (empty; it said what indexes say now), definition text
 //! strata_index       base/5/9903   oid int8, name text, table_oid int8, file int8, is_unique bool, is_primary bool,
 //!                                  columns text ([`index`]), definition text
 //! strata_frozen      base/5/9910   table_oid int8, relfrozenxid int8, relminmxid int8 ([`frozen`])
@@ -59,15 +59,6 @@ pub(crate) fn locator(relation: Oid) -> RelFileLocator {
     RelFileLocator { tablespace: DEFAULT_TABLESPACE, database: DEFAULT_DATABASE, relation }
 }
 
-/// What a table's maker writes down of it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Definition {
-    /// The columns, counted from 0, of all unique keys that a foreign key may refer to.
-    pub key_columns: Vec<usize>,
-    /// What the maker knows of the table besides, such as constraints. The engine does not look into it.
-    pub text: String,
-}
-
 /// A table, as all sessions share it.
 #[derive(Debug)]
 pub(crate) struct TableEntry {
@@ -75,8 +66,8 @@ pub(crate) struct TableEntry {
     pub(crate) name: String,
     pub(crate) locator: RelFileLocator,
     pub(crate) columns: Vec<Column>,
-    /// What its maker wrote down of it.
-    pub(crate) definition: Option<Arc<Definition>>,
+    /// What its maker wrote down of it, such as constraints. Nothing here looks into it.
+    pub(crate) definition: Option<Box<str>>,
     pub(crate) types: Arc<[ColumnType]>,
     /// Where its long values go.
     pub(crate) toast: Option<Toast>,
@@ -117,8 +108,8 @@ impl TableEntry {
     }
 
     /// The same, with what its maker wrote down of it.
-    pub(crate) fn defined(self, definition: Option<Definition>) -> TableEntry {
-        TableEntry { definition: definition.map(Arc::new), ..self }
+    pub(crate) fn defined(self, definition: Option<&str>) -> TableEntry {
+        TableEntry { definition: definition.map(Box::from), ..self }
     }
 
     /// The same, with a TOAST table.
@@ -135,9 +126,6 @@ impl TableEntry {
     /// which takes the strongest row lock (`INDEX_ATTR_BITMAP_KEY`). A key that is computed is none.
     pub(crate) fn key_columns(&self) -> Vec<usize> {
         let mut columns = Vec::new();
-        if let Some(definition) = &self.definition {
-            columns.extend_from_slice(&definition.key_columns);
-        }
         for index in self.indexes().iter() {
             let definition = &index.definition;
             if definition.is_unique && definition.computed.is_empty() {

@@ -11,8 +11,7 @@ use base::{ForkNumber, Oid, RelFileLocator, Xid};
 use wal::write::{Inserter, NewRecord};
 
 use super::{
-    Catalog, Column, ColumnStorage, Definition, IndexDefinition, IndexEntry, Relation, TableEntry,
-    frozen,
+    Catalog, Column, ColumnStorage, IndexDefinition, IndexEntry, Relation, TableEntry, frozen,
 };
 use crate::Error;
 use crate::db::Shared;
@@ -166,9 +165,7 @@ pub(crate) fn insert(
         transaction.insert_row(&catalog.columns, &row)?;
     }
     if let Some(definition) = &table.definition {
-        let numbers: Vec<String> =
-            definition.key_columns.iter().map(|column| (column + 1).to_string()).collect();
-        let row = [oid, Value::Text(&numbers.join(",")), Value::Text(&definition.text)];
+        let row = [oid, Value::Text(""), Value::Text(definition)];
         transaction.insert_row(&catalog.definitions, &row)?;
     }
     frozen::insert(transaction, catalog, table)?;
@@ -348,19 +345,13 @@ fn tables_in(
             return Err(damaged(format!("table {table} has two columns {number}")));
         }
     }
-    let mut definitions: BTreeMap<i64, Definition> = BTreeMap::new();
+    let mut definitions: BTreeMap<i64, String> = BTreeMap::new();
     for row in definition_rows {
         let values = row.values()?;
-        let [Value::Int8(table), Value::Text(numbers), Value::Text(text)] = values[..] else {
+        let [Value::Int8(table), Value::Text(_), Value::Text(definition)] = values[..] else {
             return Err(damaged(format!("row {} of strata_definition has nulls", row.tid())));
         };
-        let number = |number: &str| number.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
-        let numbers = numbers.split(',').filter(|number| !number.is_empty());
-        let key_columns = numbers.map(number).collect::<Option<Vec<_>>>().ok_or_else(|| {
-            damaged(format!("row {} of strata_definition has no numbers of columns", row.tid()))
-        })?;
-        let definition = Definition { key_columns, text: text.to_owned() };
-        if definitions.insert(table, definition).is_some() {
+        if definitions.insert(table, definition.to_owned()).is_some() {
             return Err(damaged(format!("table {table} has two definitions")));
         }
     }
@@ -388,7 +379,7 @@ fn tables_in(
             _ => None,
         };
         toast_oids.extend(toast);
-        entries.push((table.defined(definitions.remove(&oid)), toast));
+        entries.push((table.defined(definitions.remove(&oid).as_deref()), toast));
     }
     let (toasts, others): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|(table, _)| toast_oids.contains(&table.oid));

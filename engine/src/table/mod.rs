@@ -38,7 +38,7 @@ use base::sync::Arc;
 use base::{Oid, Tid};
 
 use crate::Error;
-use crate::catalog::{Column, ComputedValues, Definition, TableEntry};
+use crate::catalog::{Column, ComputedValues, TableEntry};
 use crate::heap::varlena::{LONG_HEADER, SHORT_MAX, Varlena, read_compressed_header};
 use crate::heap::{Compression, RowLock, TupleValues, Value};
 use crate::lock::{TableLockMode, WaitPolicy};
@@ -209,7 +209,7 @@ impl Table {
     }
 
     /// What its maker wrote down of it.
-    pub fn definition(&self) -> Option<&Definition> {
+    pub fn definition(&self) -> Option<&str> {
         self.0.definition.as_deref()
     }
 

@@ -9,7 +9,7 @@ use base::{ForkNumber, Oid, RelFileLocator};
 use super::Transaction;
 use super::savepoint::Claimed;
 use crate::Error;
-use crate::catalog::{Claiming, Column, Definition, IndexDefinition, Relation, TableEntry, store};
+use crate::catalog::{Claiming, Column, IndexDefinition, Relation, TableEntry, store};
 use crate::db::Shared;
 use crate::lock::{LockTag, TableLockMode, WaitPolicy};
 use crate::table::Table;
@@ -71,7 +71,7 @@ impl Transaction<'_, '_> {
         &mut self,
         name: &str,
         columns: &[Column],
-        definition: Option<&Definition>,
+        definition: Option<&str>,
     ) -> Result<Table, Error> {
         self.check()?;
         check_definition(name, columns)?;
@@ -101,7 +101,7 @@ impl Transaction<'_, '_> {
         &mut self,
         name: &str,
         columns: &[Column],
-        definition: Option<&Definition>,
+        definition: Option<&str>,
     ) -> Result<Arc<TableEntry>, Error> {
         self.check_name_is_free(name)?;
         self.assign_xid()?;
@@ -110,7 +110,7 @@ impl Transaction<'_, '_> {
             true => Some(self.make_toast_table(oid)?),
             false => None,
         };
-        let entry = TableEntry::new(oid, name, oid, columns.to_vec()).defined(definition.cloned());
+        let entry = TableEntry::new(oid, name, oid, columns.to_vec()).defined(definition);
         let entry = Arc::new(entry.with_toast(toast));
         self.add_table(&entry)?;
         Ok(entry)

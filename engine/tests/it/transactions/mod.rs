@@ -35,7 +35,8 @@ use base::sync::atomic::{AtomicBool, Ordering};
 use engine::heap::{ColumnType, Value};
 use engine::recovery::RecoveryProgress;
 use engine::{
-    Column, ColumnStorage, Engine, EngineOptions, Isolation, Row, SnapshotMode, Table, Transaction,
+    Column, ColumnStorage, Engine, EngineOptions, IndexDefinition, Isolation, Row, SnapshotMode,
+    Table, Transaction,
 };
 use wal::write::LogOptions;
 
@@ -106,6 +107,12 @@ pub(crate) fn with_accounts(engine: &Engine, count: i32, amount: i64) -> (Table,
     let tids = table.insert_many(&mut transaction, &rows).expect("inserted");
     transaction.commit().expect("committed");
     (table, tids)
+}
+
+/// Has identifiers of a new table of accounts be a key.
+pub(crate) fn make_key(table: &Table, transaction: &mut Transaction<'_, '_>) {
+    let definition = IndexDefinition::new(format!("{}_key", table.name()), &[0]).unique();
+    transaction.create_index(table, &definition).expect("made");
 }
 
 /// Identifier and amount of a row.

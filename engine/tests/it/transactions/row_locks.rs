@@ -7,7 +7,7 @@ use super::*;
 use RowLock::{KeyShare, NoKeyUpdate, Share, Update};
 use WaitPolicy::{NoWait, SkipLocked, Wait};
 use base::sync::thread;
-use engine::{Definition, Error, RowLock, RowLocked, WaitPolicy};
+use engine::{Error, RowLock, RowLocked, WaitPolicy};
 
 const STRENGTHS: [RowLock; 4] = [KeyShare, Share, NoKeyUpdate, Update];
 
@@ -15,10 +15,8 @@ const STRENGTHS: [RowLock; 4] = [KeyShare, Share, NoKeyUpdate, Update];
 fn with_keys(engine: &Engine, count: i32) -> (Table, Vec<Tid>) {
     let [mut session] = sessions(engine);
     let mut transaction = begin(&mut session);
-    let definition = Definition { key_columns: vec![0], text: String::new() };
-    let columns = account_columns();
-    let made = transaction.create_defined_table("account", &columns, Some(&definition));
-    let table = made.expect("made");
+    let table = transaction.create_table("account", &account_columns()).expect("made");
+    make_key(&table, &mut transaction);
     let rows: Vec<_> = (0..count).map(|id| account(id, 100).to_vec()).collect();
     let tids = table.insert_many(&mut transaction, &rows).expect("inserted");
     transaction.commit().expect("committed");

@@ -245,13 +245,12 @@ fn definitions_are_checked() {
 fn what_a_tables_maker_wrote_down_comes_back() {
     let (engine, disk) = engine(SnapshotMode::Classic);
     let columns = ["a", "b", "c"].map(|name| Column::new(name, ColumnType::Int4));
-    let definition =
-        engine::Definition { key_columns: vec![0, 2], text: "CHECK (a > 0)".to_owned() };
+    let definition = "CHECK (a > 0)";
     let mut session = engine.session().expect("a session");
     let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
-    transaction.create_defined_table("with", &columns, Some(&definition)).expect("made");
+    transaction.create_defined_table("with", &columns, Some(definition)).expect("made");
     transaction.create_table("without", &columns).expect("made");
-    transaction.create_defined_table("dropped", &columns, Some(&definition)).expect("made");
+    transaction.create_defined_table("dropped", &columns, Some(definition)).expect("made");
     transaction.drop_table("dropped").expect("dropped");
     let names: Vec<_> = transaction.tables().iter().map(|table| table.name().to_owned()).collect();
     assert_eq!(names, ["with", "without"]);
@@ -263,7 +262,7 @@ fn what_a_tables_maker_wrote_down_comes_back() {
     let mut session = engine.session().expect("a session");
     let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
     let defined = transaction.table("with").expect("there");
-    assert_eq!(defined.definition(), Some(&definition));
+    assert_eq!(defined.definition(), Some(definition));
     assert_eq!(transaction.table("without").expect("there").definition(), None);
 }
 
