@@ -36,6 +36,7 @@ fn plan(node: &mut Plan, exec: &mut Exec<'_, '_, '_, '_>) -> Result<()> {
         Plan::One
         | Plan::Scan(_)
         | Plan::IndexScan(..)
+        | Plan::Merge { .. }
         | Plan::Probe(..)
         | Plan::Prepared { .. }
         | Plan::Cte(_) => Ok(()),

@@ -26,6 +26,12 @@ pub(crate) enum Plan {
     Scan(Rc<Family>),
     /// The same, with an index for each member that rows are found by, if there is one.
     IndexScan(Rc<Family>, Vec<Option<Access>>),
+    /// The rows of several members in an order: each by an index that has it, and of all of them the first comes next.
+    Merge {
+        family: Rc<Family>,
+        found: Vec<Access>,
+        keys: Vec<SortKey>,
+    },
     /// One side of a join, found by indexes of each member whose keys are values of the other side's row.
     Probe(Rc<Family>, Vec<Access>),
     /// One row of the values that these give, a null of what gives none: `min` and `max` by indexes.
@@ -128,7 +134,7 @@ pub(crate) enum SetKind {
     Except,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct SortKey {
     pub(crate) expr: Expr,
     pub(crate) of: Type,
@@ -320,6 +326,7 @@ impl Plan {
         match self {
             Plan::Scan(_)
             | Plan::IndexScan(..)
+            | Plan::Merge { .. }
             | Plan::Probe(..)
             | Plan::Extremes(_)
             | Plan::Change(_) => true,

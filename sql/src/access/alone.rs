@@ -30,6 +30,10 @@ fn mark(node: &mut Plan, base: &mut usize, read: Read) {
         Plan::IndexScan(family, found) => {
             scans(family, found.iter_mut().map(Option::as_mut), base, read.as_deref());
         }
+        Plan::Merge { family, found, keys } => {
+            let read = with(read, keys.iter().map(|key| &key.expr));
+            scans(family, found.iter_mut().map(Some), base, read.as_deref());
+        }
         Plan::Probe(family, found) => {
             scans(family, found.iter_mut().map(Some), base, read.as_deref());
         }

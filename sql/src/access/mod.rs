@@ -5,6 +5,7 @@
 //! WHERE a = 1 ORDER BY b LIMIT 5      the same, backward: five rows are read, and nothing is sorted
 //! SELECT max(a)                       the last entry that is not null
 //! t JOIN u ON u.id = t.a              for each row of t, u by its index on id
+//! p ORDER BY a LIMIT 5                of each partition of p the first by its index, and the next of the one that had the first
 //! ```
 //!
 //! A condition of a join's rows serves the scans below it: a row that it drops there it would have dropped above, since a
@@ -72,6 +73,12 @@ pub(crate) fn program<'e>(
         alone::program(program);
     }
     Ok(())
+}
+
+/// Whether every table of a family, of which there is one, comes in the order that is wanted.
+fn are_ordered(found: &[Option<Choice>]) -> bool {
+    let is_ordered = |choice: &Option<Choice>| choice.as_ref().is_some_and(|one| one.is_ordered);
+    !found.is_empty() && found.iter().all(is_ordered)
 }
 
 /// What plans a program.
@@ -180,6 +187,7 @@ impl Planner<'_, '_, '_> {
             | Plan::Cte(_)
             | Plan::Extremes(_)
             | Plan::IndexScan(..)
+            | Plan::Merge { .. }
             | Plan::Probe(..) => Ok(()),
         }
     }
@@ -203,8 +211,12 @@ impl Planner<'_, '_, '_> {
                 let at = *base;
                 *base += family.width() + HIDDEN;
                 let found = self.family(family, at, holds, None, wanted)?;
-                let is_ordered = found.iter().flatten().any(|choice| choice.is_ordered);
-                if found.iter().any(Option::is_some) {
+                let is_ordered = are_ordered(&found);
+                if let Some(wanted) = wanted.filter(|_| is_ordered && found.len() > 1) {
+                    let (family, keys) = (Rc::clone(family), wanted.keys.to_vec());
+                    let found = found.into_iter().flatten().map(|choice| choice.access).collect();
+                    *node = Plan::Merge { family, found, keys };
+                } else if found.iter().any(Option::is_some) {
                     let found = found.into_iter().map(|choice| Some(choice?.access)).collect();
                     *node = Plan::IndexScan(Rc::clone(family), found);
                 }
@@ -249,14 +261,36 @@ impl Planner<'_, '_, '_> {
         for ways in &holds.either {
             either.push(ways.iter().map(|way| way.iter().filter(usable).collect()).collect());
         }
-        // Rows of several tables are in no order.
-        let wanted = wanted.filter(|_| self.uses_order && family.members.len() == 1);
+        // Rows of several tables are merged where few of them are wanted, by what is known of each.
+        let can_merge = |wanted: &Wanted<'_>| {
+            let places = || wanted.keys.iter().flat_map(|key| key.expr.places());
+            base == 0 && wanted.limited && places().all(|place| place < family.width())
+        };
+        let are_several = family.members.len() != 1;
+        let wanted = wanted.filter(|_| self.uses_order);
+        let wanted = wanted.filter(|wanted| !are_several || can_merge(wanted));
+        let found = self.found(family, base, &asked, &either, wanted)?;
+        match are_several && wanted.is_some() && !are_ordered(&found) {
+            true => self.found(family, base, &asked, &either, None),
+            false => Ok(found),
+        }
+    }
+
+    /// The same, by what may be asked of its columns.
+    fn found(
+        &mut self,
+        family: &Family,
+        base: usize,
+        asked: &[&Asked],
+        either: &[Vec<Vec<&Asked>>],
+        wanted: Option<Wanted<'_>>,
+    ) -> Result<Vec<Option<Choice>>> {
         let mut found = Vec::with_capacity(family.members.len());
         for member in &family.members {
             let candidates = self.candidates(member, base, family.width())?;
-            let mut choice = best(&candidates, &asked, wanted);
-            for ways in &either {
-                let Some(union) = union(&candidates, &asked, ways) else { continue };
+            let mut choice = best(&candidates, asked, wanted);
+            for ways in either {
+                let Some(union) = union(&candidates, asked, ways) else { continue };
                 // Each way may read much: all of them together no less than the whole table.
                 let cost = choice.as_ref().map_or(1.0, |known| known.cost(wanted));
                 if union.share < cost {

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use engine::PageScan;
 
 use super::join::{Condition, Join, Turned};
+use super::order::{self, Merge};
 use super::recheck::lock_rows;
 use super::{Exec, Row, aggregate, change};
 use crate::access::{Access, IndexRows};
@@ -36,6 +37,7 @@ pub(crate) enum Cursor<'p, 'e> {
         member: &'p Member,
         rows: Box<IndexRows<'e>>,
     },
+    Merge(Box<Merge<'p, 'e>>),
     Values(std::slice::Iter<'p, Vec<Expr>>),
     Join(Box<Join<'p, 'e>>),
     Series {
@@ -110,6 +112,9 @@ impl<'p, 'e> Cursor<'p, 'e> {
                 }
             }
             Plan::IndexScan(family, found) => Cursor::scan(&family.members, found),
+            Plan::Merge { family, found, keys } => {
+                Cursor::Merge(Box::new(Merge::open(&family.members, found, keys, exec, outer)?))
+            }
             Plan::Series { of, from, to, step } => {
                 let from = from.eval(exec, &nothing)?.int();
                 let to = to.eval(exec, &nothing)?.int();
@@ -174,23 +179,9 @@ impl<'p, 'e> Cursor<'p, 'e> {
             Plan::Sort { input, keys } => {
                 let mut rows = Vec::new();
                 for row in exec.all(input, outer)? {
-                    let mut by = Vec::with_capacity(keys.len());
-                    for key in keys {
-                        by.push(key.expr.eval(exec, &Rows { row: &row, outer })?);
-                    }
-                    rows.push((by, row));
+                    rows.push((order::by(keys, &row, exec, outer)?, row));
                 }
-                rows.sort_by(|(one, _), (other, _)| {
-                    let mut orders = one.iter().zip(other).zip(keys).map(|((one, other), key)| {
-                        if one.is_null() || other.is_null() {
-                            let nulls = one.is_null().cmp(&other.is_null());
-                            return if key.nulls_first { nulls.reverse() } else { nulls };
-                        }
-                        let order = one.sort_order(other, key.of);
-                        if key.descending { order.reverse() } else { order }
-                    });
-                    orders.find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
-                });
+                rows.sort_by(|(one, _), (other, _)| order::compare(keys, one, other));
                 Cursor::Ready(rows.into_iter().map(|(_, row)| row).collect::<Vec<_>>().into_iter())
             }
             Plan::Lock { input, marks } => {
@@ -279,6 +270,7 @@ impl<'p, 'e> Cursor<'p, 'e> {
                 }
             },
             Cursor::Ordered { member, rows } => Ok(rows.next(member, exec)?.map(|(_, row)| row)),
+            Cursor::Merge(merge) => merge.next(exec, outer),
             Cursor::Join(join) => join.next(exec, outer),
             Cursor::Values(rows) => {
                 let Some(exprs) = rows.next() else { return Ok(None) };

@@ -13,6 +13,7 @@ pub(crate) mod change;
 pub(crate) mod cursor;
 mod join;
 mod merge;
+mod order;
 pub(crate) mod recheck;
 mod routine;
 mod target;

@@ -128,7 +128,10 @@ fn gives(
             Ok(false)
         }
         // An outer join had no row of it.
-        Plan::Scan(family) | Plan::IndexScan(family, _) | Plan::Probe(family, _) => {
+        Plan::Scan(family)
+        | Plan::IndexScan(family, _)
+        | Plan::Merge { family, .. }
+        | Plan::Probe(family, _) => {
             let has_row = family.whose(row, *base).is_some();
             *base += family.width() + HIDDEN;
             Ok(has_row)

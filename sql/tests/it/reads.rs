@@ -98,6 +98,38 @@ fn an_order_that_an_index_has_is_read_as_far_as_it_is_wanted() {
 }
 
 #[test]
+fn of_partitions_in_an_order_no_more_is_read_than_is_wanted() {
+    let (_place, engine) = super::engine(SnapshotMode::Classic);
+    let mut read = Read::new(&engine);
+    for statement in [
+        "CREATE TABLE p (k int, v int) PARTITION BY LIST (k)",
+        "CREATE TABLE p0 PARTITION OF p FOR VALUES IN (0)",
+        "CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)",
+        "CREATE INDEX ON p (v)",
+        "INSERT INTO p SELECT g % 2, g FROM generate_series(1, 1000) g",
+    ] {
+        read.run(statement);
+    }
+    for table in ["p0", "p1"] {
+        let oid = read.run(&format!("SELECT tableoid FROM {table} LIMIT 1"))[0].parse();
+        read.tables.push((table.to_owned(), oid.expect("a number")));
+    }
+    for (statement, expected) in [
+        // One of each table more than is given, at most.
+        ("SELECT v FROM p ORDER BY v LIMIT 6", [[0, 0, 1, 3], [0, 0, 1, 4]]),
+        ("SELECT v FROM p ORDER BY v DESC OFFSET 3 LIMIT 4", [[0, 0, 1, 4], [0, 0, 1, 4]]),
+        ("SELECT v FROM p WHERE v > 990 ORDER BY v LIMIT 1", [[0, 0, 1, 1], [0, 0, 1, 1]]),
+        ("SELECT max(v) FROM p", [[0, 0, 1, 1], [0, 0, 1, 1]]),
+        // All are wanted, or no index has the order.
+        ("SELECT v FROM p ORDER BY v", [[1, 500, 0, 0], [1, 500, 0, 0]]),
+        ("SELECT v FROM p ORDER BY k, v LIMIT 2", [[1, 500, 0, 0], [1, 500, 0, 0]]),
+    ] {
+        let found = ["p0", "p1"].map(|table| read.of(table, statement));
+        assert_eq!(found, expected, "{statement}");
+    }
+}
+
+#[test]
 fn nulls_lie_where_the_index_has_them() {
     check(
         "t",
