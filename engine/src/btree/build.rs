@@ -18,6 +18,7 @@ use base::{BlockNumber, OffsetNumber, PAGE_SIZE, RelFileLocator, Tid, Xid};
 use wal::write::Inserter;
 
 use super::error::IndexError;
+use super::form::AsStored;
 use super::index::{Index, Known};
 use super::key::Shape;
 use super::page::{self, ITEM_SPACE, METAPAGE, MetaPage, NONE, NodeFlags, Opaque};
@@ -25,7 +26,7 @@ use super::posting::Pending;
 use super::sort::{CHECKED_EVERY, Sorter};
 use super::split_location::INNER_FILL_FACTOR;
 use super::tuple::{self, IndexTuple};
-use crate::heap::Value;
+use crate::heap::{Compression, Value};
 use crate::storage::Storage;
 
 /// The longest posting list: a tenth of a page.
@@ -39,6 +40,8 @@ pub const DEFAULT_MEMORY: usize = 64 << 20;
 pub struct Build<'s> {
     index: Index<'s>,
     xid: Xid,
+    /// How columns compress values that do not say it.
+    default: Compression,
     sorter: Sorter<'s>,
 }
 
@@ -63,6 +66,7 @@ struct Levels<'b, 's> {
     index: &'b Index<'s>,
     inserter: &'b mut Inserter,
     xid: Xid,
+    default: Compression,
     open: Vec<Open>,
 }
 
@@ -82,7 +86,13 @@ impl<'s> Build<'s> {
     /// Of an index that is known already, with a main fork that is there and empty.
     pub fn of(storage: &'s Storage, known: &Arc<Known>, xid: Xid) -> Build<'s> {
         let index = Index::of(storage, known);
-        Build { sorter: Sorter::new(index.clone(), DEFAULT_MEMORY), index, xid }
+        let sorter = Sorter::new(index.clone(), DEFAULT_MEMORY);
+        Build { sorter, index, xid, default: Compression::default() }
+    }
+
+    /// With long values compressed so in columns that do not say it.
+    pub fn compressing_by(self, default: Compression) -> Build<'s> {
+        Build { default, ..self }
     }
 
     /// With so many bytes of memory for the entries, of which more go to a temporary file. Before the first is added.
@@ -101,7 +111,21 @@ impl<'s> Build<'s> {
         tid: Tid,
         is_alive: bool,
     ) -> Result<(), IndexError> {
-        let tuple = self.index.form(values, tid)?;
+        self.add_stored(values, self.default.into(), tid, is_alive)
+    }
+
+    /// The same of a row that has its values so.
+    ///
+    /// # Errors
+    /// As [`Build::add`].
+    pub(crate) fn add_stored(
+        &mut self,
+        values: &[Value<'_>],
+        stored: AsStored<'_>,
+        tid: Tid,
+        is_alive: bool,
+    ) -> Result<(), IndexError> {
+        let tuple = self.index.of.shape.form_stored(values, stored, tid)?;
         self.sorter.add(&tuple, is_alive)
     }
 
@@ -123,14 +147,14 @@ impl<'s> Build<'s> {
         inserter: &mut Inserter,
         check: &mut dyn FnMut() -> Result<(), E>,
     ) -> Result<Index<'s>, E> {
-        let Build { index, xid, sorter } = self;
+        let Build { index, xid, sorter, default } = self;
         let mut entries = sorter.finish(check)?;
         let (block, metapage) = index.added_page()?;
         drop(metapage);
         if block != METAPAGE {
             return Err(index.structure(METAPAGE, "the relation has pages already").into());
         }
-        let mut levels = Levels { index: &index, inserter, xid, open: Vec::new() };
+        let mut levels = Levels { index: &index, inserter, xid, default, open: Vec::new() };
         let shares = index.of.shape.all_equal_image() && !index.of.is_unique;
         let mut taken = Taken::default();
         // The first of those with an equal key.
@@ -284,7 +308,9 @@ impl Levels<'_, '_> {
             return Err(index.structure(block, "a page of one entry is full"));
         };
         let high_key = match level {
-            0 => index.of.shape.truncate(index.formed(left)?, index.formed(&last)?)?,
+            0 => {
+                index.of.shape.truncate(index.formed(left)?, index.formed(&last)?, self.default)?
+            }
             _ => last.clone(),
         };
         let low_key = mem::replace(&mut open.low_key, high_key.clone());

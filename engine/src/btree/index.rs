@@ -13,6 +13,7 @@ use wal::rmgr::btree::{BlockData, Btree};
 use wal::write::{ImageChoice, Inserter, NewBlock, NewRecord};
 
 use super::error::IndexError;
+use super::form::AsStored;
 use super::key::{KeyError, Shape};
 use super::page::{METAPAGE, MetaPage, NONE, Node, NodeError, NodeFlags, Opaque};
 use super::redo::RM_BTREE;
@@ -91,6 +92,8 @@ pub struct Writer<'i, 's> {
     pub(super) index: &'i Index<'s>,
     inserter: &'i mut Inserter,
     xid: Xid,
+    /// How the rows that it puts entries in for have their values.
+    pub(super) stored: AsStored<'i>,
 }
 
 impl<'s> Index<'s> {
@@ -111,7 +114,7 @@ impl<'s> Index<'s> {
 
     /// A transaction that changes it.
     pub fn writer<'i>(&'i self, inserter: &'i mut Inserter, xid: Xid) -> Writer<'i, 's> {
-        Writer { index: self, inserter, xid }
+        Writer { index: self, inserter, xid, stored: AsStored::default() }
     }
 
     /// Makes a page that is there, and logs it as a whole.
@@ -265,6 +268,13 @@ impl<'s> Index<'s> {
 
 /// A page in a record: its block id, whether redo makes it anew.
 pub(super) type Part<'a, 's> = (u8, bool, &'a mut HeldPage<'s>);
+
+impl<'i, 's> Writer<'i, 's> {
+    /// The same, for a row that has its values so.
+    pub(crate) fn of_stored(self, stored: AsStored<'i>) -> Writer<'i, 's> {
+        Writer { stored, ..self }
+    }
+}
 
 impl<'s> Writer<'_, 's> {
     /// The index's free space map, and how this writer guards its changes.

@@ -21,12 +21,12 @@ use wal::rmgr::btree::{Btree, Insert, NewRoot};
 
 use super::error::IndexError;
 use super::index::{HeldPage, Index, Part, Writer, to_change};
-use super::key::{KeyError, SearchKey};
+use super::key::SearchKey;
 use super::page::{self, HIGH_KEY, METAPAGE, MetaPage, NONE, NodeFlags, Opaque};
 use super::posting;
 use super::search::Step;
 use super::simple_deletion::Heap;
-use super::tuple::{self, IndexTuple, MAX_ITEM_SIZE};
+use super::tuple::{self, IndexTuple};
 use crate::heap::Value;
 
 const INSERT_LEAF: u8 = 0x00;
@@ -93,7 +93,8 @@ impl<'s> Writer<'_, 's> {
     /// Where the values do not fit the columns or a page; where the index is damaged, or has the very entry already; as
     /// the disk and the log say. The entry is then not in the index.
     pub fn insert(&mut self, values: &[Value<'_>], tid: Tid) -> Result<(), IndexError> {
-        let tuple = self.index.form(values, tid)?;
+        let tuple =
+            self.index.of.shape.form_stored(values, self.stored, tid).map_err(IndexError::from)?;
         self.insert_tuple(&tuple, false, None)
     }
 
@@ -109,7 +110,8 @@ impl<'s> Writer<'_, 's> {
         is_unchanged: bool,
         heap: &mut dyn Heap<E>,
     ) -> Result<(), E> {
-        let tuple = self.index.form(values, tid)?;
+        let tuple =
+            self.index.of.shape.form_stored(values, self.stored, tid).map_err(IndexError::from)?;
         self.insert_tuple(&tuple, is_unchanged, Some(heap))
     }
 
@@ -463,15 +465,6 @@ impl<'s> Writer<'_, 's> {
 }
 
 impl Index<'_> {
-    /// An entry for a row, which a page has room for.
-    pub(super) fn form(&self, values: &[Value<'_>], tid: Tid) -> Result<Vec<u8>, IndexError> {
-        let tuple = self.of.shape.form(values, tid)?;
-        match tuple.len() {
-            length if length > MAX_ITEM_SIZE => Err(KeyError::TooBig { length }.into()),
-            _ => Ok(tuple),
-        }
-    }
-
     /// An entry that was just made.
     pub(super) fn formed<'e>(&self, entry: &'e [u8]) -> Result<IndexTuple<'e>, IndexError> {
         IndexTuple::read(entry).map_err(self.posting_error(METAPAGE, 0))

@@ -1,5 +1,4 @@
-//! What an index is ordered by: its columns, rows made entries, entries compared, and pivots cut to what tells two
-//! apart.
+//! What an index is ordered by: its columns, entries compared, and pivots cut to what tells two apart.
 //!
 //! | type | order |
 //! |---|---|
@@ -10,22 +9,22 @@
 //! | `bpchar`, in the collation C | by bytes, blanks at the end aside |
 //!
 //! Entries that are equal in all key columns are ordered by the tid of their row. Nulls are equal, and come last or first;
-//! a descending column turns values round, and not that. Included columns are carried along and order nothing.
+//! a descending column turns values round, and not that. Included columns are carried along and order nothing. A value that is
+//! compressed in its entry is compared as it is without that.
 //!
 //! Source: `_bt_compare`, `_bt_truncate`, `_bt_keep_natts` of PostgreSQL 15, `nbtcompare.c`. Invariants: a pivot has no
 //! included column; one cut between two entries is greater than the left one and not greater than the right one, or,
 //! with the left one's tid, equal to it.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use base::{Tid, max_align};
+use base::Tid;
 
-use super::tuple::{
-    self, HAS_NULLS, HAS_VARIABLE, HEADER_SIZE, IndexTuple, MAX_COLUMNS, MAX_ITEM_SIZE,
-    NULL_BITMAP_SIZE, SIZE,
-};
-use crate::heap::tuple::push_value;
-use crate::heap::{ColumnType, FormError, TupleValues, Value, numeric};
+use super::form::{Keeping, unpacked};
+use super::tuple::{self, HAS_NULLS, HAS_VARIABLE, IndexTuple, MAX_COLUMNS, MAX_ITEM_SIZE, SIZE};
+use crate::heap::varlena::Varlena;
+use crate::heap::{ColumnType, Compression, FormError, TupleValues, numeric};
 
 /// A column that an index is ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,6 +73,12 @@ pub enum KeyError {
     /// A value does not fit its column, or an entry is damaged.
     #[error(transparent)]
     Form(#[from] FormError),
+    /// An entry is longer than its header can say.
+    #[error("index row requires {length} bytes, maximum size is {SIZE}")]
+    TooLong {
+        /// Bytes of the entry.
+        length: usize,
+    },
     /// An entry is longer than a third of a page.
     #[error(
         "index row size {length} exceeds btree version 4 maximum {MAX_ITEM_SIZE}; values larger than 1/3 of a \
@@ -88,8 +93,10 @@ pub enum KeyError {
 /// An index's columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
-    columns: Vec<ColumnType>,
-    key: Vec<KeyColumn>,
+    pub(super) columns: Vec<ColumnType>,
+    pub(super) key: Vec<KeyColumn>,
+    /// How each column's long values are kept.
+    pub(super) keeping: Vec<Keeping>,
 }
 
 /// Whether values of the type that are equal have the same bytes.
@@ -112,7 +119,7 @@ fn equal_image(column: ColumnType) -> bool {
 }
 
 impl Shape {
-    /// Ordered by these columns, with those included.
+    /// Ordered by these columns, with those included, which keep long values as their types do.
     ///
     /// # Errors
     /// [`KeyError::Columns`].
@@ -121,8 +128,10 @@ impl Shape {
         if key.is_empty() || columns > MAX_COLUMNS {
             return Err(KeyError::Columns { key: key.len(), columns });
         }
-        let columns = key.iter().map(|key| key.column).chain(included.iter().copied()).collect();
-        Ok(Shape { columns, key: key.to_vec() })
+        let columns = key.iter().map(|key| key.column).chain(included.iter().copied());
+        let columns: Vec<ColumnType> = columns.collect();
+        let keeping = columns.iter().map(|column| Keeping::of_type(*column)).collect();
+        Ok(Shape { columns, key: key.to_vec(), keeping })
     }
 
     /// Its key's columns.
@@ -141,51 +150,12 @@ impl Shape {
         self.columns.len() == self.key.len() && self.key.iter().all(|key| equal_image(key.column))
     }
 
-    /// A plain entry with the first columns' values, for this row (`index_form_tuple`). For a leaf they are all columns;
-    /// for a search, a prefix of the key.
-    ///
-    /// # Errors
-    /// [`KeyError::Values`], [`KeyError::Form`]; [`KeyError::TooBig`], of more than a leaf may hold.
-    pub fn form(&self, values: &[Value<'_>], tid: Tid) -> Result<Vec<u8>, KeyError> {
-        if values.len() > self.columns.len() {
-            let (values, columns) = (values.len(), self.columns.len());
-            return Err(KeyError::Values { values, columns });
-        }
-        let has_nulls = values.contains(&Value::Null);
-        /// Bytes of a short entry.
-        const SHORT: usize = 64;
-        let mut tuple = Vec::with_capacity(SHORT);
-        tuple.resize(if has_nulls { HEADER_SIZE + 8 } else { HEADER_SIZE }, 0);
-        let mut bits = if has_nulls { HAS_NULLS } else { 0 };
-        for (index, (column, value)) in self.columns.iter().zip(values).enumerate() {
-            let Some(got) = value.column_type() else { continue };
-            if got != *column {
-                let (wanted, got) = (column.name(), got.name());
-                return Err(FormError::Type { column: index + 1, wanted, got }.into());
-            }
-            if has_nulls {
-                tuple[HEADER_SIZE + index / 8] |= 1 << (index % 8);
-            }
-            if push_value(&mut tuple, *column, true, index, value)? {
-                bits |= HAS_VARIABLE;
-            }
-        }
-        let length = max_align(tuple.len() as u64) as usize;
-        if length > MAX_ITEM_SIZE {
-            return Err(KeyError::TooBig { length });
-        }
-        tuple.resize(length, 0);
-        tuple[6..8].copy_from_slice(&(bits | length as u16).to_le_bytes());
-        tuple::put_tid(&mut tuple, tid);
-        Ok(tuple)
-    }
-
     /// How many columns an entry has.
     fn stored(&self, tuple: IndexTuple<'_>) -> usize {
         tuple.pivot_columns().unwrap_or(self.columns.len())
     }
 
-    /// The columns of an entry; those that a pivot lacks are not there.
+    /// The columns of an entry; those that a pivot lacks are not there. One that is compressed is given as an error.
     pub fn values<'a>(&'a self, tuple: IndexTuple<'a>) -> TupleValues<'a> {
         let stored = self.stored(tuple).min(self.columns.len());
         let (bytes, nulls) = (tuple.key_part(), tuple.null_bitmap());
@@ -202,13 +172,23 @@ impl Shape {
         columns: usize,
     ) -> Result<SearchKey<'a>, KeyError> {
         let count = self.stored(tuple).min(columns).min(self.key.len());
-        let mut values = self.values(tuple);
+        let tid = tuple.heap_tid().filter(|_| count == self.key.len());
+        self.search_key_of(self.values(tuple), count, tid)
+    }
+
+    /// The same of the first of these values.
+    pub(super) fn search_key_of<'a>(
+        &'a self,
+        mut values: TupleValues<'a>,
+        count: usize,
+        tid: Option<Tid>,
+    ) -> Result<SearchKey<'a>, KeyError> {
         let mut key = Vec::with_capacity(count);
         for _ in 0..count {
-            key.push(values.next_raw().transpose()?.flatten());
+            let value = values.next_stored().transpose()?.flatten();
+            key.push(value.map(|value| unpacked(&values, value)).transpose()?);
         }
-        let tid = tuple.heap_tid().filter(|_| count == self.key.len());
-        let number = self.key[0].number(key.first().copied().flatten());
+        let number = self.key[0].number(key.first().and_then(Option::as_deref));
         Ok(SearchKey { values: key, number, tid, next_key: false, is_pivot: false })
     }
 
@@ -237,8 +217,12 @@ impl Shape {
         let stored = self.stored(tuple);
         let mut values = self.values(tuple);
         for (column, one) in self.key.iter().zip(&key.values).take(stored) {
-            let Some(other) = values.next_raw().transpose()? else { break };
-            let order = column.compare(*one, other);
+            let Some(other) = values.next_stored().transpose()? else { break };
+            let order = match other {
+                None => column.compare(one.as_deref(), None),
+                Some(Varlena::Plain(other)) => column.compare(one.as_deref(), Some(other)),
+                Some(other) => column.compare(one.as_deref(), Some(&unpacked(&values, other)?)),
+            };
             if order.is_ne() {
                 return Ok(order);
             }
@@ -276,9 +260,7 @@ impl Shape {
     ) -> Result<usize, KeyError> {
         let (mut lefts, mut rights) = (self.values(left), self.values(right));
         for (index, column) in self.key.iter().enumerate() {
-            let left = lefts.next_raw().transpose()?.flatten();
-            let right = rights.next_raw().transpose()?.flatten();
-            if column.compare(left, right).is_ne() {
+            if column.compare_next(&mut lefts, &mut rights)?.is_ne() {
                 return Ok(index + 1);
             }
         }
@@ -300,7 +282,7 @@ impl Shape {
     pub fn has_null_key(&self, entry: IndexTuple<'_>) -> Result<bool, KeyError> {
         let mut values = self.values(entry);
         for _ in &self.key {
-            if values.next_raw().transpose()?.flatten().is_none() {
+            if values.next_stored().transpose()?.flatten().is_none() {
                 return Ok(true);
             }
         }
@@ -314,10 +296,7 @@ impl Shape {
     pub fn order(&self, one: IndexTuple<'_>, other: IndexTuple<'_>) -> Result<Ordering, KeyError> {
         let (mut ones, mut others) = (self.values(one), self.values(other));
         for column in &self.key {
-            let order = column.compare(
-                ones.next_raw().transpose()?.flatten(),
-                others.next_raw().transpose()?.flatten(),
-            );
+            let order = column.compare_next(&mut ones, &mut others)?;
             if order.is_ne() {
                 return Ok(order);
             }
@@ -326,7 +305,8 @@ impl Shape {
     }
 
     /// The high key between two neighbours on a leaf: as few of the right one's columns as tell them apart, and where
-    /// none does, all of them and the left one's tid (`_bt_truncate`).
+    /// none does, all of them and the left one's tid (`_bt_truncate`). `default` is how values are compressed in columns that
+    /// do not say it.
     ///
     /// # Errors
     /// Where one is damaged.
@@ -334,11 +314,12 @@ impl Shape {
         &self,
         left: IndexTuple<'_>,
         right: IndexTuple<'_>,
+        default: Compression,
     ) -> Result<Vec<u8>, KeyError> {
         let keep = self.columns_to_keep(left, right)?;
         let columns = keep.min(self.key.len());
         let mut pivot = if columns < self.columns.len() {
-            self.cut(right, columns)?
+            self.cut(right, columns, default)?
         } else {
             let mut whole = right.key_part().to_vec();
             let bits = u16::from_le_bytes([whole[6], whole[7]]) & (HAS_NULLS | HAS_VARIABLE);
@@ -358,40 +339,6 @@ impl Shape {
         tuple::set_pivot(&mut pivot, columns, has_tid);
         Ok(pivot)
     }
-
-    /// An entry's first columns, with its tid in front (`index_truncate_tuple`).
-    fn cut(&self, from: IndexTuple<'_>, columns: usize) -> Result<Vec<u8>, KeyError> {
-        let mut read = self.values(from);
-        let mut values = Vec::with_capacity(columns);
-        for _ in 0..columns {
-            values.push(read.next_raw().transpose()?.flatten());
-        }
-        let has_nulls = values.iter().any(Option::is_none);
-        let mut tuple = vec![0; if has_nulls { HEADER_SIZE + 8 } else { HEADER_SIZE }];
-        let mut bits = if has_nulls { HAS_NULLS } else { 0 };
-        for (index, (column, value)) in self.columns.iter().zip(&values).enumerate() {
-            let Some(raw) = value else { continue };
-            if has_nulls {
-                tuple[HEADER_SIZE..HEADER_SIZE + NULL_BITMAP_SIZE][index / 8] |= 1 << (index % 8);
-            }
-            let is_variable = match column.length() {
-                Some(_) => {
-                    tuple.resize(tuple.len().next_multiple_of(column.alignment()), 0);
-                    tuple.extend_from_slice(raw);
-                    false
-                }
-                None => push_value(&mut tuple, *column, true, index, &Value::Bytea(raw))?,
-            };
-            if is_variable {
-                bits |= HAS_VARIABLE;
-            }
-        }
-        let length = max_align(tuple.len() as u64) as usize;
-        tuple.resize(length, 0);
-        tuple[6..8].copy_from_slice(&(bits | length as u16).to_le_bytes());
-        tuple[..Tid::SIZE].copy_from_slice(&from.bytes()[..Tid::SIZE]);
-        Ok(tuple)
-    }
 }
 
 impl KeyColumn {
@@ -408,6 +355,29 @@ impl KeyColumn {
             _ => return None,
         };
         Some(if self.descending { !number } else { number })
+    }
+
+    /// Where the next value of an entry stands to that of another.
+    pub(super) fn compare_next(
+        &self,
+        ones: &mut TupleValues<'_>,
+        others: &mut TupleValues<'_>,
+    ) -> Result<Ordering, FormError> {
+        let one = ones.next_stored().transpose()?.flatten();
+        let other = others.next_stored().transpose()?.flatten();
+        Ok(match (one, other) {
+            (Some(Varlena::Plain(one)), Some(Varlena::Plain(other))) => {
+                self.compare(Some(one), Some(other))
+            }
+            (Some(Varlena::Compressed(one)), Some(Varlena::Compressed(other))) if one == other => {
+                Ordering::Equal
+            }
+            (one, other) => {
+                let one = one.map(|one| unpacked(ones, one)).transpose()?;
+                let other = other.map(|other| unpacked(others, other)).transpose()?;
+                self.compare(one.as_deref(), other.as_deref())
+            }
+        })
     }
 
     /// Where a value stands to another, `None` being null.
@@ -461,8 +431,8 @@ fn without_blanks(bytes: &[u8]) -> &[u8] {
 /// What is searched for (`BTScanInsert`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchKey<'a> {
-    /// Values of the first key columns, `None` of nulls.
-    pub values: Vec<Option<&'a [u8]>>,
+    /// Values of the first key columns, none of them compressed; `None` of nulls.
+    pub values: Vec<Option<Cow<'a, [u8]>>>,
     /// The first of them as a number that orders as its column does, where that is one of whole numbers: two that differ are
     /// as far as anybody needs to look.
     pub(super) number: Option<i64>,

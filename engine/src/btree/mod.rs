@@ -16,6 +16,7 @@ pub mod build;
 mod dedup;
 mod delete_page;
 mod error;
+pub(crate) mod form;
 pub mod index;
 mod insert;
 pub mod key;
@@ -38,6 +39,7 @@ pub mod verify;
 
 pub use build::Build;
 pub use error::IndexError;
+pub use form::EntryValues;
 pub use index::{Index, Known, Writer};
 pub use key::{KeyColumn, KeyError, SearchKey, Shape};
 pub use page::{MetaPage, Node, NodeError, NodeFlags, Opaque};

@@ -17,6 +17,7 @@ use base::sync::Arc;
 use base::{BlockNumber, Tid, variant};
 
 use super::error::IndexError;
+use super::form::EntryValues;
 use super::index::Index;
 use super::key::SearchKey;
 use super::page::{NONE, Node, NodeFlags, Opaque};
@@ -35,8 +36,8 @@ pub enum Direction {
 /// A bound: values of the key's first columns.
 pub type KeyBound<'a> = Bound<&'a [Value<'a>]>;
 
-/// A bound, as an entry of the bound's columns.
-type Limit = Bound<(Vec<u8>, usize)>;
+/// A bound, as values of the bound's columns.
+type Limit = Bound<EntryValues>;
 
 /// Says whether everybody sees all that is on a page of the table. Asked while a leaf is locked.
 pub(crate) trait AllVisible: fmt::Debug + Send + Sync {
@@ -96,10 +97,7 @@ impl<'s> Index<'s> {
         let limit = |bound: KeyBound<'_>| -> Result<Limit, IndexError> {
             let form = |values: &[Value<'_>]| {
                 let of_key = values.len().min(self.of.shape.key().len());
-                Ok::<_, IndexError>((
-                    self.of.shape.form(&values[..of_key], Tid::default())?,
-                    of_key,
-                ))
+                self.of.shape.plain(&values[..of_key])
             };
             Ok(match bound {
                 Bound::Unbounded => Bound::Unbounded,
@@ -141,11 +139,8 @@ impl<'s> Index<'s> {
     pub fn has_key(&self, entry: &[Value<'_>], key: &[Value<'_>]) -> Result<bool, IndexError> {
         let shape = &self.of.shape;
         let columns = key.len().min(shape.key().len());
-        let entry = shape.form(entry, Tid::default())?;
-        let key = shape.form(&key[..columns], Tid::default())?;
-        let key = shape.search_key(self.formed(&key)?, columns)?;
-        let key = SearchKey { tid: None, ..key };
-        Ok(shape.compare(&key, self.formed(&entry)?)?.is_eq())
+        let (entry, key) = (shape.plain(entry)?, shape.plain(&key[..columns])?);
+        Ok(shape.begins_with(&entry, &key)?)
     }
 }
 
@@ -172,12 +167,10 @@ impl Scan<'_> {
     /// What is searched for to find a bound; the first entry behind equal ones with `next_key`.
     fn key<'k>(
         &'k self,
-        limit: &'k (Vec<u8>, usize),
+        limit: &'k EntryValues,
         next_key: bool,
     ) -> Result<SearchKey<'k>, IndexError> {
-        let shape = self.index.shape();
-        let key = shape.search_key(self.index.formed(&limit.0)?, limit.1)?;
-        Ok(SearchKey { next_key, tid: None, ..key })
+        Ok(SearchKey { next_key, ..self.index.shape().search_for(limit)? })
     }
 
     /// The key that the scan begins at.

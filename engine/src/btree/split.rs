@@ -15,6 +15,7 @@ use super::insert::NewItem;
 use super::page::{self, HIGH_KEY, Node, NodeFlags, Opaque};
 use super::split_location::{Page, SplitPoint};
 use super::tuple::{self, IndexTuple};
+use crate::heap::Compression;
 
 const SPLIT_L: u8 = 0x30;
 const SPLIT_R: u8 = 0x40;
@@ -38,7 +39,7 @@ impl<'s> Writer<'_, 's> {
         item: &NewItem,
     ) -> Result<(BlockNumber, HeldPage<'s>), IndexError> {
         let index = self.index;
-        let halves = index.halves(block, page, item)?;
+        let halves = index.halves(block, page, item, self.stored.default)?;
         let old = Opaque::of(page).map_err(index.node_error(block))?;
         let (right_block, mut right) = self.new_page()?;
         let mut sibling = None;
@@ -110,6 +111,7 @@ impl Index<'_> {
         block: BlockNumber,
         page: &HeldPage<'_>,
         item: &NewItem,
+        default: Compression,
     ) -> Result<Halves, IndexError> {
         let node = self.node(block, page)?;
         let opaque = node.opaque;
@@ -135,7 +137,7 @@ impl Index<'_> {
             };
             let left_last = IndexTuple::read(left_last).map_err(&damaged)?;
             let right_first = IndexTuple::read(right_first).map_err(&damaged)?;
-            let cut = self.of.shape.truncate(left_last, right_first);
+            let cut = self.of.shape.truncate(left_last, right_first, default);
             cut.map_err(self.entry_error(block, first_right))?
         } else {
             right_first.to_vec()

@@ -70,7 +70,8 @@ impl<'s> Writer<'_, 's> {
         heap: &mut dyn Heap<E>,
     ) -> Result<Inserted, E> {
         let index = self.index;
-        let tuple = index.form(values, tid)?;
+        let tuple = index.of.shape.form_stored(values, self.stored, tid);
+        let tuple = tuple.map_err(IndexError::from)?;
         let key = index.key_of(&tuple)?;
         if key.values.iter().any(Option::is_none) {
             self.insert_tuple(&tuple, is_unchanged, Some(heap))?;

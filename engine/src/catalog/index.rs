@@ -14,7 +14,7 @@ use base::sync::atomic::{AtomicBool, AtomicUsize};
 use base::{Oid, Xid};
 
 use super::store::type_oid;
-use super::{Column, locator};
+use super::{Column, ColumnStorage, locator};
 use crate::btree::index::Known;
 use crate::btree::{KeyColumn, KeyError, Shape};
 use crate::heap::{ColumnType, FormError, TupleValues, Value};
@@ -108,7 +108,13 @@ impl IndexDefinition {
         let keys = self.key.iter().map(key).collect::<Option<Vec<KeyColumn>>>()?;
         let included = self.included.iter().map(|column| of(*column));
         let included = included.collect::<Option<Vec<ColumnType>>>()?;
-        Some(Shape::new(&keys, &included))
+        // What is computed is kept as its type is.
+        let keeping = |column: usize| match columns.get(column) {
+            Some(column) => Some((column.storage, column.compression)),
+            None => of(column).map(|of| (ColumnStorage::of_type(of), None)),
+        };
+        let keeping = self.columns().map(keeping).collect::<Option<Vec<_>>>()?;
+        Some(Shape::new(&keys, &included).map(|shape| shape.keeping(keeping.into_iter())))
     }
 
     /// Its columns as the catalog has them.

@@ -18,6 +18,7 @@ use base::{HeapTupleHeader, Infomask, Infomask2, TimestampTz, max_align};
 
 use super::value::{ColumnType, Value};
 use super::varlena::{LONG_HEADER, LONGEST_VALUE, Pointer, Varlena, is_stored, read_long_header};
+use crate::toast::ToastError;
 
 /// Why a row is no tuple, or a tuple no row.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +101,16 @@ pub enum FormError {
         at: usize,
         /// What its header says.
         tag: u8,
+    },
+    /// A compressed value that cannot be decompressed.
+    #[error("the value of column {column}, at byte {at} of the tuple: {error}")]
+    Compressed {
+        /// Number of the column, from 1.
+        column: usize,
+        /// Where it begins, in bytes from the tuple's start.
+        at: usize,
+        /// What is wrong with it.
+        error: ToastError,
     },
     /// A value that no tuple can have, whatever is done with it.
     #[error(
@@ -349,9 +360,15 @@ impl<'a> TupleValues<'a> {
         Ok(())
     }
 
-    /// The next value's bytes, a varlena's without its header; `None` of a null.
-    pub(crate) fn next_raw(&mut self) -> Option<Result<Option<&'a [u8]>, FormError>> {
-        self.next_by(None, |values, column| values.raw(column).map(Some))
+    /// The column that was passed last, from 1, and where its value begins, which has so many bytes with its header.
+    pub(crate) fn place(&self, length: usize) -> (usize, usize) {
+        (self.next, self.at - length)
+    }
+
+    /// What there is to say of the value that was passed last, if it is out of line and must not be.
+    pub(crate) fn out_of_line(&self) -> FormError {
+        let (column, at) = self.place(Pointer::SIZE);
+        FormError::Toasted { column, at, how: "stored in a TOAST table" }
     }
 
     fn is_null(&self, index: usize) -> bool {
@@ -414,12 +431,14 @@ impl<'a> TupleValues<'a> {
 
     /// The bytes of a value that is not null.
     fn raw(&mut self, column: ColumnType) -> Result<&'a [u8], FormError> {
-        let (how, length) = match self.stored(column)? {
-            Varlena::Plain(bytes) => return Ok(bytes),
-            Varlena::Compressed(bytes) => ("compressed", bytes.len() + LONG_HEADER),
-            Varlena::External(_) => ("stored in a TOAST table", Pointer::SIZE),
-        };
-        Err(FormError::Toasted { column: self.next, at: self.at - length, how })
+        match self.stored(column)? {
+            Varlena::Plain(bytes) => Ok(bytes),
+            Varlena::Compressed(bytes) => {
+                let (column, at) = self.place(bytes.len() + LONG_HEADER);
+                Err(FormError::Toasted { column, at, how: "compressed" })
+            }
+            Varlena::External(_) => Err(self.out_of_line()),
+        }
     }
 
     /// The value of the column before the next one, which has just been passed over, by its bytes.

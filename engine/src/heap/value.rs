@@ -172,4 +172,13 @@ impl Value<'_> {
             Value::Oid(_) => ColumnType::Oid,
         })
     }
+
+    /// The bytes of a value of variable width.
+    pub(crate) fn variable_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Value::Text(text) | Value::Bpchar(text) => Some(text.as_bytes()),
+            Value::Bytea(bytes) | Value::Numeric(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
 }

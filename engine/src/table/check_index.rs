@@ -18,6 +18,7 @@ use base::{Infomask2, Tid};
 
 use super::index::TableIndex;
 use super::page::{page_of, read_header};
+use crate::btree::form::{AsStored, EntryValues};
 use crate::btree::{Index, IndexError, IndexTuple, Place, Verified};
 use crate::catalog::{IndexEntry, TableEntry};
 use crate::lock::TableLockMode;
@@ -107,7 +108,7 @@ impl Engine {
 /// A row that must have an entry.
 struct Wanted {
     /// None where the index computes some of it.
-    entry: Option<Vec<u8>>,
+    entry: Option<EntryValues>,
     is_alive: bool,
 }
 
@@ -140,12 +141,14 @@ impl Session<'_> {
             Error::IndexMismatch { index, place, tid, what, expected }
         };
         let btree = Index::of(&self.shared.storage, &index.known);
-        let shape = btree.shape();
+        let (shape, default) = (btree.shape(), self.compression);
         let mut wanted = BTreeMap::new();
         self.indexable_rows(table)?.each(self, &mut |row| {
             let damaged = |error| Error::Row { table: table.name.clone(), error };
             let values = index.pick_stored(&table.types, row.tuple).map_err(damaged)?;
-            let entry = values.map(|values| shape.form(&values, row.root)).transpose();
+            let compressed = table.compressed_values(index, row.stored, None)?;
+            let stored = AsStored { default, compressed: &compressed };
+            let entry = values.map(|values| shape.entry_values(&values, stored)).transpose();
             let entry = entry.map_err(IndexError::from)?;
             let row = (row.root, Wanted { entry, is_alive: row.is_alive });
             match wanted.insert(row.0, row.1) {
@@ -174,14 +177,9 @@ impl Session<'_> {
                     continue;
                 };
                 let broken = |_| wrong("has an entry that cannot be read", "its values");
-                if let Some(expected) = &row.entry {
-                    let other = IndexTuple::read(expected).map_err(broken)?;
-                    let is_same = entry.null_bitmap() == other.null_bitmap()
-                        && entry.key_part()[entry.data_start()..]
-                            == other.key_part()[other.data_start()..];
-                    if !is_same {
-                        return Err(wrong("has an entry of other values", "its values"));
-                    }
+                let is_same = row.entry.as_ref().map(|expected| shape.has_values(entry, expected));
+                if is_same.transpose().map_err(|error| of_entry(error.into()))? == Some(false) {
+                    return Err(wrong("has an entry of other values", "its values"));
                 }
                 let is_unique = index.definition.is_unique && row.is_alive;
                 if !is_unique || shape.has_null_key(entry).map_err(of_entry)? {

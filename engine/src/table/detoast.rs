@@ -10,7 +10,7 @@ use base::{HeapTupleHeader, Infomask};
 
 use super::chunks::{Chunk, each_chunk};
 use crate::Error;
-use crate::catalog::TableEntry;
+use crate::catalog::{IndexEntry, TableEntry};
 use crate::db::Shared;
 use crate::heap::varlena::{Pointer, Varlena, read_compressed_header};
 use crate::heap::{FormError, TupleValues, Value};
@@ -108,6 +108,43 @@ impl TableEntry {
         Ok(length == bytes.len() && self.unpacked(value)?[..] == *bytes)
     }
 
+    /// Of an index's columns the values that a tuple has compressed, in line or out of it; nothing if it has none. With `new`,
+    /// those alone that are the same in the version that comes after it, whose values these are.
+    pub(crate) fn compressed_values<'t>(
+        &'t self,
+        index: &IndexEntry,
+        tuple: &'t [u8],
+        new: Option<&[Value<'_>]>,
+    ) -> Result<Vec<Option<Cow<'t, [u8]>>>, Error> {
+        if !self.is_shortened(tuple)? {
+            return Ok(Vec::new());
+        }
+        let stored = self.stored_values(tuple)?;
+        let compressed = |column: usize| {
+            let Some(Some(value)) = stored.get(column).copied() else { return Ok(None) };
+            let is_compressed = match value {
+                Varlena::Plain(_) => false,
+                Varlena::Compressed(_) => true,
+                Varlena::External(pointer) => pointer.is_compressed(),
+            };
+            if !is_compressed {
+                return Ok(None);
+            }
+            if let Some(new) = new {
+                let new = new.get(column).and_then(Value::variable_bytes);
+                if !new.map_or(Ok(false), |new| self.is_same_value(value, new))? {
+                    return Ok(None);
+                }
+            }
+            Ok(match value {
+                Varlena::Plain(_) => None,
+                Varlena::Compressed(bytes) => Some(Cow::Borrowed(bytes)),
+                Varlena::External(pointer) => Some(Cow::Owned(self.chunks_of_value(pointer)?)),
+            })
+        };
+        index.definition.columns().map(compressed).collect()
+    }
+
     /// Whether two tuples differ in one of the columns up to `last` that are asked about. The new one has all values in it.
     pub(super) fn differ(
         &self,
@@ -160,12 +197,18 @@ impl TableEntry {
         Ok(toast.ok_or_else(other)?)
     }
 
-    /// A value out of line.
-    fn fetched(&self, pointer: Pointer) -> Result<Vec<u8>, Error> {
+    /// What the chunks of a value out of line hold.
+    fn chunks_of_value(&self, pointer: Pointer) -> Result<Vec<u8>, Error> {
         let toast = self.toast_of(pointer)?;
         let closed = || ToastError::Closed { value: pointer.value, table: self.name.clone() };
         let shared = toast.shared.upgrade().ok_or_else(closed)?;
-        let stored = stored_bytes(&shared, &toast.table, pointer)?;
+        stored_bytes(&shared, &toast.table, pointer)
+    }
+
+    /// A value out of line.
+    fn fetched(&self, pointer: Pointer) -> Result<Vec<u8>, Error> {
+        let toast = self.toast_of(pointer)?;
+        let stored = self.chunks_of_value(pointer)?;
         let value = match pointer.is_compressed() {
             true => decompress(&stored)?,
             false => stored,

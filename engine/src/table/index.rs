@@ -21,6 +21,7 @@ use super::copied::CopiedRows;
 use super::page::page_of;
 use super::{DirtyRow, Row, RowRef, Table};
 use crate::Error;
+use crate::btree::form::AsStored;
 use crate::btree::scan::{AllVisible, KeyBound};
 use crate::btree::unique::Inserted;
 use crate::btree::{self, Direction, Heap, Index};
@@ -316,7 +317,9 @@ impl Transaction<'_, '_> {
             return Ok(None);
         }
         let row = table.values(tuple)?;
+        let old_tuple = old;
         let old = old.map(|old| table.values_in_line(old)).transpose()?;
+        let default = self.session.compression;
         for index in indexes {
             if self.has_dropped(index) {
                 continue;
@@ -326,8 +329,13 @@ impl Transaction<'_, '_> {
                 table: table.name.clone(),
             })?;
             let is_unchanged = old.as_ref().is_some_and(|old| index.has_same_key(old, &row));
+            let compressed = match old_tuple {
+                Some(old) => table.compressed_values(index, old, Some(&row))?,
+                None => Vec::new(),
+            };
+            let stored = AsStored { default, compressed: &compressed };
             loop {
-                match self.put_entry(table, index, &values, is_unchanged, tid)? {
+                match self.put_entry(table, index, (&values, stored), is_unchanged, tid)? {
                     Inserted::Done => break,
                     Inserted::Wait(_) | Inserted::Conflict(_) if arbiters.contains(&index.oid) => {
                         return Ok(Some(index.oid));
@@ -349,7 +357,7 @@ impl Transaction<'_, '_> {
         &mut self,
         table: &TableEntry,
         index: &IndexEntry,
-        values: &[Value<'_>],
+        (values, stored): (&[Value<'_>], AsStored<'_>),
         is_unchanged: bool,
         tid: Tid,
     ) -> Result<Inserted, Error> {
@@ -359,7 +367,7 @@ impl Transaction<'_, '_> {
         let (inserter, status) = session.log_and_status();
         let mut rows = Rows { shared, table, status, horizon };
         let btree = Index::of(&shared.storage, &index.known);
-        let mut writer = btree.writer(inserter, xid);
+        let mut writer = btree.writer(inserter, xid).of_stored(stored);
         let inserted = if index.definition.is_unique {
             writer.insert_unique(values, tid, is_unchanged, &mut rows)
         } else {

@@ -12,17 +12,20 @@
 //! been made: a bit that is found set is true of the snapshot, which was taken before. A page of the map is not kept in
 //! memory between two leaves. Source: `IndexOnlyNext`, whose pin of the leaf serves the same purpose.
 
+use std::sync::OnceLock;
+
 use base::sync::Arc;
 use base::{RelFileLocator, Tid};
 
 use super::index::{IndexFound, IndexScan, TableIndex};
 use super::{Row, Table};
 use crate::Error;
+use crate::btree::form::EntryValues;
 use crate::btree::scan::{AllVisible, KeyBound};
 use crate::btree::{Direction, IndexTuple};
 use crate::catalog::{IndexEntry, TableEntry};
 use crate::db::Shared;
-use crate::heap::Value;
+use crate::heap::{FormError, Value};
 use crate::transaction::Transaction;
 use crate::visibility_map::{ALL_VISIBLE, MapPage};
 
@@ -40,6 +43,8 @@ pub struct IndexedRow {
     table: Arc<TableEntry>,
     index: Arc<IndexEntry>,
     from: Source,
+    /// The entry's values once they have been asked for, if some of them are compressed.
+    decompressed: OnceLock<EntryValues>,
 }
 
 #[derive(Debug, Clone)]
@@ -75,9 +80,20 @@ impl IndexedRow {
             Source::Entry(_, bytes) => {
                 let damaged = |error| Error::Row { table: self.table.name.clone(), error };
                 let entry = IndexTuple::read(bytes).expect("read on its leaf");
-                let mut values = self.index.known.shape().values(entry);
+                let shape = self.index.known.shape();
+                let mut values = match self.decompressed.get() {
+                    Some(values) => shape.values_in(values),
+                    None => shape.values(entry),
+                };
                 for column in self.index.definition.columns() {
-                    let value = values.next().transpose().map_err(damaged)?;
+                    let value = match values.next().transpose() {
+                        Err(FormError::Toasted { .. }) if self.decompressed.get().is_none() => {
+                            let values = shape.decompressed(entry).map_err(damaged)?;
+                            let _ = self.decompressed.set(values);
+                            return self.values();
+                        }
+                        value => value.map_err(damaged)?,
+                    };
                     if let Some(place) = columns.get_mut(column) {
                         *place = Some(value.expect("an entry of a leaf has all columns"));
                     }
@@ -157,7 +173,7 @@ impl<'e> IndexOnlyScan<'e> {
             }
         };
         let (table, index) = (Arc::clone(&self.scan.table), Arc::clone(&self.index));
-        Ok(Some(IndexedRow { table, index, from }))
+        Ok(Some(IndexedRow { table, index, from, decompressed: OnceLock::new() }))
     }
 
     /// How many of its rows had to be read from the table.

@@ -34,6 +34,8 @@ pub(crate) struct Indexable<'r> {
     pub(crate) root: Tid,
     /// With all values in it.
     pub(crate) tuple: &'r [u8],
+    /// As it lies in the table.
+    pub(crate) stored: &'r [u8],
     /// Whether the row is there for those who come.
     pub(crate) is_alive: bool,
 }
@@ -111,8 +113,8 @@ impl IndexableRows<'_> {
                 }
                 flat => flat?,
             };
-            let tuple = flat.as_deref().unwrap_or(tuple);
-            see(Indexable { root, tuple, is_alive })?;
+            let (tuple, stored) = (flat.as_deref().unwrap_or(tuple), tuple);
+            see(Indexable { root, tuple, stored, is_alive })?;
         }
         Ok(true)
     }

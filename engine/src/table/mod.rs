@@ -21,7 +21,7 @@ mod detoast;
 mod dirty;
 mod index;
 mod index_only;
-mod index_rows;
+pub(crate) mod index_rows;
 mod insert;
 mod lock;
 mod modify;

@@ -4,17 +4,21 @@
 //! built before the table's list has it, and is in the list before the transaction writes another row. Source:
 //! `DefineIndex`, `index_build`.
 
+use std::borrow::Cow;
+
 use base::Tid;
 use base::sync::Arc;
 
 use super::Transaction;
 use super::tables::{NAME_RULE, is_name};
 use crate::Error;
+use crate::btree::form::AsStored;
 use crate::btree::{Build, IndexError};
 use crate::catalog::{IndexDefinition, IndexEntry, Relation, TableEntry, store};
 use crate::copy_text;
 use crate::heap::Value;
 use crate::lock::TableLockMode;
+use crate::table::index_rows::Indexable;
 use crate::table::{Table, TableIndex};
 
 /// Works out what an index computes of a row, and gives it away.
@@ -24,6 +28,16 @@ pub type Compute<'f, 's, 'e> = dyn FnMut(
         &mut dyn FnMut(&[Value<'_>]) -> Result<(), Error>,
     ) -> Result<(), Error>
     + 'f;
+
+/// A row that something is to be computed of.
+struct Uncomputed {
+    root: Tid,
+    /// With all values in it.
+    tuple: Box<[u8]>,
+    /// Of the index's columns the values that the row has compressed.
+    compressed: Vec<Option<Cow<'static, [u8]>>>,
+    is_alive: bool,
+}
 
 impl<'s, 'e> Transaction<'s, 'e> {
     /// Makes an index that computes nothing on a table, as [`Transaction::create_computed_index`] does.
@@ -112,25 +126,36 @@ impl<'s, 'e> Transaction<'s, 'e> {
         let xid = self.assign_xid()?;
         let shared = self.session.shared;
         let build = Build::of(&shared.storage, &index.known, xid);
-        let mut build = build.with_memory(shared.maintenance_memory);
+        let default = self.session.compression;
+        let mut build = build.with_memory(shared.maintenance_memory).compressing_by(default);
         let mut rows = self.session.indexable_rows(table)?;
         // Of one page, what something is computed of: nothing of the table is held meanwhile.
-        let mut uncomputed: Vec<(Tid, Box<[u8]>, bool)> = Vec::new();
+        let mut uncomputed: Vec<Uncomputed> = Vec::new();
         while rows.next_page(self.session, &mut |row| {
             let damaged = |error| Error::Row { table: table.name.clone(), error };
-            match index.pick_stored(&table.types, row.tuple).map_err(damaged)? {
-                Some(values) => build
-                    .add(&values, row.root, row.is_alive)
-                    .map_err(|error| index.refused(table, row.root, error.into()))?,
-                None => uncomputed.push((row.root, row.tuple.into(), row.is_alive)),
+            let Indexable { root, tuple, stored, is_alive } = row;
+            let compressed = table.compressed_values(index, stored, None)?;
+            match index.pick_stored(&table.types, tuple).map_err(damaged)? {
+                Some(values) => {
+                    let stored = AsStored { default, compressed: &compressed };
+                    let added = build.add_stored(&values, stored, root, is_alive);
+                    added.map_err(|error| index.refused(table, root, error.into()))?;
+                }
+                None => {
+                    let owned = |value: Cow<'_, [u8]>| Cow::Owned(value.into_owned());
+                    let compressed = compressed.into_iter().map(|value| value.map(owned));
+                    let (tuple, compressed) = (tuple.into(), compressed.collect());
+                    uncomputed.push(Uncomputed { root, tuple, compressed, is_alive });
+                }
             }
             Ok(())
         })? {
             build.make_room()?;
-            for (root, tuple, is_alive) in uncomputed.drain(..) {
+            for Uncomputed { root, tuple, compressed, is_alive } in uncomputed.drain(..) {
                 let row = table.values(&tuple)?;
                 self.compute(table, index, &row, compute, &mut |values| {
-                    let added = build.add(values, root, is_alive);
+                    let stored = AsStored { default, compressed: &compressed };
+                    let added = build.add_stored(values, stored, root, is_alive);
                     added.map_err(|error| index.refused(table, root, error.into()))
                 })?;
             }

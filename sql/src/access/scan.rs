@@ -7,7 +7,7 @@
 use std::ops::Bound;
 
 use base::Tid;
-use engine::btree::{Direction, IndexError, KeyError};
+use engine::btree::Direction;
 use engine::heap::Value;
 use engine::{IndexOnlyScan, IndexScan, TableIndex};
 
@@ -144,41 +144,31 @@ impl IndexRange {
         &self,
         member: &Member,
         exec: &mut Exec<'_, '_, '_, 'e>,
-        (mut lower, mut upper): (Limit, Limit),
+        (lower, upper): (Limit, Limit),
         direction: Direction,
         is_alone: bool,
     ) -> Result<Option<IndexRows<'e>>> {
-        loop {
-            let types = &self.bounds.types;
-            let [lower_row, upper_row] = [&lower, &upper].map(|limit| {
-                let key = values(limit);
-                StoredRow::new(key, &types[..key.len()])
-            });
-            let (lower_key, upper_key) = (lower_row.values()?, upper_row.values()?);
-            let bounds = (bound(&lower, &lower_key), bound(&upper, &upper_key));
-            let (table, index) = (&member.def.table, &self.index);
-            let (transaction, (lower_key, upper_key)) = (&mut *exec.transaction, bounds);
-            let scan = if is_alone {
-                let scan =
-                    table.scan_index_only(transaction, index, lower_key, upper_key, direction);
-                scan.map(IndexRows::OfIndex)
-            } else {
-                let scan = table.scan_index(transaction, index, lower_key, upper_key, direction);
-                scan.map(IndexRows::OfTable)
-            };
-            match scan {
-                // It was dropped, or lacks what the snapshot may see.
-                Err(engine::Error::NoIndex(_)) => return Ok(None),
-                // No entry is as long as the value: columns are left out.
-                Err(engine::Error::Index(IndexError::Key(KeyError::TooBig { .. }))) => {
-                    let length = values(&lower).len().max(values(&upper).len());
-                    lower = shortened(lower, length.saturating_sub(1));
-                    upper = shortened(upper, length.saturating_sub(1));
-                }
-                scan => {
-                    exec.state.reads.index_scan_begins(&member.def.table);
-                    return Ok(Some(scan?));
-                }
+        let types = &self.bounds.types;
+        let [lower_row, upper_row] = [&lower, &upper].map(|limit| {
+            let key = values(limit);
+            StoredRow::new(key, &types[..key.len()])
+        });
+        let (lower_key, upper_key) = (lower_row.values()?, upper_row.values()?);
+        let (lower, upper) = (bound(&lower, &lower_key), bound(&upper, &upper_key));
+        let (table, index, transaction) = (&member.def.table, &self.index, &mut *exec.transaction);
+        let scan = if is_alone {
+            let scan = table.scan_index_only(transaction, index, lower, upper, direction);
+            scan.map(IndexRows::OfIndex)
+        } else {
+            let scan = table.scan_index(transaction, index, lower, upper, direction);
+            scan.map(IndexRows::OfTable)
+        };
+        match scan {
+            // It was dropped, or lacks what the snapshot may see.
+            Err(engine::Error::NoIndex(_)) => Ok(None),
+            scan => {
+                exec.state.reads.index_scan_begins(&member.def.table);
+                Ok(Some(scan?))
             }
         }
     }
@@ -340,16 +330,5 @@ fn bound<'a>(limit: &Limit, values: &'a [Value<'a>]) -> Bound<&'a [Value<'a>]> {
     match limit {
         Bound::Excluded(_) => Bound::Excluded(values),
         Bound::Included(_) | Bound::Unbounded => Bound::Included(values),
-    }
-}
-
-/// A bound of so many columns at most, which leaves out no row that it left in.
-fn shortened(limit: Limit, length: usize) -> Limit {
-    match limit {
-        Bound::Included(mut values) | Bound::Excluded(mut values) if values.len() > length => {
-            values.truncate(length);
-            Bound::Included(values)
-        }
-        limit => limit,
     }
 }

@@ -5,7 +5,7 @@ use base::{FullXid, PAGE_SIZE, Tid, Xid};
 use engine::btree::page::{self, Node, safe_xid};
 use engine::btree::redo::{RM_BTREE, makes_page, redo};
 use engine::btree::{IndexTuple, KeyColumn, MetaPage, NodeFlags, Opaque, Shape, mask, posting};
-use engine::heap::{ColumnType, Value};
+use engine::heap::{ColumnType, Compression, Value};
 use fastrand::Rng;
 
 use crate::record::with_blocks;
@@ -16,7 +16,9 @@ fn shape() -> Shape {
 }
 
 fn entry(shape: &Shape, random: &mut Rng) -> Vec<u8> {
-    let text = "abcdefgh".repeat(random.usize(..9));
+    // Some are compressed.
+    let times = if random.usize(..4) == 0 { 70 } else { 0 };
+    let text = "abcdefgh".repeat(times + random.usize(..9));
     let text = if random.usize(..4) == 0 { Value::Null } else { Value::Text(&text) };
     let tid = Tid { block: random.u32(..90), offset: random.u16(1..60) };
     shape.form(&[Value::Int4(random.i32(..3)), text], tid).expect("an entry")
@@ -64,7 +66,7 @@ fn read_all(shape: &Shape, bytes: &PageBytes) {
         let Ok(entry) = node.entry(offset) else { continue };
         let _ = (entry.tids().count(), entry.max_heap_tid(), shape.values(entry).count());
         if let (Some(before), Ok(key)) = (before, shape.search_key(entry, usize::MAX)) {
-            let _ = (shape.compare(&key, before), shape.truncate(before, entry));
+            let _ = (shape.compare(&key, before), shape.truncate(before, entry, Compression::Pglz));
             let _ = (posting::swap(entry, before, 1), posting::without(before, &[0]));
         }
         before = Some(entry);

@@ -1,15 +1,22 @@
 //! Entries are ordered as their values are, and a pivot cut between two lies between them.
 
 use std::cmp::Ordering;
+use std::sync::LazyLock;
 
 use base::{Tid, TimestampTz};
 use engine::btree::tuple::{MAX_ITEM_SIZE, bare_pivot};
 use engine::btree::{IndexTuple, KeyColumn, KeyError, MetaPage, Opaque, Shape, posting};
-use engine::heap::{ColumnType, Value};
+use engine::heap::{ColumnType, Compression, Value};
 use proptest::prelude::*;
 
+use super::letters;
+
+/// Texts that are compressed in an entry, and differ in a byte.
+static LONG: LazyLock<[String; 3]> =
+    LazyLock::new(|| ["a", "b", "ba"].map(|end| format!("{}{end}", "ab".repeat(400))));
+
 fn small(column: ColumnType, choice: u8) -> Value<'static> {
-    let texts = ["", "a", "ab", "b", "\u{e9}"];
+    let texts = ["", "a", "ab", "b", "\u{e9}", &LONG[0], &LONG[1], &LONG[2]];
     let number = i64::from(choice % 5) - 2;
     match column {
         _ if choice >= 200 => Value::Null,
@@ -23,8 +30,8 @@ fn small(column: ColumnType, choice: u8) -> Value<'static> {
             [f64::NEG_INFINITY, -0.0, 0.0, 1.5, f64::INFINITY, f64::NAN][usize::from(choice % 6)],
         ),
         ColumnType::Uuid => Value::Uuid([choice % 3; 16]),
-        ColumnType::Bytea => Value::Bytea(texts[usize::from(choice % 5)].as_bytes()),
-        _ => Value::Text(texts[usize::from(choice % 5)]),
+        ColumnType::Bytea => Value::Bytea(texts[usize::from(choice % 8)].as_bytes()),
+        _ => Value::Text(texts[usize::from(choice % 8)]),
     }
 }
 
@@ -115,7 +122,9 @@ proptest! {
         let one = shape.form(&first, one_tid).expect("an entry");
         let other = shape.form(&second, other_tid).expect("an entry");
         let [one, other] = [&one, &other].map(|bytes| IndexTuple::read(bytes).expect("what was formed"));
-        let read: Vec<_> = shape.values(one).map(|value| value.expect("a value")).collect();
+        prop_assert!(one.size() < 5 * 200, "long values are compressed");
+        let plain = shape.decompressed(one).expect("sound values");
+        let read: Vec<_> = shape.values_in(&plain).map(|value| value.expect("a value")).collect();
         prop_assert_eq!(format!("{read:?}"), format!("{first:?}"));
 
         let by_columns = keys.iter().zip(first.iter().zip(&second)).map(|(key, (one, other))| order(*one, *other, *key));
@@ -129,7 +138,7 @@ proptest! {
         let (left, right) = if expected.is_le() { (one, other) } else { (other, one) };
         let keep = by_columns.iter().position(|order| order.is_ne()).map_or(keys.len() + 1, |at| at + 1);
         prop_assert_eq!(shape.columns_to_keep(left, right), Ok(keep));
-        let pivot = shape.truncate(left, right).expect("a pivot");
+        let pivot = shape.truncate(left, right, Compression::Pglz).expect("a pivot");
         let pivot = IndexTuple::read(&pivot).expect("a sound pivot");
         prop_assert!(pivot.is_pivot());
         prop_assert_eq!(pivot.pivot_columns(), Some(keep.min(keys.len())));
@@ -193,11 +202,16 @@ fn what_cannot_be_indexed_is_named() {
         assert!(!of(of_unequal_bytes).expect("a shape").all_equal_image());
     }
     let tid = Tid { block: 1, offset: 1 };
-    let long = "x".repeat(MAX_ITEM_SIZE - 12);
+    let long = letters(MAX_ITEM_SIZE - 12);
     assert_eq!(shape.form(&[Value::Text(&long)], tid).map(|entry| entry.len()), Ok(MAX_ITEM_SIZE));
-    let longer = "x".repeat(MAX_ITEM_SIZE - 11);
+    let longer = letters(MAX_ITEM_SIZE - 11);
     let error = shape.form(&[Value::Text(&longer)], tid).expect_err("too long");
     assert!(error.to_string().contains("size 2712 exceeds"), "{error}");
+    let error = shape.form(&[Value::Text(&letters(8184))], tid).expect_err("too long");
+    assert_eq!(error.to_string(), "index row requires 8200 bytes, maximum size is 8191");
+    // What is compressed may be longer, and is too long no sooner than it is so as it is compressed.
+    let repeated = shape.form(&[Value::Text(&"x".repeat(100_000))], tid).expect("an entry");
+    assert!(repeated.len() < 1300, "{} bytes", repeated.len());
     assert!(
         shape.form(&[Value::Int4(1)], tid).expect_err("a text").to_string().contains("type text")
     );

@@ -69,7 +69,7 @@ const REUSE_PAGE: u8 = 0xD0;
 #[test]
 fn a_log_cut_behind_a_record_of_any_kind_leaves_an_index_that_goes_on() {
     let mut all = BTreeSet::new();
-    for rows in [Rows::Few, Rows::Long, Rows::Scattered] {
+    for rows in [Rows::Few, Rows::Long, Rows::Compressed, Rows::Scattered] {
         let (disk, storage) = opened();
         let start = storage.log.log().end();
         let model = work(&storage, rows);

@@ -57,18 +57,27 @@ enum Rows {
     One,
     /// Long texts that begin alike, and a number: few to a page, so that there are many levels.
     Long,
+    /// Longer texts that begin alike and are compressed in their entries, and a number.
+    Compressed,
     /// A few numbers, for each of which another column ascends.
     Groups,
 }
 
 impl Rows {
-    const ALL: [Rows; 6] =
-        [Rows::Ascending, Rows::Scattered, Rows::Few, Rows::One, Rows::Long, Rows::Groups];
+    const ALL: [Rows; 7] = [
+        Rows::Ascending,
+        Rows::Scattered,
+        Rows::Few,
+        Rows::One,
+        Rows::Long,
+        Rows::Compressed,
+        Rows::Groups,
+    ];
 
     fn shape(self) -> Shape {
         let int4 = KeyColumn::ascending(ColumnType::Int4);
         let key = match self {
-            Rows::Long => vec![KeyColumn::descending(ColumnType::Text), int4],
+            Rows::Long | Rows::Compressed => vec![KeyColumn::descending(ColumnType::Text), int4],
             Rows::Groups => vec![int4, KeyColumn::ascending(ColumnType::Int8)],
             _ => vec![int4],
         };
@@ -83,7 +92,7 @@ impl Rows {
             Rows::Scattered => (scattered, 0),
             Rows::Few => (scattered % 9, 0),
             Rows::One => (4, 0),
-            Rows::Long => (-(scattered % 300), scattered % 3),
+            Rows::Long | Rows::Compressed => (-(scattered % 300), scattered % 3),
             Rows::Groups => (scattered % 5, i64::from(number)),
         }
     }
@@ -92,13 +101,23 @@ impl Rows {
     fn values<R>(self, (one, other): (i64, i64), see: impl FnOnce(&[Value<'_>]) -> R) -> R {
         match self {
             Rows::Long => {
-                let text = format!("{}{:06}", "k".repeat(900), -one);
+                let text = format!("{}{:06}", letters(900), -one);
+                see(&[Value::Text(&text), Value::Int4(other as i32)])
+            }
+            Rows::Compressed => {
+                let text = format!("{}{}{:06}", "k".repeat(800), letters(500), -one);
                 see(&[Value::Text(&text), Value::Int4(other as i32)])
             }
             Rows::Groups => see(&[Value::Int4(one as i32), Value::Int8(other)]),
             _ => see(&[Value::Int4(one as i32)]),
         }
     }
+}
+
+/// So many letters that do not compress.
+fn letters(count: usize) -> String {
+    let mut random = Rng::with_seed(1);
+    (0..count).map(|_| random.alphanumeric()).collect()
 }
 
 /// A row's tid: in no order, each once.

@@ -7,7 +7,7 @@ use crate::waldump::compared;
 #[test]
 fn pg_waldump_reads_the_log_of_an_index() {
     let mut seen = String::new();
-    for rows in [Rows::Few, Rows::Long, Rows::Scattered] {
+    for rows in [Rows::Few, Rows::Long, Rows::Compressed, Rows::Scattered] {
         let (disk, storage) = opened();
         let start = storage.log.log().end();
         work(&storage, rows);

@@ -1,6 +1,7 @@
 //! Long values: compressed, out of line, read again; by the engine and by a real server.
 
 mod damage;
+mod entries;
 mod model;
 mod rows;
 mod same;
