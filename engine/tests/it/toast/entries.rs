@@ -411,7 +411,7 @@ fn entries_are_a_servers(compression: Compression) {
         if compression == Compression::Lz4 {
             assert_eq!(compressed(&theirs).1, compressed(&built_files[at]).1, "index {at}");
         } else {
-            assert_eq!(images(&theirs), images(&built_files[at]), "index {at}");
+            assert!(images(&theirs) == images(&built_files[at]), "index {at}, entries made anew");
             assert!(pages(&theirs) == pages(&built_files[at]), "index {at}, made anew");
         }
     }
