@@ -11,7 +11,7 @@ use base::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use base::{Lsn, Page, PageMut, RawPage};
 
 use super::desc::{CHECKED, CLEANUP_WAITER, DIRTY, VALID};
-use super::pool::{BufferError, BufferPool, Frame};
+use super::pool::{BufferError, BufferPool, Content, Frame};
 use super::usage::PageUse;
 use super::{LogFlush, PageName, PageStore};
 
@@ -157,7 +157,7 @@ impl Frame {
 #[derive(Debug)]
 pub struct PageRead<'a> {
     frame: &'a Frame,
-    content: RwLockReadGuard<'a, Box<PageBytes>>,
+    content: RwLockReadGuard<'a, Content>,
 }
 
 impl Deref for PageRead<'_> {
@@ -185,7 +185,7 @@ impl PageRead<'_> {
 #[derive(Debug)]
 pub struct PageWrite<'a> {
     pub(super) frame: &'a Frame,
-    pub(super) content: RwLockWriteGuard<'a, Box<PageBytes>>,
+    pub(super) content: RwLockWriteGuard<'a, Content>,
 }
 
 impl Deref for PageWrite<'_> {
@@ -253,7 +253,7 @@ impl PageWrite<'_> {
 #[derive(Debug)]
 pub struct PinnedWrite<'p, S: PageStore, L: LogFlush> {
     // Given back before the pin.
-    content: RwLockWriteGuard<'p, Box<PageBytes>>,
+    content: RwLockWriteGuard<'p, Content>,
     pinned: Pinned<'p, S, L>,
 }
 

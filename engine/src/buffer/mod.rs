@@ -17,6 +17,7 @@
 //! | [`sweep`] | all dirty pages written in file order, for checkpoints | |
 //! | [`store`], `files` | the files | who reads, writes, extends |
 //! | `usage` | how many pages a thread has used | that thread |
+//! | `large_pages` | memory for the frames | who makes a pool |
 //!
 //! # Access rules
 //!
@@ -47,6 +48,8 @@ pub mod desc;
 pub mod files;
 mod frame_name;
 pub mod guard;
+#[cfg(not(any(loom, shuttle)))]
+mod large_pages;
 pub mod pool;
 pub mod store;
 pub mod sweep;

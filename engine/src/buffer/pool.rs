@@ -4,6 +4,7 @@
 //! and a page that could not be read unread, so that a later attempt can succeed.
 
 use std::io;
+use std::ops::{Deref, DerefMut};
 
 use base::page::{PageBytes, PageError};
 use base::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, TryLockError, thread};
@@ -102,13 +103,35 @@ pub enum BufferError {
     },
 }
 
-/// A place for one page. What every reader touches lies in its first bytes.
+/// A page's bytes, so that numbers in it are as aligned as in the file.
+#[derive(Debug)]
+#[repr(align(8))]
+pub(super) struct Content(PageBytes);
+
+impl Deref for Content {
+    type Target = PageBytes;
+
+    #[inline]
+    fn deref(&self) -> &PageBytes {
+        &self.0
+    }
+}
+
+impl DerefMut for Content {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut PageBytes {
+        &mut self.0
+    }
+}
+
+/// A place for one page. What every reader touches lies in its first 64 bytes, which a processor fetches from memory at once:
+/// the word, the name, the lock, and the page's header.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Frame {
     pub(super) word: Word,
     pub(super) name: FrameName,
-    pub(super) content: RwLock<Box<PageBytes>>,
+    pub(super) content: RwLock<Content>,
     /// Held from copying the page to the end of its write: writes of one page do not overtake each other.
     writing: Mutex<()>,
     pub(super) cleanup: Mutex<()>,
@@ -124,7 +147,7 @@ impl Frame {
         Frame {
             word: Word::new(),
             name: FrameName::new(),
-            content: RwLock::new(Box::new([0; PAGE_SIZE])),
+            content: RwLock::new(Content([0; PAGE_SIZE])),
             writing: Mutex::new(()),
             cleanup: Mutex::new(()),
             unpinned: Condvar::new(),
@@ -169,6 +192,15 @@ const PASSES: usize = 4;
 /// having taken it.
 const HINTS: usize = 4;
 
+fn make_frames(count: usize) -> Box<[Frame]> {
+    #[cfg(not(any(loom, shuttle)))]
+    let mut frames = super::large_pages::room(count);
+    #[cfg(any(loom, shuttle))]
+    let mut frames = Vec::with_capacity(count);
+    frames.extend((0..count).map(|_| Frame::new()));
+    frames.into_boxed_slice()
+}
+
 /// A fixed number of pages in memory; see the module.
 #[derive(Debug)]
 pub struct BufferPool<S: PageStore, L: LogFlush> {
@@ -204,7 +236,7 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
         assert!(frames > 0, "a pool has frames");
         let partitions = (frames / 8).clamp(1, 128).next_power_of_two();
         BufferPool {
-            frames: (0..frames).map(|_| Frame::new()).collect(),
+            frames: make_frames(frames),
             table: Table::new(hints, partitions),
             clock: Clock::new(frames),
             store,
@@ -452,7 +484,7 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
             if !frame.word.begin_write() {
                 return Ok(WriteBack::Clean);
             }
-            content.clone()
+            Box::new(**content)
         };
         let written = self.write(name, &mut copy);
         if base::variant!("buffer.clean-after-write") {

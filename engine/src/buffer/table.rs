@@ -43,10 +43,12 @@ impl Table {
         partition.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Successive pages of a file have successive hints, of which a line of the processor's cache holds many.
     #[inline]
     fn hint_of(&self, name: &PageName) -> Option<&AtomicU32> {
-        let hash = FxBuildHasher.hash_one(name) >> 20;
-        self.hints.get(hash as usize & self.hints.len().wrapping_sub(1))
+        let hash = FxBuildHasher.hash_one((name.locator, name.fork)) >> 20;
+        let at = (hash as usize).wrapping_add(name.block as usize);
+        self.hints.get(at & self.hints.len().wrapping_sub(1))
     }
 
     /// The frame that perhaps holds this page.

@@ -207,6 +207,20 @@ fn stress(threads: u64, frames: usize, pages: u32, steps: u64, fails_every: u64)
 }
 
 #[test]
+fn a_pages_header_lies_in_the_first_line_of_its_frame() {
+    let pool = pool(3);
+    for block in 0..3 {
+        let pinned = pool.get_to_init(name(block)).expect("there is room");
+        let (frame, page) = (pinned.frame(), pinned.read());
+        let line = |address: usize| address / 64;
+        let (word, header) = (std::ptr::from_ref(&frame.word).addr(), page.as_ptr().addr());
+        assert_eq!(word % 64, 0);
+        assert_eq!(line(header + base::page::PAGE_HEADER_SIZE - 1), line(word));
+        assert_eq!(header % 8, 0);
+    }
+}
+
+#[test]
 fn nothing_is_lost_between_threads() {
     stress(8, 24, 100, 3000, 0);
     stress(16, 40, 60, 1500, 0);
