@@ -16,12 +16,13 @@ use std::ops::ControlFlow;
 use base::sync::Arc;
 use base::{Infomask2, Tid};
 
+use super::Table;
 use super::index::TableIndex;
 use super::page::{page_of, read_header};
 use crate::btree::form::{AsStored, EntryValues};
 use crate::btree::{Index, IndexError, IndexTuple, Place, Verified};
 use crate::catalog::{IndexEntry, TableEntry};
-use crate::lock::TableLockMode;
+use crate::lock::{TableLockMode, WaitPolicy};
 use crate::session::{Isolation, Session};
 use crate::transaction::Transaction;
 use crate::{Engine, Error};
@@ -58,7 +59,9 @@ pub struct IndexCheck {
 
 impl Engine {
     /// Checks the indexes that are named, and all of the tables that are named; every one if nothing is. In the order of
-    /// their tables' names, then as they were made. `see` is told of each, and ends it by `Break`.
+    /// their tables' names, then as they were made. `see` is told of each, and ends it by `Break`. Of a table that a prepared
+    /// transaction has locked the check does not wait for that one's end: it changes nothing more. Others must then leave the
+    /// table alone meanwhile, or what they do may be told as something wrong.
     ///
     /// # Errors
     /// [`Error::NoIndex`] where a name is neither a table's nor an index's; as [`Engine::session`]. What is wrong with an
@@ -95,7 +98,7 @@ impl Engine {
         }
         for (index, table) in chosen {
             let mut transaction = session.begin(Isolation::ReadCommitted)?;
-            let outcome = transaction.check_index(&index);
+            let outcome = transaction.check_index_beside_prepared(&index);
             drop(transaction);
             if see(IndexCheck { index, table, outcome }).is_break() {
                 break;
@@ -120,7 +123,29 @@ impl Transaction<'_, '_> {
     pub fn check_index(&mut self, name: &str) -> Result<CheckedIndex, Error> {
         let (index, table) = self.index(name)?;
         self.use_table(table.entry(), TableLockMode::Share)?;
-        let index: &Arc<IndexEntry> = TableIndex::entry(&index);
+        self.check_locked(&index, &table)
+    }
+
+    /// The same, though prepared transactions keep the table from being locked against changes, who change it no more.
+    fn check_index_beside_prepared(&mut self, name: &str) -> Result<CheckedIndex, Error> {
+        let (index, table) = self.index(name)?;
+        if !self.session.shared.storage.two_phase.valid().is_empty() {
+            match self.lock_entry(table.entry(), TableLockMode::Share, WaitPolicy::NoWait) {
+                Err(Error::LockNotAvailable(_)) => {
+                    let mode = TableLockMode::AccessShare;
+                    self.lock_entry(table.entry(), mode, WaitPolicy::NoWait)?;
+                }
+                other => other?,
+            }
+            return self.check_locked(&index, &table);
+        }
+        self.check_index(name)
+    }
+
+    /// The same, of a table that is locked.
+    fn check_locked(&mut self, index: &TableIndex, table: &Table) -> Result<CheckedIndex, Error> {
+        let name = index.name();
+        let index: &Arc<IndexEntry> = TableIndex::entry(index);
         if !self.knows(index) {
             return Err(Error::NoIndex(name.to_owned()));
         }

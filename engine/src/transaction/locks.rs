@@ -147,7 +147,7 @@ impl Transaction<'_, '_> {
         self.lock_entry(entry, mode, WaitPolicy::Wait)
     }
 
-    pub(super) fn lock_entry(
+    pub(crate) fn lock_entry(
         &mut self,
         entry: &Arc<TableEntry>,
         mode: TableLockMode,
