@@ -23,6 +23,7 @@ use crate::data_directory::DEFAULT_DATABASE;
 use crate::db::Shared;
 use crate::heap::{Change, Compression};
 use crate::lock::{HeldLocks, Interrupts, LockTag, TableLockMode};
+use crate::table::IndexScanRoom;
 use crate::table::room::Target;
 use crate::transaction::Transaction;
 pub use crate::xact::end::Durability;
@@ -67,6 +68,7 @@ pub struct Session<'e> {
     /// Memory that is used again.
     pub(crate) tuple: Vec<u8>,
     pub(crate) change: Change,
+    pub(crate) index_scan: IndexScanRoom,
     /// The horizon, with the number of transactions that had ended when it was taken.
     horizon: Option<(u64, ModeHorizon<'e>)>,
 }
@@ -122,6 +124,7 @@ impl<'e> Session<'e> {
             compression: shared.compression,
             tuple: Vec::new(),
             change: Change::default(),
+            index_scan: IndexScanRoom::default(),
             horizon: None,
             shared,
         })

@@ -217,11 +217,9 @@ fn change(
     id: u32,
     amount: i64,
 ) -> Result<()> {
-    let key: &[Value<'_>] = &[Value::Int4(id as i32)];
-    let bound = Bound::Included(key);
     let Keyed { table, key, balance } = keyed;
-    let mut found = table.scan_index(transaction, key, bound, bound, Direction::Forward)?;
-    let tid = found.next_ref(transaction)?.context("no such row")?.tid();
+    let found = table.find(transaction, key, &[Value::Int4(id as i32)])?;
+    let tid = found.context("no such row")?.tid();
     let changed = table.update_with(transaction, tid, |values| {
         let mut values = values.to_vec();
         if let Some(Value::Int8(now)) = values.get_mut(*balance) {
@@ -237,8 +235,8 @@ impl Worker for OfSession<'_> {
         match workload {
             Workload::Transfer => self.transfer(next),
             Workload::Tpcb => self.tpcb(next),
-            Workload::Read => self.read(1, next),
-            Workload::Range => self.read(RANGE, next),
+            Workload::Read => self.read(next),
+            Workload::Range => self.read_ranges(next),
         }
     }
 }
@@ -274,14 +272,28 @@ impl OfSession<'_> {
     }
 
     /// Reads in one transaction, each with a snapshot of its own, as a function of the server does.
-    fn read(&mut self, count: u32, next: &mut Next<'_>) -> Result<()> {
+    fn read(&mut self, next: &mut Next<'_>) -> Result<()> {
         let [Keyed { table, key, balance }, ..] = &self.keyed;
         let mut transaction = self.session.begin(Isolation::ReadCommitted)?;
         let mut sum = 0;
         while next.goes_on() {
-            let first = if count == 1 { next.account() } else { next.first_of_range() };
+            let id = Value::Int4(next.account() as i32);
+            let row = table.find(&mut transaction, key, &[id])?.context("no such row")?;
+            let Some(Value::Int8(amount)) = row.value(*balance)? else { bail!("no balance") };
+            sum += amount;
+        }
+        std::hint::black_box(sum);
+        Ok(transaction.commit()?)
+    }
+
+    fn read_ranges(&mut self, next: &mut Next<'_>) -> Result<()> {
+        let [Keyed { table, key, balance }, ..] = &self.keyed;
+        let mut transaction = self.session.begin(Isolation::ReadCommitted)?;
+        let mut sum = 0;
+        while next.goes_on() {
+            let first = next.first_of_range();
             let lower: &[Value<'_>] = &[Value::Int4(first as i32)];
-            let upper: &[Value<'_>] = &[Value::Int4((first + count - 1) as i32)];
+            let upper: &[Value<'_>] = &[Value::Int4((first + RANGE - 1) as i32)];
             let (lower, upper) = (Bound::Included(lower), Bound::Included(upper));
             let scan = table.scan_index(&mut transaction, key, lower, upper, Direction::Forward);
             let (mut scan, mut found) = (scan?, 0);
@@ -289,8 +301,8 @@ impl OfSession<'_> {
                 let Some(Value::Int8(amount)) = row.value(*balance)? else { bail!("no balance") };
                 (sum, found) = (sum + amount, found + 1);
             }
-            if found != count {
-                bail!("{found} rows instead of {count}");
+            if found != RANGE {
+                bail!("{found} rows instead of {RANGE}");
             }
         }
         std::hint::black_box(sum);

@@ -138,8 +138,12 @@ impl<'s> Index<'s> {
     }
 
     pub(super) fn node_error(&self, block: BlockNumber) -> impl Fn(NodeError) -> IndexError {
-        let page = self.name(block);
-        move |error| IndexError::Node { page, error }
+        #[cold]
+        #[inline(never)]
+        fn of(page: PageName, error: NodeError) -> IndexError {
+            IndexError::Node { page, error }
+        }
+        move |error| of(self.name(block), error)
     }
 
     pub(super) fn entry_error(
@@ -147,8 +151,12 @@ impl<'s> Index<'s> {
         block: BlockNumber,
         offset: OffsetNumber,
     ) -> impl Fn(KeyError) -> IndexError {
-        let page = self.name(block);
-        move |error| IndexError::Entry { page, offset, error }
+        #[cold]
+        #[inline(never)]
+        fn of(page: PageName, offset: OffsetNumber, error: KeyError) -> IndexError {
+            IndexError::Entry { page, offset, error }
+        }
+        move |error| of(self.name(block), offset, error)
     }
 
     /// What is wrong with an entry, or with the posting list that it is; of one that is on no page, as with line pointer 0 of
@@ -190,7 +198,7 @@ impl<'s> Index<'s> {
         if opaque.flags.contains(NodeFlags::DELETED) {
             return see(&opaque, None);
         }
-        let node = page.page().map_err(NodeError::from).and_then(Node::of);
+        let node = page.page().map_err(NodeError::from).and_then(|page| Node::with(page, opaque));
         see(&opaque, Some(&node.map_err(self.node_error(block))?))
     }
 

@@ -19,12 +19,14 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use base::Tid;
+use base::page::{LINE_POINTER_SIZE, LinePointer, PageBytes};
+use base::{OffsetNumber, Tid};
 
 use super::form::{Keeping, unpacked};
+use super::page::Node;
 use super::tuple::{self, HAS_NULLS, HAS_VARIABLE, IndexTuple, MAX_COLUMNS, MAX_ITEM_SIZE, SIZE};
 use crate::heap::varlena::Varlena;
-use crate::heap::{ColumnType, Compression, FormError, TupleValues, numeric};
+use crate::heap::{ColumnType, Compression, FormError, TupleValues, Value, numeric};
 
 /// A column that an index is ordered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -192,11 +194,37 @@ impl Shape {
         Ok(SearchKey { values: key, number, tid, next_key: false, is_pivot: false })
     }
 
+    /// What a key of one whole number is searched by, whose bytes are put into `room`: no entry is formed for it. `None` of
+    /// other keys and of values that are not the column's.
+    pub(super) fn number_key<'k>(
+        &self,
+        values: &[Value<'_>],
+        room: &'k mut [u8; 8],
+    ) -> Option<SearchKey<'k>> {
+        let ([value], column) = (values, &self.key[0]) else { return None };
+        let number = match (column.column, value) {
+            (ColumnType::Int2, Value::Int2(value)) => i64::from(*value),
+            (ColumnType::Int4, Value::Int4(value)) => i64::from(*value),
+            (ColumnType::Int8, Value::Int8(value)) => *value,
+            _ => return None,
+        };
+        *room = number.to_le_bytes();
+        let value = Some(Cow::Borrowed(&room[..column.column.length()?]));
+        let number = Some(if column.descending { !number } else { number });
+        Some(SearchKey { values: vec![value], number, tid: None, next_key: false, is_pivot: false })
+    }
+
     /// The first column of an entry as a number, as [`SearchKey::number`] is. Of its bytes nothing is known; what a damaged
     /// entry gives is some number or none.
     #[inline]
     pub(super) fn number(&self, entry: &[u8]) -> Option<i64> {
         self.key[0].number(tuple::first_column(entry))
+    }
+
+    /// The same of the entries of a page.
+    #[inline]
+    pub(super) fn numbers<'p>(&self, node: &Node<'p>) -> Numbers<'p> {
+        Numbers { bytes: node.page().bytes(), pointers: node.pointers(), column: self.key[0] }
     }
 
     /// Where a search key stands to an entry (`_bt_compare`, the first entry above the leaves aside).
@@ -209,10 +237,13 @@ impl Shape {
         tuple: IndexTuple<'_>,
     ) -> Result<Ordering, KeyError> {
         // Mostly the first column's number decides.
-        if let (Some(one), Some(other)) = (key.number, self.number(tuple.bytes()))
-            && one != other
-        {
-            return Ok(one.cmp(&other));
+        if let (Some(one), Some(other)) = (key.number, self.number(tuple.bytes())) {
+            if one != other {
+                return Ok(one.cmp(&other));
+            }
+            if key.values.len() == 1 && key.tid.is_none() && !tuple.is_pivot() {
+                return Ok(Ordering::Equal);
+            }
         }
         let stored = self.stored(tuple);
         let mut values = self.values(tuple);
@@ -426,6 +457,25 @@ fn compare_values(column: ColumnType, one: &[u8], other: &[u8]) -> Ordering {
 fn without_blanks(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
     &bytes[..end]
+}
+
+/// The first columns of a page's entries as numbers, see [`SearchKey::number`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Numbers<'p> {
+    bytes: &'p PageBytes,
+    pointers: &'p [[u8; LINE_POINTER_SIZE]],
+    column: KeyColumn,
+}
+
+impl Numbers<'_> {
+    /// Of a line pointer's entry; `None` also where there is none.
+    #[inline]
+    pub(super) fn at(&self, offset: OffsetNumber) -> Option<i64> {
+        let pointer = self.pointers.get(usize::from(offset).checked_sub(1)?)?;
+        let pointer = LinePointer::from_bytes(*pointer);
+        let entry = self.bytes.get(usize::from(pointer.offset())..)?;
+        self.column.number(tuple::first_column(entry).filter(|_| pointer.has_storage()))
+    }
 }
 
 /// What is searched for (`BTScanInsert`).

@@ -3,7 +3,7 @@
 //! [`page`] and [`tuple`](mod@tuple) are the format: what lies at a page's end, the metapage, entries, pivots, posting
 //! lists. [`key`] makes rows entries and compares them. [`posting`] makes, splits and shortens posting lists. [`redo`]
 //! makes the change of a record again; [`mask`] hides what redo need not restore. [`index`] is one over the buffer pool
-//! and the log: entries are put in, found and counted again by [`scan`] and [`verify`]. [`build`] makes one at once.
+//! and the log: entries are put in, found and counted again by [`scan`], `find` and [`verify`]. [`build`] makes one at once.
 //! [`simple_deletion`], [`bottom_up`] deletion and [`vacuum`] take those off that nobody needs; pages that are empty go, and
 //! [`space`] has them used again.
 //!
@@ -16,6 +16,7 @@ pub mod build;
 mod dedup;
 mod delete_page;
 mod error;
+pub(crate) mod find;
 pub(crate) mod form;
 pub mod index;
 mod insert;

@@ -14,7 +14,9 @@
 
 use std::mem::{offset_of, size_of};
 
-use base::page::{AddError, LinePointer, PAGE_HEADER_SIZE, PageBytes, PageError, PageHeader};
+use base::page::{
+    AddError, LINE_POINTER_SIZE, LinePointer, PAGE_HEADER_SIZE, PageBytes, PageError, PageHeader,
+};
 use base::{BlockNumber, FullXid, OffsetNumber, PAGE_SIZE, Page, PageMut, RawPage};
 use wal::rmgr::btree::Metadata;
 
@@ -223,6 +225,15 @@ impl Opaque {
         Ok(Opaque::from_bytes(&array(bytes, usize::from(SPECIAL))))
     }
 
+    /// Whether it is of a page of the tree, with entries.
+    #[inline]
+    fn check_kind(&self) -> Result<(), NodeError> {
+        match self.flags.intersects(NodeFlags::META | NodeFlags::DELETED) {
+            true => Err(NodeError::Kind { wanted: "a page of the tree", found: self.flags }),
+            false => Ok(()),
+        }
+    }
+
     /// Writes it over that of a page that has one.
     pub fn put(&self, page: &mut PageMut<'_>) {
         let special = page.special_mut();
@@ -405,7 +416,7 @@ impl<'p> Node<'p> {
     /// Where it is damaged, deleted, or the metapage.
     pub fn read(bytes: &'p PageBytes) -> Result<Node<'p>, NodeError> {
         // What it is comes first: a deleted page has no line pointers that could fit.
-        Node::kind(bytes)?;
+        Opaque::of(bytes)?.check_kind()?;
         Node::of(RawPage::new(bytes).validate()?)
     }
 
@@ -414,15 +425,14 @@ impl<'p> Node<'p> {
     /// # Errors
     /// Where it is deleted, or the metapage, or no page of a btree.
     pub fn of(page: Page<'p>) -> Result<Node<'p>, NodeError> {
-        Ok(Node { page, opaque: Node::kind(page.bytes())? })
+        Node::with(page, Opaque::of(page.bytes())?)
     }
 
-    fn kind(bytes: &PageBytes) -> Result<Opaque, NodeError> {
-        let opaque = Opaque::of(bytes)?;
-        match opaque.flags.intersects(NodeFlags::META | NodeFlags::DELETED) {
-            true => Err(NodeError::Kind { wanted: "a page of the tree", found: opaque.flags }),
-            false => Ok(opaque),
-        }
+    /// The same, of which is known what it keeps at its end.
+    #[inline]
+    pub(super) fn with(page: Page<'p>, opaque: Opaque) -> Result<Node<'p>, NodeError> {
+        opaque.check_kind()?;
+        Ok(Node { page, opaque })
     }
 
     /// The page.
@@ -435,19 +445,29 @@ impl<'p> Node<'p> {
         self.page.last_offset()
     }
 
+    /// The line pointers from the first on, as they lie there.
+    #[inline]
+    pub(super) fn pointers(&self) -> &'p [[u8; LINE_POINTER_SIZE]] {
+        self.page.bytes()[PAGE_HEADER_SIZE..]
+            .as_chunks()
+            .0
+            .get(..usize::from(self.last()))
+            .unwrap_or(&[])
+    }
+
+    /// The first line pointer whose entry bounds what lies behind it: above the leaves, the first entry is less than
+    /// everything, whatever it holds.
+    #[inline]
+    pub(super) fn first_bounded(&self) -> OffsetNumber {
+        self.opaque.first_data() + OffsetNumber::from(!self.opaque.is_leaf())
+    }
+
     /// An entry, dead or not.
     ///
     /// # Errors
     /// Where there is none, or it is damaged.
     pub fn entry(&self, offset: OffsetNumber) -> Result<IndexTuple<'p>, NodeError> {
         entry(self.page, offset)
-    }
-
-    /// The bytes of an entry, dead or not, that are not looked at.
-    #[inline]
-    pub(super) fn bytes(&self, offset: OffsetNumber) -> Option<&'p [u8]> {
-        let pointer = self.page.line_pointer(offset).filter(|pointer| pointer.has_storage())?;
-        RawPage::new(self.page.bytes()).item(pointer)
     }
 
     /// Whether an entry is known to be dead.

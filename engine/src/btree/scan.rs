@@ -48,6 +48,9 @@ pub(crate) trait AllVisible: fmt::Debug + Send + Sync {
 /// A row that an entry leads to, with the entry if everybody sees the row.
 pub(crate) type Found = (Tid, Option<Arc<[u8]>>);
 
+/// Memory of a scan, for another one.
+pub(crate) type ScanRoom = VecDeque<Found>;
+
 /// A scan of a range.
 #[derive(Debug)]
 pub struct Scan<'s> {
@@ -107,7 +110,7 @@ impl<'s> Index<'s> {
             })
         };
         let is_equality = match (lower, upper) {
-            (Bound::Included(lower), Bound::Included(upper)) => std::ptr::eq(lower, upper),
+            (Bound::Included(lower), Bound::Included(upper)) => lower == upper,
             _ => false,
         };
         let lower = limit(lower)?;
@@ -195,22 +198,27 @@ impl Scan<'_> {
     /// Reads the next leaf, and says which comes then.
     fn read(&mut self, place: Place) -> Result<Option<Place>, IndexError> {
         self.leave();
-        let mut leaf = Leaf::default();
-        let next = match place {
-            Place::Begin => self.read_first(&mut leaf)?,
+        let mut leaf = std::mem::take(&mut self.leaf);
+        leaf.found.clear();
+        let next = self.read_into(place, &mut leaf);
+        self.leaf = leaf;
+        next
+    }
+
+    fn read_into(&self, place: Place, leaf: &mut Leaf) -> Result<Option<Place>, IndexError> {
+        match place {
+            Place::Begin => self.read_first(leaf),
             // The range of a page that was deleted since has gone to this one, and what was put in there since may lie
             // before the scan's own range.
             Place::Right(block) => {
                 let key = self.first_key()?;
-                self.read_from(block, key.as_ref(), None, &mut leaf)?
+                self.read_from(block, key.as_ref(), None, leaf)
             }
             Place::LeftOf(block) => match self.left_of(block)? {
-                Some((left, of)) => self.read_from(left, None, Some(of), &mut leaf)?,
-                None => None,
+                Some((left, of)) => self.read_from(left, None, Some(of), leaf),
+                None => Ok(None),
             },
-        };
-        self.leaf = leaf;
-        Ok(next)
+        }
     }
 
     fn read_first(&self, leaf: &mut Leaf) -> Result<Option<Place>, IndexError> {
@@ -349,9 +357,11 @@ impl Scan<'_> {
             }
             let bytes: Option<Arc<[u8]>> = self.all_visible.as_ref().map(|_| entry.bytes().into());
             let found = |tid| (tid, bytes.clone());
+            let mut tids = entry.tids();
             match self.direction {
-                Direction::Forward => leaf.found.extend(entry.tids().map(found)),
-                Direction::Backward => leaf.found.extend(entry.tids().rev().map(found)),
+                _ if tids.len() == 1 => leaf.found.extend(tids.next().map(|tid| (tid, bytes))),
+                Direction::Forward => leaf.found.extend(tids.map(found)),
+                Direction::Backward => leaf.found.extend(tids.rev().map(found)),
             }
         }
         Ok(true)
@@ -431,6 +441,17 @@ impl<'s> Scan<'s> {
         Scan { all_visible: Some(Box::new(all_visible)), ..self }
     }
 
+    /// The same scan, which uses this memory.
+    pub(crate) fn with_room(mut self, room: ScanRoom) -> Scan<'s> {
+        self.leaf.found = room;
+        self
+    }
+
+    /// The memory of a scan that is at its end.
+    pub(crate) fn take_room(&mut self) -> ScanRoom {
+        std::mem::take(&mut self.leaf.found)
+    }
+
     /// Gives nothing more.
     pub(crate) fn end(&mut self) {
         self.next = None;
@@ -458,7 +479,7 @@ impl<'s> Scan<'s> {
             match self.read(place) {
                 Ok(next) => self.next = next,
                 Err(error) => {
-                    self.next = None;
+                    self.end();
                     return Some(Err(error));
                 }
             }

@@ -15,7 +15,7 @@ use base::{BlockNumber, OffsetNumber, variant};
 
 use super::error::IndexError;
 use super::index::{HeldPage, Index, Writer};
-use super::key::SearchKey;
+use super::key::{Numbers, SearchKey};
 use super::page::{HIGH_KEY, Node, NodeFlags, Opaque};
 
 /// A page that the way down led through, and the entry that it led on by (`BTStackData`). Both may have moved since.
@@ -56,6 +56,11 @@ impl<'s> Index<'s> {
         if !node.opaque.is_leaf() && offset == node.opaque.first_data() {
             return Ok(Ordering::Greater);
         }
+        if let Some((wanted, found)) = key.number.zip(self.of.shape.numbers(node).at(offset))
+            && wanted != found
+        {
+            return Ok(wanted.cmp(&found));
+        }
         let entry = node.entry(offset).map_err(self.node_error(block))?;
         self.of.shape.compare(key, entry).map_err(self.entry_error(block, offset))
     }
@@ -67,7 +72,8 @@ impl<'s> Index<'s> {
         block: BlockNumber,
         node: &Node<'_>,
     ) -> Result<OffsetNumber, IndexError> {
-        let (mut low, mut high) = self.narrow(key, block, node)?;
+        let numbers = self.of.shape.numbers(node);
+        let (mut low, mut high) = self.narrow(key, block, node, &numbers)?;
         while low < high {
             let middle = low.midpoint(high);
             let order = self.compare(key, block, node, middle)?;
@@ -87,18 +93,20 @@ impl<'s> Index<'s> {
         key: &SearchKey<'_>,
         block: BlockNumber,
         node: &Node<'_>,
+        numbers: &Numbers<'_>,
     ) -> Result<(OffsetNumber, OffsetNumber), IndexError> {
         /// As few entries are searched by halves.
         const FEW: OffsetNumber = 4;
         const GUESSES: usize = 4;
-        let (mut low, mut high) = (node.opaque.first_data(), node.last() + 1);
-        if !node.opaque.is_leaf() && low < high {
-            // The first is less than everything.
-            low += 1;
-        }
+        let mut high = node.last() + 1;
+        let mut low = node.first_bounded().min(high);
         let Some(wanted) = key.number.filter(|_| high - low > FEW) else { return Ok((low, high)) };
-        let number = |offset| node.bytes(offset).and_then(|entry| self.of.shape.number(entry));
-        let (Some(least), Some(greatest)) = (number(low), number(high - 1)) else {
+        // The high key was looked at already, the last entry was not: memory that need not be fetched.
+        let (bound, behind_at) = match node.opaque.is_rightmost() {
+            true => (high - 1, high - 1),
+            false => (HIGH_KEY, high),
+        };
+        let (Some(least), Some(greatest)) = (numbers.at(low), numbers.at(bound)) else {
             return Ok((low, high));
         };
         if wanted < least {
@@ -108,15 +116,16 @@ impl<'s> Index<'s> {
             return Ok((high, high));
         }
         // What is known of two places that it lies between.
-        let (mut before, mut behind) = ((low, least), (high - 1, greatest));
+        let (mut before, mut behind) = ((low, least), (behind_at, greatest));
         for _ in 0..GUESSES {
             if high - low <= FEW {
                 break;
             }
-            let share = (wanted as f64 - before.1 as f64) / (behind.1 as f64 - before.1 as f64);
-            let steps = share * f64::from(behind.0 - before.0);
+            // Multiplied first, so that the guess is right, and not one less, where keys lie evenly.
+            let distance = (wanted as f64 - before.1 as f64) * f64::from(behind.0 - before.0);
+            let steps = distance / (behind.1 as f64 - before.1 as f64);
             let guess = (before.0 + steps as OffsetNumber).clamp(low, high - 1);
-            let Some(found) = number(guess) else { break };
+            let Some(found) = numbers.at(guess) else { break };
             let is_before = match wanted.cmp(&found) {
                 Ordering::Equal => lies_behind(key, self.compare(key, block, node, guess)?),
                 order => order.is_gt(),
@@ -148,11 +157,7 @@ impl<'s> Index<'s> {
             };
         }
         let is_behind = match node.filter(|_| !opaque.is_ignored()) {
-            Some(node) => {
-                let high_key = node.entry(HIGH_KEY).map_err(self.node_error(block))?;
-                let order = self.of.shape.compare(key, high_key);
-                lies_behind(key, order.map_err(self.entry_error(block, HIGH_KEY))?)
-            }
+            Some(node) => lies_behind(key, self.compare(key, block, node, HIGH_KEY)?),
             None => true,
         };
         Ok(is_behind.then_some(opaque.next))

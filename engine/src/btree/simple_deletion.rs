@@ -49,7 +49,7 @@ pub struct Killed {
     pub(super) block: BlockNumber,
     /// The leaf's, when they were read.
     pub(super) lsn: Lsn,
-    pub(super) rows: BTreeSet<Tid>,
+    pub(crate) rows: BTreeSet<Tid>,
 }
 
 impl<'s> Writer<'_, 's> {

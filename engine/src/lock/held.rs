@@ -9,7 +9,7 @@
 //! lock that the transaction holds already is not listed again, so that rolling back to a savepoint gives back what was taken
 //! since and nothing else. Source: `LOCALLOCK`, resource owners.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use super::mode::{Modes, TableLockMode};
 use super::tag::LockTag;
@@ -18,11 +18,11 @@ use super::tag::LockTag;
 #[derive(Debug, Default)]
 pub(crate) struct HeldLocks {
     /// What the transaction holds.
-    modes: HashMap<LockTag, Modes>,
+    modes: FxHashMap<LockTag, Modes>,
     /// The same, in the order in which it was taken.
     taken: Vec<(LockTag, TableLockMode)>,
     /// What the session holds beyond its transactions, and how often.
-    session: HashMap<(LockTag, TableLockMode), u32>,
+    session: FxHashMap<(LockTag, TableLockMode), u32>,
 }
 
 impl HeldLocks {

@@ -65,6 +65,12 @@ impl CopiedRows {
         true
     }
 
+    /// The first, where one row was wanted.
+    pub(super) fn only<'r>(&'r mut self, table: &'r Arc<TableEntry>) -> Option<RowRef<'r>> {
+        self.advance();
+        self.current(table)
+    }
+
     /// The one that was gone on to last; `None` before the first.
     pub(super) fn current<'r>(&'r self, table: &'r Arc<TableEntry>) -> Option<RowRef<'r>> {
         let at = self.lent.checked_sub(1)?;

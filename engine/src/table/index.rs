@@ -22,7 +22,7 @@ use super::page::page_of;
 use super::{DirtyRow, Row, RowRef, Table};
 use crate::Error;
 use crate::btree::form::AsStored;
-use crate::btree::scan::{AllVisible, KeyBound};
+use crate::btree::scan::{AllVisible, KeyBound, ScanRoom};
 use crate::btree::unique::Inserted;
 use crate::btree::{self, Direction, Heap, Index};
 use crate::btree::{IndexError, KeyError};
@@ -96,6 +96,14 @@ pub struct IndexScan<'e> {
     at_once: usize,
 }
 
+/// Memory of an index scan that has ended, or of what was found by a key, for the next one of its session.
+#[derive(Debug, Default)]
+pub(crate) struct IndexScanRoom {
+    pub(super) read: CopiedRows,
+    pub(super) wanted: Vec<Tid>,
+    found: ScanRoom,
+}
+
 /// What an index scan comes to.
 pub(super) enum IndexFound {
     /// An entry of a row that everybody sees.
@@ -141,16 +149,28 @@ impl Table {
         upper: KeyBound<'_>,
         direction: Direction,
     ) -> Result<IndexScan<'e>, Error> {
+        let entry = self.begin_index_read(transaction, index)?;
+        let storage = &transaction.session.shared.storage;
+        let scan = Index::of(storage, &entry.known).scan(lower, upper, direction)?;
+        let room = std::mem::take(&mut transaction.session.index_scan);
+        let IndexScanRoom { read, wanted, found } = room;
+        let (table, scan) = (Arc::clone(self.entry()), scan.with_room(found));
+        Ok(IndexScan { table, scan, read, wanted, at_once: 1 })
+    }
+
+    /// Begins a statement that reads by an index of the table.
+    pub(super) fn begin_index_read<'i>(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        index: &'i TableIndex,
+    ) -> Result<&'i IndexEntry, Error> {
         transaction.begin_statement()?;
         transaction.use_table(self.entry(), TableLockMode::AccessShare)?;
         let entry = index.entry();
-        if entry.table != self.oid() || !transaction.may_use(entry)? {
-            return Err(Error::NoIndex(index.name().to_owned()));
+        match entry.table == self.oid() && transaction.may_use(entry)? {
+            true => Ok(entry),
+            false => Err(Error::NoIndex(index.name().to_owned())),
         }
-        let storage = &transaction.session.shared.storage;
-        let scan = Index::of(storage, &entry.known).scan(lower, upper, direction)?;
-        let table = Arc::clone(self.entry());
-        Ok(IndexScan { table, scan, read: CopiedRows::default(), wanted: Vec::new(), at_once: 1 })
     }
 
     /// The rows with this key that are there if everybody who still runs commits, with who is at work on them: what
@@ -245,7 +265,10 @@ impl<'e> IndexScan<'e> {
                 let xid = session.own_xid().unwrap_or(Xid::INVALID);
                 self.scan.index().writer(&mut session.inserter, xid).kill(&killed)?;
             }
-            let Some(found) = found else { return Ok(None) };
+            let Some(found) = found else {
+                self.leave_room(transaction.session);
+                return Ok(None);
+            };
             transaction.session.check_cancelled()?;
             let (tid, entry) = found?;
             if let Some(entry) = entry {
@@ -271,6 +294,14 @@ impl<'e> IndexScan<'e> {
                 self.kill_if_dead(transaction, self.wanted[at])?;
             }
         }
+    }
+
+    /// At its end it leaves its memory to the session's next one.
+    fn leave_room(&mut self, session: &mut Session<'_>) {
+        self.read.clear();
+        self.wanted.clear();
+        let (read, wanted) = (std::mem::take(&mut self.read), std::mem::take(&mut self.wanted));
+        session.index_scan = IndexScanRoom { read, wanted, found: self.scan.take_room() };
     }
 
     fn kill_if_dead(
@@ -416,7 +447,7 @@ impl TableEntry {
 
 impl Session<'_> {
     /// Whether nobody sees what hangs from a line pointer, nor will.
-    fn is_dead(&mut self, table: &TableEntry, tid: Tid) -> Result<bool, Error> {
+    pub(super) fn is_dead(&mut self, table: &TableEntry, tid: Tid) -> Result<bool, Error> {
         if !table.has_block(self.shared, tid.block)? {
             return Ok(false);
         }

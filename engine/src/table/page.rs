@@ -5,7 +5,7 @@
 //! before it is. With checksums, a hint on a page that has not been logged since the redo point is logged with the page's
 //! image, since a torn write would otherwise break the checksum.
 
-use base::page::PageFlags;
+use base::page::{PageError, PageFlags};
 use base::{
     HeapTupleHeader, Infomask, Lsn, OffsetNumber, PAGE_SIZE, Page, PageMut, RawPage, Tid, Xid,
 };
@@ -35,7 +35,13 @@ pub(crate) fn page_of<'p>(
     if RawPage::new(guard).header().upper == 0 {
         return Ok(None);
     }
-    guard.page().map(Some).map_err(|error| Error::Page { name, error })
+    guard.page().map(Some).map_err(|error| damaged_page(name, error))
+}
+
+#[cold]
+#[inline(never)]
+fn damaged_page(name: PageName, error: PageError) -> Error {
+    Error::Page { name, error }
 }
 
 /// The page of an exclusive lock, checked, or made empty if it was never initialised.
@@ -55,12 +61,15 @@ pub(crate) fn read_header(
     offset: OffsetNumber,
     tuple: &[u8],
 ) -> Result<HeapTupleHeader, Error> {
-    let damaged = || {
+    #[cold]
+    #[inline(never)]
+    fn damaged(name: PageName, offset: OffsetNumber, tuple: &[u8]) -> Error {
         let hoff = tuple.get(22).copied().unwrap_or(0);
-        HeapError::DamagedTuple { offset, length: tuple.len(), hoff }
-    };
+        let error = HeapError::DamagedTuple { offset, length: tuple.len(), hoff };
+        Error::Heap { name, error }
+    }
     let read = HeapTupleHeader::read(tuple);
-    read.map(|(header, _)| header).map_err(|_| Error::Heap { name, error: damaged() })
+    read.map(|(header, _)| header).map_err(|_| damaged(name, offset, tuple))
 }
 
 /// What a heap's change could not do, of this page.

@@ -61,6 +61,16 @@ impl<'s, 'e> Transaction<'s, 'e> {
         table: &Arc<TableEntry>,
         tid: Tid,
     ) -> Result<Option<Row>, Error> {
+        self.see_row(table, tid, |place, tuple| Row::new(place, tuple, table).with_root(tid))
+    }
+
+    /// What `take` makes of that version, given its place and its tuple.
+    pub(super) fn see_row<R>(
+        &mut self,
+        table: &TableEntry,
+        tid: Tid,
+        take: impl FnOnce(Tid, &[u8]) -> R,
+    ) -> Result<Option<R>, Error> {
         let session = &mut *self.session;
         if !table.has_block(session.shared, tid.block)? {
             return Ok(None);
@@ -68,8 +78,7 @@ impl<'s, 'e> Transaction<'s, 'e> {
         let pinned = session.shared.storage.pool.get(table.page_name(tid.block))?;
         let mut hints = Vec::new();
         let found = see_pruned(session, &pinned, |session, page| {
-            let row = |place, tuple: &[u8]| Row::new(place, tuple, table).with_root(tid);
-            session.visible(table, page, tid, &mut hints, row)
+            session.visible(table, page, tid, &mut hints, take)
         })?;
         set_hints(session, &pinned, &hints)?;
         Ok(found.flatten())
@@ -90,7 +99,9 @@ impl<'s, 'e> Transaction<'s, 'e> {
         let pinned = session.shared.storage.pool.get(table.page_name(block))?;
         let mut hints = Vec::new();
         see_pruned(session, &pinned, |session, page| {
-            page.touch_items(tids.iter().map(|tid| tid.offset));
+            if tids.len() > 1 {
+                page.touch_items(tids.iter().map(|tid| tid.offset));
+            }
             let mut failed = None;
             tids.retain(|tid| {
                 if failed.is_some() {

@@ -89,10 +89,15 @@ fn change(
             (Some(_), _) => {}
         }
         let values = [Value::Int4(id)];
-        let bound = Bound::Included(&values[..]);
-        let scan = table.scan_index(&mut transaction, index, bound, bound, Direction::Forward);
-        let row = scan.expect("a scan").next_row(&mut transaction).expect("a scan");
-        let tid = row.expect("the row").tid();
+        let tid = if number % 2 == 0 {
+            let row = table.find(&mut transaction, index, &values).expect("a search");
+            row.expect("the row").tid()
+        } else {
+            let bound = Bound::Included(&values[..]);
+            let scan = table.scan_index(&mut transaction, index, bound, bound, Direction::Forward);
+            let row = scan.expect("a scan").next_row(&mut transaction).expect("a scan");
+            row.expect("the row").tid()
+        };
         if deletes {
             assert!(table.delete(&mut transaction, tid).expect("deleted"));
             map.remove(&id);

@@ -73,7 +73,24 @@ fn with_id(
     while let Some(row) = scan.next_row(transaction).expect("a row") {
         amounts.push(read(&row).1);
     }
+    let found = table.find(transaction, index, key).expect("a search");
+    assert_eq!(found.map(|row| read(&row.to_row()).1), amounts.first().copied());
     amounts
+}
+
+/// What is found by a key is the first row that a scan of that key shows.
+fn check_finding(
+    table: &Table,
+    transaction: &mut Transaction<'_, '_>,
+    index: &TableIndex,
+    key: &[Value<'_>],
+) {
+    let bound = Bound::Included(key);
+    let scan = table.scan_index(transaction, index, bound, bound, Direction::Forward);
+    let first = scan.expect("a scan").next_row(transaction).expect("a row");
+    let found = table.find(transaction, index, key).expect("a search");
+    let found = found.map(|row| (row.tid(), row.root(), row.tuple().to_vec()));
+    assert_eq!(found, first.map(|row| (row.tid(), row.root(), row.tuple().to_vec())), "{key:?}");
 }
 
 /// All indexes are sound, and show what a scan of the table shows.
@@ -93,6 +110,15 @@ fn check(engine: &Engine, table: &Table) -> BTreeMap<i32, (i64, Option<String>)>
     }
     let all = (Bound::Unbounded, Bound::Unbounded);
     for index in table.indexes(&mut transaction).expect("indexes") {
+        for (id, (amount, note)) in &rows {
+            let row = row(*id, *amount, note.as_deref());
+            let whole: Vec<_> = index.definition().key.iter().map(|key| row[key.column]).collect();
+            check_finding(table, &mut transaction, &index, &whole);
+            check_finding(table, &mut transaction, &index, &whole[..1]);
+            if index.name() == NAMES[0] {
+                check_finding(table, &mut transaction, &index, &[Value::Int4(-1 - id)]);
+            }
+        }
         let checked = transaction.check_index(index.name()).expect("sound");
         assert!(checked.rows >= rows.len() as u64, "{checked:?}");
         let mut expected: Vec<i32> = rows.keys().copied().collect();
@@ -421,6 +447,29 @@ fn a_key_is_given_once() {
 }
 
 /// Keys with nulls are never the same.
+#[test]
+fn a_prepared_transaction_keeps_nobody_from_checking() {
+    let (engine, _disk) = engine(SnapshotMode::Classic);
+    let (table, _) = with_indexes(&engine, 10, 100);
+    let [mut session] = sessions(&engine);
+    let mut transaction = begin(&mut session);
+    let tid =
+        table.scan(&mut transaction).expect("a scan").next().expect("one").expect("read").tid();
+    table.update(&mut transaction, tid, &account(0, 1)).expect("updated").expect("there");
+    table.insert(&mut transaction, &account(10, 5)).expect("inserted");
+    transaction.prepare("it").expect("prepared");
+    let mut checked = Vec::new();
+    let mut see = |check: engine::IndexCheck| {
+        checked.push(check.outcome.expect("sound").rows);
+        std::ops::ControlFlow::Continue(())
+    };
+    engine.check_indexes(&[], &mut see).expect("checked");
+    assert_eq!(checked.len(), NAMES.len());
+    assert!(checked.iter().all(|rows| *rows >= 11), "{checked:?}");
+    session.rollback_prepared("it").expect("rolled back");
+    check(&engine, &table);
+}
+
 #[test]
 fn nulls_are_not_equal() {
     let (engine, _) = engine(SnapshotMode::Classic);
