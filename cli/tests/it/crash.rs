@@ -155,12 +155,16 @@ fn judge(data: &Path) {
     let control = printed(program("pg_controldata").arg(path));
     assert!(control.contains("Database cluster state:               shut down\n"), "{control}");
     printed(program("pg_checksums").args(["--check", path]));
-    let label = "Latest checkpoint location:";
-    let checkpoint = control.lines().find_map(|line| line.strip_prefix(label));
+    let of_label = |label: &str| {
+        let line = control.lines().find_map(|line| line.strip_prefix(label));
+        line.expect("a line of it").trim()
+    };
+    // Without a file it would read a segment's size from the first one that it comes by, which may be one that was made ahead.
     let log = printed(
         program("pg_waldump")
             .args(["-p", &format!("{path}/pg_wal"), "-n", "1"])
-            .args(["-s", checkpoint.expect("a line of it").trim()]),
+            .args(["-s", of_label("Latest checkpoint location:")])
+            .arg(of_label("Latest checkpoint's REDO WAL file:")),
     );
     take_back(data);
     assert!(log.contains("CHECKPOINT_SHUTDOWN") && !log.contains("UNKNOWN"), "{log}");
