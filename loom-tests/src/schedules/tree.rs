@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use base::disk::Disk;
 use base::disk::faulty::FaultyDisk;
@@ -85,9 +85,13 @@ fn created(storage: &Storage) -> Index<'_> {
     empty.finish(&mut inserter, &mut || Ok::<_, IndexError>(())).expect("created")
 }
 
-/// A key: numbers are in order as it is.
+/// A key: numbers are in order as it is. Its letters do not repeat, or it would be compressed, and a page have many.
 fn key(number: u32) -> String {
-    format!("{}{number:06}", "k".repeat(KEY_LENGTH))
+    static LETTERS: LazyLock<String> = LazyLock::new(|| {
+        let mut random = Rng::with_seed(0);
+        (0..KEY_LENGTH).map(|_| random.alphanumeric()).collect()
+    });
+    format!("{}{number:06}", *LETTERS)
 }
 
 /// The row of a number, and the other way round.
