@@ -5,27 +5,30 @@
 //! ```
 //!
 //! One page of each level is open. When it is full, its last entry begins the next page, and what tells the two apart
-//! becomes its high key. A page is logged as a whole when it is closed, the metapage last.
+//! becomes its high key. Closed pages are gathered, and when they are enough, the file becomes longer by all of them at once,
+//! and each is logged as a whole; the metapage is the last.
 //!
 //! Source: `nbtsort.c` of PostgreSQL 15. Invariants: of the same rows the pages are, hints aside, those that PostgreSQL
 //! makes, block by block, whatever memory they are sorted in; nobody else knows the index before it is finished.
 
 use std::mem;
 
-use base::page::{LINE_POINTER_SIZE, Placement};
+use base::page::{AddError, PageBytes};
 use base::sync::Arc;
-use base::{BlockNumber, OffsetNumber, PAGE_SIZE, RelFileLocator, Tid, Xid};
+use base::{BlockNumber, ForkNumber, PAGE_SIZE, RelFileLocator, Tid, Xid};
 use wal::write::Inserter;
 
 use super::error::IndexError;
+use super::fill::FilledPage;
 use super::form::AsStored;
 use super::index::{Index, Known};
-use super::key::Shape;
-use super::page::{self, ITEM_SPACE, METAPAGE, MetaPage, NONE, NodeFlags, Opaque};
-use super::posting::Pending;
-use super::sort::{CHECKED_EVERY, Sorter};
+use super::key::{KeyColumn, Shape};
+use super::page::{METAPAGE, MetaPage, NONE, NodeFlags, Opaque};
+use super::rank::{Rank, Ranking};
+use super::sort::{CHECKED_EVERY, Sorted, Sorter, has_same_values, tid_of};
 use super::split_location::INNER_FILL_FACTOR;
-use super::tuple::{self, IndexTuple};
+use super::tuple;
+use crate::buffer::BufferError;
 use crate::heap::{Compression, Value};
 use crate::storage::Storage;
 
@@ -34,6 +37,9 @@ const MAX_POSTING_SIZE: usize = PAGE_SIZE / 10 / 8 * 8 - 4;
 
 /// Bytes that entries may have in memory while they are sorted, if nothing else is said (`maintenance_work_mem`).
 pub const DEFAULT_MEMORY: usize = 64 << 20;
+
+/// Closed pages that are gathered.
+const PAGES_AT_ONCE: usize = 16;
 
 /// An index that is being made.
 #[derive(Debug)]
@@ -50,10 +56,7 @@ pub struct Build<'s> {
 struct Open {
     block: BlockNumber,
     prev: BlockNumber,
-    /// Entries, the high key to come not among them.
-    entries: Vec<Vec<u8>>,
-    /// What they take on the page, their line pointers included.
-    used: usize,
+    page: FilledPage,
     /// What leads to the page from above: the last page's high key, or a pivot without a key.
     low_key: Vec<u8>,
     /// Bytes of the last entry's posting list.
@@ -68,6 +71,11 @@ struct Levels<'b, 's> {
     xid: Xid,
     default: Compression,
     open: Vec<Open>,
+    /// Pages that the index has, in the file or not yet.
+    blocks: BlockNumber,
+    closed: Vec<(BlockNumber, Box<PageBytes>)>,
+    /// Memory of pages that are in the file.
+    spare: Vec<Box<PageBytes>>,
 }
 
 impl<'s> Build<'s> {
@@ -129,6 +137,31 @@ impl<'s> Build<'s> {
         self.sorter.add(&tuple, is_alive)
     }
 
+    /// The column of an index of one whole number and nothing else, for which [`Build::add_number`] does.
+    pub(crate) fn number_column(&self) -> Option<KeyColumn> {
+        match self.index.of.shape.ranking() {
+            Ranking::Whole(column) => Some(column),
+            Ranking::Beginning => None,
+        }
+    }
+
+    /// As [`Build::add`], of such an index: `value` is the number's bytes in a tuple.
+    ///
+    /// # Errors
+    /// As [`Build::add`].
+    #[inline]
+    pub(crate) fn add_number(
+        &mut self,
+        column: KeyColumn,
+        value: &[u8],
+        tid: Tid,
+        is_alive: bool,
+    ) -> Result<(), IndexError> {
+        debug_assert_eq!(self.number_column(), Some(column));
+        let number = column.number(Some(value));
+        self.sorter.add_ranked(Ranking::of_number(column, number, tid, is_alive))
+    }
+
     /// Has the rows of a page of a table find room in memory, while nothing is locked.
     ///
     /// # Errors
@@ -149,127 +182,166 @@ impl<'s> Build<'s> {
     ) -> Result<Index<'s>, E> {
         let Build { index, xid, sorter, default } = self;
         let mut entries = sorter.finish(check)?;
-        let (block, metapage) = index.added_page()?;
-        drop(metapage);
-        if block != METAPAGE {
+        if index.blocks()? != METAPAGE {
             return Err(index.structure(METAPAGE, "the relation has pages already").into());
         }
-        let mut levels = Levels { index: &index, inserter, xid, default, open: Vec::new() };
-        let shares = index.of.shape.all_equal_image() && !index.of.is_unique;
-        let mut taken = Taken::default();
-        // The first of those with an equal key.
-        let (mut first, mut count) = (Vec::new(), 0_u32);
-        loop {
-            let mut pending = Pending::new(MAX_POSTING_SIZE);
-            if !first.is_empty() {
-                let base = index.formed(&first)?;
-                pending.start(base).map_err(index.posting_error(METAPAGE, 0))?;
+        let mut levels = Levels::new(&index, inserter, (xid, default));
+        let (is_unique, ranking) = (index.of.is_unique, index.of.shape.ranking());
+        let shares = index.of.shape.all_equal_image() && !is_unique;
+        let (mut taken, mut equal, mut count) = (Kept::default(), Equal::default(), 0_u32);
+        while let Some(entry) = entries.next()? {
+            count = count.wrapping_add(1);
+            if count.is_multiple_of(CHECKED_EVERY) {
+                check()?;
             }
-            let next = loop {
-                count = count.wrapping_add(1);
-                if count.is_multiple_of(CHECKED_EVERY) {
-                    check()?;
-                }
-                let Some((bytes, is_alive)) = entries.next()? else { break None };
-                let entry = index.formed(bytes)?;
-                if index.of.is_unique && is_alive {
-                    index.take_key(&mut taken, bytes)?;
-                }
-                let is_saved = shares && index.save(&mut pending, entry)?;
-                if !is_saved {
-                    break Some(bytes);
-                }
-            };
-            levels.add_pending(&mut pending)?;
-            let Some(next) = next else { break };
-            first.clear();
-            first.extend_from_slice(next);
+            if is_unique && entry.is_alive {
+                index.take_key(&mut taken, entry, ranking)?;
+            }
+            let tid = tid_of(entry.bytes);
+            let joins = shares && index.has_key_of(&equal.first, entry, ranking)?;
+            if joins && equal.save(tid) {
+                continue;
+            }
+            levels.add_equal(&mut equal)?;
+            equal.first.keep(entry, ranking);
+            equal.tids.push(tid);
         }
+        levels.add_equal(&mut equal)?;
         let (root, level) = levels.close()?;
+        levels.write_closed()?;
         let all_equal_image = index.of.shape.all_equal_image();
         index.write_whole(METAPAGE, inserter, xid, |bytes| {
             MetaPage::new(root, level, all_equal_image).write(bytes);
-            Ok(())
         })?;
         Ok(index)
     }
 }
 
-/// The key that was taken last, of rows that are there.
+/// An entry that is looked at again when others come; none if it is empty.
 #[derive(Debug, Default)]
-struct Taken(Vec<u8>);
+struct Kept {
+    bytes: Vec<u8>,
+    key: Rank,
+}
+
+impl Kept {
+    fn keep(&mut self, entry: Sorted<'_>, ranking: Ranking) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(entry.bytes);
+        self.key = ranking.key(entry.rank);
+    }
+}
+
+/// Entries with an equal key that share one.
+#[derive(Debug, Default)]
+struct Equal {
+    first: Kept,
+    /// Their rows, the first's among them.
+    tids: Vec<Tid>,
+}
+
+impl Equal {
+    /// One more row, if there is room (`_bt_dedup_save_htid`).
+    fn save(&mut self, tid: Tid) -> bool {
+        let size = self.first.bytes.len() + (self.tids.len() + 1) * Tid::SIZE;
+        let has_room = size.next_multiple_of(8) <= MAX_POSTING_SIZE;
+        if has_room {
+            self.tids.push(tid);
+        }
+        has_room
+    }
+}
 
 impl Index<'_> {
-    /// Whether an entry joins those before it.
-    fn save(&self, pending: &mut Pending<'_>, entry: IndexTuple<'_>) -> Result<bool, IndexError> {
-        let Some(base) = pending.base() else { return Ok(false) };
-        Ok(self.of.shape.same_key(base, entry)?
-            && pending.save(entry).map_err(self.posting_error(METAPAGE, 0))?)
+    /// Whether an entry has the key of one that was kept; keys come in order.
+    fn has_key_of(
+        &self,
+        kept: &Kept,
+        entry: Sorted<'_>,
+        ranking: Ranking,
+    ) -> Result<bool, IndexError> {
+        if kept.bytes.is_empty() || kept.key != ranking.key(entry.rank) {
+            return Ok(false);
+        }
+        if ranking != Ranking::Beginning || has_same_values(&kept.bytes, entry.bytes) {
+            return Ok(true);
+        }
+        Ok(self.of.shape.same_key(self.formed(&kept.bytes)?, self.formed(entry.bytes)?)?)
     }
 
-    /// Takes a row's key, which no other may have; keys come in order.
-    fn take_key(&self, taken: &mut Taken, bytes: &[u8]) -> Result<(), IndexError> {
-        let entry = self.formed(bytes)?;
-        if !taken.0.is_empty() {
-            let before = self.formed(&taken.0)?;
-            if self.of.shape.same_key(before, entry)? && !self.of.shape.has_null_key(entry)? {
+    /// Takes a row's key, which no other may have.
+    fn take_key(
+        &self,
+        taken: &mut Kept,
+        entry: Sorted<'_>,
+        ranking: Ranking,
+    ) -> Result<(), IndexError> {
+        if self.has_key_of(taken, entry, ranking)? {
+            let (before, entry) = (self.formed(&taken.bytes)?, self.formed(entry.bytes)?);
+            if !self.of.shape.has_null_key(entry)? {
                 let tids = before.heap_tid().zip(entry.heap_tid()).unwrap_or_default();
                 return Err(IndexError::Duplicate { one: tids.0, other: tids.1 });
             }
         }
-        taken.0.clear();
-        taken.0.extend_from_slice(bytes);
+        taken.keep(entry, ranking);
         Ok(())
     }
 }
 
-impl Open {
-    /// What one more entry may have, as if the high key's line pointer were there (`PageGetFreeSpace`).
-    fn free_space(&self) -> usize {
-        ITEM_SPACE.saturating_sub(self.used + 2 * LINE_POINTER_SIZE)
+impl<'b, 's> Levels<'b, 's> {
+    /// Without any, behind the metapage.
+    fn new(
+        index: &'b Index<'s>,
+        inserter: &'b mut Inserter,
+        (xid, default): (Xid, Compression),
+    ) -> Levels<'b, 's> {
+        let (open, closed, spare) = (Vec::new(), Vec::new(), Vec::new());
+        let blocks = METAPAGE + 1;
+        Levels { index, inserter, xid, default, open, blocks, closed, spare }
     }
 
-    fn push(&mut self, entry: Vec<u8>) {
-        self.used += entry.len() + LINE_POINTER_SIZE;
-        self.entries.push(entry);
+    /// A page behind the others.
+    fn added_page(&mut self) -> Result<(BlockNumber, FilledPage), IndexError> {
+        let block = self.blocks;
+        let blocks = block.checked_add(1);
+        self.blocks =
+            blocks.ok_or_else(|| self.index.structure(block, "an index has no more blocks"))?;
+        let memory = self.spare.pop().unwrap_or_else(|| Box::new([0; PAGE_SIZE]));
+        Ok((block, FilledPage::empty(memory)))
     }
 
-    /// The entries, of which there are none then.
-    fn take(&mut self) -> Vec<Vec<u8>> {
-        self.used = 0;
-        mem::take(&mut self.entries)
+    fn no_room(&self, block: BlockNumber) -> impl Fn(AddError) -> IndexError {
+        let of_node = self.index.node_error(block);
+        move |error| of_node(error.into())
     }
-}
 
-impl Levels<'_, '_> {
-    fn add_pending(&mut self, pending: &mut Pending<'_>) -> Result<(), IndexError> {
-        let Some(entry) = pending.finish() else { return Ok(()) };
-        let extra = {
-            let entry = self.index.formed(&entry)?;
-            if entry.is_posting() { entry.size() - entry.data_end() } else { 0 }
-        };
-        self.add(0, entry, extra)
+    /// Adds the entry that entries with an equal key become, and lets go of them.
+    fn add_equal(&mut self, equal: &mut Equal) -> Result<(), IndexError> {
+        let first = &equal.first.bytes;
+        match equal.tids.len() {
+            0 => {}
+            1 => self.add(0, first, 0)?,
+            _ => {
+                let posting = tuple::with_tids(first, &equal.tids);
+                self.add(0, &posting, posting.len() - first.len())?;
+            }
+        }
+        equal.tids.clear();
+        Ok(())
     }
 
     /// The page of a level; made if there is none.
     fn begin(&mut self, level: usize) -> Result<(), IndexError> {
         if self.open.len() <= level {
-            let (block, _) = self.index.added_page()?;
+            let (block, page) = self.added_page()?;
             let low_key = tuple::bare_pivot(NONE).to_vec();
-            self.open.push(Open {
-                block,
-                prev: NONE,
-                entries: Vec::new(),
-                used: 0,
-                low_key,
-                last_extra: 0,
-            });
+            self.open.push(Open { block, prev: NONE, page, low_key, last_extra: 0 });
         }
         Ok(())
     }
 
     /// Adds an entry to a level (`_bt_buildadd`), `extra` bytes of which are a posting list.
-    fn add(&mut self, level: usize, entry: Vec<u8>, extra: usize) -> Result<(), IndexError> {
+    fn add(&mut self, level: usize, entry: &[u8], extra: usize) -> Result<(), IndexError> {
         self.begin(level)?;
         let fill_factor = match level {
             0 => usize::from(self.index.of.fill_factor),
@@ -278,33 +350,41 @@ impl Levels<'_, '_> {
         let reserve = PAGE_SIZE * (100 - fill_factor) / 100;
         let open = &mut self.open[level];
         let last_extra = mem::replace(&mut open.last_extra, extra);
-        let free = open.free_space();
+        let free = open.page.free_space();
         // A leaf's high key may need a tid.
         let of_tid = if level == 0 { 8 } else { 0 };
         let is_full =
-            free < entry.len() + of_tid || free + last_extra < reserve && open.entries.len() > 1;
+            free < entry.len() + of_tid || free + last_extra < reserve && open.page.count() > 1;
         if is_full {
             self.turn(level)?;
         }
-        let is_bare = level > 0 && self.open[level].entries.is_empty();
-        let entry = if is_bare { self.without_key(&entry)? } else { entry };
-        self.open[level].push(entry);
-        Ok(())
+        self.push(level, entry)
     }
 
-    /// The first entry of a page above the leaves.
-    fn without_key(&self, entry: &[u8]) -> Result<Vec<u8>, IndexError> {
-        Ok(tuple::bare_pivot(self.index.formed(entry)?.downlink()).to_vec())
+    /// Puts an entry on a level's page; without its key if it is the first of a page above the leaves.
+    fn push(&mut self, level: usize, entry: &[u8]) -> Result<(), IndexError> {
+        let is_bare = level > 0 && self.open[level].page.count() == 0;
+        let open = &mut self.open[level];
+        let pushed = if is_bare {
+            open.page.push(&tuple::bare_pivot(self.index.formed(entry)?.downlink()))
+        } else {
+            open.page.push(entry)
+        };
+        let block = open.block;
+        pushed.map_err(self.no_room(block))
     }
 
     /// Closes a level's page, and begins the next with its last entry.
     fn turn(&mut self, level: usize) -> Result<(), IndexError> {
         let index = self.index;
-        let (next, _) = index.added_page()?;
+        let (next, page) = self.added_page()?;
         let open = &mut self.open[level];
         let (block, prev) = (open.block, open.prev);
-        let mut entries = open.take();
-        let (Some(last), Some(left)) = (entries.pop(), entries.last()) else {
+        let mut full = mem::replace(&mut open.page, page);
+        (open.block, open.prev) = (next, block);
+        let last = full.pop();
+        let left = full.count().checked_sub(1).and_then(|left| full.entry(left));
+        let (Some(last), Some(left)) = (last, left) else {
             return Err(index.structure(block, "a page of one entry is full"));
         };
         let high_key = match level {
@@ -314,15 +394,11 @@ impl Levels<'_, '_> {
             _ => last.clone(),
         };
         let low_key = mem::replace(&mut open.low_key, high_key.clone());
+        self.push(level, &last)?;
         self.begin(level + 1)?;
         self.link(level, low_key, block)?;
         let opaque = Opaque { prev, next, ..Opaque::alone(level as u32, NodeFlags::empty()) };
-        self.write(block, &opaque, &entries, Some(&high_key))?;
-        let first = if level > 0 { self.without_key(&last)? } else { last };
-        let open = &mut self.open[level];
-        (open.block, open.prev) = (next, block);
-        open.push(first);
-        Ok(())
+        self.close_page(block, full, &opaque, Some(&high_key))
     }
 
     /// Lets the level above lead to a page.
@@ -333,7 +409,7 @@ impl Levels<'_, '_> {
         block: BlockNumber,
     ) -> Result<(), IndexError> {
         tuple::set_downlink(&mut low_key, block);
-        self.add(level + 1, low_key, 0)
+        self.add(level + 1, &low_key, 0)
     }
 
     /// Closes all levels, and gives the root and its level (`_bt_uppershutdown`).
@@ -344,7 +420,6 @@ impl Levels<'_, '_> {
             let open = &mut self.open[level];
             let (block, prev) = (open.block, open.prev);
             let low_key = mem::take(&mut open.low_key);
-            let entries = open.take();
             if is_root {
                 root = block;
             } else {
@@ -352,35 +427,37 @@ impl Levels<'_, '_> {
             }
             let flags = if is_root { NodeFlags::ROOT } else { NodeFlags::empty() };
             let opaque = Opaque { prev, ..Opaque::alone(level as u32, flags) };
-            self.write(block, &opaque, &entries, None)?;
+            let nothing = FilledPage::empty(Box::new([0; PAGE_SIZE]));
+            let page = mem::replace(&mut self.open[level].page, nothing);
+            self.close_page(block, page, &opaque, None)?;
             level += 1;
         }
         Ok((root, (self.open.len() as u32).saturating_sub(1)))
     }
 
-    fn write(
+    /// Closes a page.
+    fn close_page(
         &mut self,
         block: BlockNumber,
+        page: FilledPage,
         opaque: &Opaque,
-        entries: &[Vec<u8>],
         high_key: Option<&[u8]>,
     ) -> Result<(), IndexError> {
-        let index = self.index;
-        index.write_whole(block, self.inserter, self.xid, |bytes| {
-            let mut page = page::init(bytes, opaque);
-            let mut add =
-                |entry: &[u8], placement: Placement| -> Result<OffsetNumber, IndexError> {
-                    page.add_item(entry, placement)
-                        .map_err(|error| index.node_error(block)(error.into()))
-                };
-            for entry in entries {
-                add(entry, Placement::Free)?;
-            }
-            if let Some(high_key) = high_key {
-                add(high_key, Placement::Before(page::HIGH_KEY))?;
-            }
-            Ok(())
-        })
+        let page = page.finish(opaque, high_key).map_err(self.no_room(block))?;
+        self.closed.push((block, page));
+        if self.closed.len() < PAGES_AT_ONCE { Ok(()) } else { self.write_closed() }
+    }
+
+    /// Puts closed pages into the file and the log; the file is as long then as there are pages.
+    fn write_closed(&mut self) -> Result<(), IndexError> {
+        let (index, locator, fork) = (self.index, self.index.of.locator(), ForkNumber::Main);
+        let extended = index.storage.pool.store().extend_to(locator, fork, self.blocks);
+        extended.map_err(|error| BufferError::Extend { locator, fork, error })?;
+        for (block, page) in self.closed.drain(..) {
+            index.write_whole(block, self.inserter, self.xid, |bytes| *bytes = *page)?;
+            self.spare.push(page);
+        }
+        Ok(())
     }
 }
 

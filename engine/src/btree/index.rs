@@ -123,10 +123,10 @@ impl<'s> Index<'s> {
         block: BlockNumber,
         inserter: &mut Inserter,
         xid: Xid,
-        make: impl FnOnce(&mut PageBytes) -> Result<(), IndexError>,
+        make: impl FnOnce(&mut PageBytes),
     ) -> Result<(), IndexError> {
         let mut page = self.storage.pool.get_to_init(self.name(block))?.into_write();
-        make(page.bytes_mut())?;
+        make(page.bytes_mut());
         let image = PageImage { xid, name: page.name(), is_standard: true };
         let end = self.storage.log_page(inserter, image, &page)?;
         page.set_lsn(end);

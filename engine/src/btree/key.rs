@@ -373,10 +373,15 @@ impl Shape {
 }
 
 impl KeyColumn {
+    /// Whether its values are whole numbers, as [`KeyColumn::number`] gives them.
+    pub(super) fn is_whole_number(&self) -> bool {
+        self.number(Some(&[0; 8])).is_some()
+    }
+
     /// A value of eight bytes or less as a number that stands to others as the value does in this column; `None` of nulls and of
     /// types that are no whole numbers.
     #[inline]
-    fn number(&self, value: Option<&[u8]>) -> Option<i64> {
+    pub(super) fn number(&self, value: Option<&[u8]>) -> Option<i64> {
         let value = value?;
         let number = match self.column {
             ColumnType::Int2 => i16::from_le_bytes(*value.first_chunk()?).into(),
@@ -454,7 +459,7 @@ fn compare_values(column: ColumnType, one: &[u8], other: &[u8]) -> Ordering {
 }
 
 /// Bytes without the blanks at their end.
-fn without_blanks(bytes: &[u8]) -> &[u8] {
+pub(super) fn without_blanks(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
     &bytes[..end]
 }

@@ -6,21 +6,23 @@
 //!               else: as many runs as have a buffer each are merged to a longer one, until one merge is left, which gives
 //!               the entries in order
 //! of an entry   length of the tuple (2 bytes) | whether the row is alive (1 byte) | tuple          in memory and in a run
+//!               its rank alone, in memory, where that is the whole of it
 //! ```
 //!
-//! Invariants: entries are ordered by their tids at last, so what comes out is the same whatever the memory is. Besides what is
-//! allowed, only buffers are used that are small ([`SMALLEST_BUFFER`]). What is read back is checked. Source:
-//! Knuth, The Art of Computer Programming, volume 3, 5.4.1; `tuplesort.c`.
+//! [Ranks](super::rank) are compared first, and entries where those do not decide. Invariants: entries are ordered by their tids
+//! at last, so what comes out is the same whatever the memory is. Besides what is allowed, only buffers are used that are small
+//! ([`SMALLEST_BUFFER`]). What is read back is checked. Source: Knuth, The Art of Computer Programming, volume 3, 5.4.1;
+//! `tuplesort.c`.
 
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use base::PAGE_SIZE;
+use base::{PAGE_SIZE, Tid};
 
 use super::error::IndexError;
 use super::index::Index;
-#[cfg(doc)]
-use super::key::Shape;
+use super::key::KeyColumn;
+use super::rank::{NUMBER_ENTRY, Rank, Ranking};
 use super::tuple::MAX_ITEM_SIZE;
 use crate::storage::temporary::TemporaryFile;
 
@@ -38,8 +40,14 @@ const LEAST_MEMORY: usize = 4 * SMALLEST_BUFFER;
 pub(super) const CHECKED_EVERY: u32 = 1024;
 const _: () = assert!(PREFIX_SIZE + MAX_ITEM_SIZE <= SMALLEST_BUFFER);
 
-/// An entry, and whether its row is there for those who come.
-pub(super) type Sorted<'e> = (&'e [u8], bool);
+/// An entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sorted<'e> {
+    pub(super) bytes: &'e [u8],
+    /// Whether its row is there for those who come.
+    pub(super) is_alive: bool,
+    pub(super) rank: Rank,
+}
 
 /// Entries that come in any order.
 #[derive(Debug)]
@@ -54,17 +62,19 @@ pub(super) struct Sorter<'s> {
 }
 
 /// Entries in memory.
-#[derive(Debug, Default)]
-pub(super) struct Held {
-    bytes: Vec<u8>,
-    places: Vec<Place>,
+#[derive(Debug)]
+enum Held {
+    /// Of one whole number each, in this column.
+    Ranks(Vec<Rank>, KeyColumn),
+    /// Of any other kind.
+    Entries { bytes: Vec<u8>, places: Vec<Place> },
 }
 
 /// An entry's place in memory.
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    /// The first column as [`Shape::number`] gives it: most comparisons need no more.
-    number: Option<i64>,
+    /// The entry's rank, all of which it has in 64 bits.
+    rank: u64,
     /// Where the entry begins.
     at: u32,
 }
@@ -72,9 +82,17 @@ struct Place {
 /// Entries in order.
 #[derive(Debug)]
 pub(super) enum InOrder<'s> {
-    /// The next of those in memory.
-    Held(Held, usize),
+    Held(Passed),
     Merge(Merge<'s>),
+}
+
+/// Entries in memory that are passed one by one.
+#[derive(Debug)]
+pub(super) struct Passed {
+    held: Held,
+    next: usize,
+    /// The last of them that was given, if it lay nowhere.
+    made: [u8; NUMBER_ENTRY],
 }
 
 /// Runs that are merged.
@@ -97,25 +115,94 @@ struct RunReader {
     buffer: Vec<u8>,
     /// Where the current entry is in the buffer, its prefix with it; empty before the first.
     current: Range<usize>,
+    /// The current entry's.
+    rank: Rank,
     /// Bytes that are read at once.
     size: usize,
 }
 
 impl Held {
-    /// Bytes that it has.
-    fn size(&self) -> usize {
-        self.bytes.len() + size_of_val(&self.places[..])
+    fn new(ranking: Ranking) -> Held {
+        match ranking {
+            Ranking::Whole(column) => Held::Ranks(Vec::new(), column),
+            Ranking::Beginning => Held::Entries { bytes: Vec::new(), places: Vec::new() },
+        }
     }
 
-    fn entry(&self, place: Place) -> Sorted<'_> {
-        let from = place.at as usize;
-        let (length, is_alive) = prefix(&self.bytes[from..]).expect("written by add");
-        (&self.bytes[from + PREFIX_SIZE..][..length], is_alive)
+    /// Bytes that it has.
+    fn size(&self) -> usize {
+        match self {
+            Held::Ranks(ranks, _) => size_of_val(&ranks[..]),
+            Held::Entries { bytes, places } => bytes.len() + size_of_val(&places[..]),
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Held::Ranks(ranks, _) => ranks.clear(),
+            Held::Entries { bytes, places } => {
+                bytes.clear();
+                places.clear();
+            }
+        }
+    }
+
+    fn sort(&mut self, index: &Index<'_>) -> Result<(), IndexError> {
+        let (bytes, places) = match self {
+            Held::Ranks(ranks, _) => {
+                ranks.sort_unstable();
+                return Ok(());
+            }
+            Held::Entries { bytes, places } => (&*bytes, places),
+        };
+        let mut failed = None;
+        let entry = |place: &Place| entry_at(bytes, place.at).0;
+        places.sort_unstable_by(|one, other| {
+            one.rank.cmp(&other.rank).then_with(|| {
+                compare(index, entry(one), entry(other)).unwrap_or_else(|error| {
+                    failed = Some(error);
+                    Ordering::Equal
+                })
+            })
+        });
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Begins to pass them.
+    fn pass(self) -> Passed {
+        Passed { held: self, next: 0, made: [0; NUMBER_ENTRY] }
     }
 }
 
+impl Passed {
+    fn next(&mut self) -> Option<Sorted<'_>> {
+        let next = self.next;
+        self.next += 1;
+        match &self.held {
+            Held::Ranks(ranks, column) => {
+                let rank = *ranks.get(next)?;
+                let (made, is_alive) = rank.entry(*column);
+                self.made = made;
+                Some(Sorted { bytes: &self.made, is_alive, rank })
+            }
+            Held::Entries { bytes, places } => {
+                let place = places.get(next)?;
+                let (bytes, is_alive) = entry_at(bytes, place.at);
+                Some(Sorted { bytes, is_alive, rank: Rank(place.rank.into()) })
+            }
+        }
+    }
+}
+
+/// The entry that begins here, and whether its row is alive.
+fn entry_at(bytes: &[u8], at: u32) -> (&[u8], bool) {
+    let from = at as usize;
+    let (length, is_alive) = prefix(&bytes[from..]).expect("written by add");
+    (&bytes[from + PREFIX_SIZE..][..length], is_alive)
+}
+
 /// Appends an entry with its prefix.
-fn push((entry, is_alive): Sorted<'_>, bytes: &mut Vec<u8>) {
+fn push(entry: &[u8], is_alive: bool, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(&(entry.len() as u16).to_le_bytes());
     bytes.push(u8::from(is_alive));
     bytes.extend_from_slice(entry);
@@ -130,7 +217,8 @@ impl<'s> Sorter<'s> {
     /// Of no entries yet, which may have so many bytes in memory.
     pub(super) fn new(index: Index<'s>, memory: usize) -> Sorter<'s> {
         let memory = memory.clamp(LEAST_MEMORY, u32::MAX as usize);
-        Sorter { index, memory, held: Held::default(), runs: Vec::new(), file: None }
+        let held = Held::new(index.shape().ranking());
+        Sorter { index, memory, held, runs: Vec::new(), file: None }
     }
 
     /// Adds an entry that the index has formed.
@@ -138,15 +226,37 @@ impl<'s> Sorter<'s> {
     /// # Errors
     /// As the disk says.
     pub(super) fn add(&mut self, entry: &[u8], is_alive: bool) -> Result<(), IndexError> {
-        let needed = PREFIX_SIZE + entry.len() + size_of::<Place>();
-        if self.held.size() + needed > self.memory {
-            self.write_run()?;
+        let rank = self.index.shape().rank(self.index.formed(entry)?, is_alive)?;
+        if let Held::Ranks(..) = self.held {
+            return self.add_ranked(rank);
         }
-        let Held { bytes, places } = &mut self.held;
-        let number = self.index.shape().number(entry);
-        places.push(Place { number, at: bytes.len() as u32 });
-        push((entry, is_alive), bytes);
+        self.make_room_for(PREFIX_SIZE + entry.len() + size_of::<Place>())?;
+        if let Held::Entries { bytes, places } = &mut self.held {
+            places.push(Place { rank: rank.0 as u64, at: bytes.len() as u32 });
+            push(entry, is_alive, bytes);
+        }
         Ok(())
+    }
+
+    /// Adds an entry that is ranked as a whole.
+    ///
+    /// # Errors
+    /// As the disk says.
+    #[inline]
+    pub(super) fn add_ranked(&mut self, rank: Rank) -> Result<(), IndexError> {
+        self.make_room_for(size_of::<Rank>())?;
+        if let Held::Ranks(ranks, _) = &mut self.held {
+            ranks.push(rank);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn make_room_for(&mut self, needed: usize) -> Result<(), IndexError> {
+        match self.held.size() + needed > self.memory {
+            true => self.write_run(),
+            false => Ok(()),
+        }
     }
 
     /// Writes what is in memory to the disk if a page's rows may not find room: now, while nothing is locked.
@@ -154,46 +264,29 @@ impl<'s> Sorter<'s> {
     /// # Errors
     /// As the disk says.
     pub(super) fn make_room(&mut self) -> Result<(), IndexError> {
-        if self.held.size() + 2 * PAGE_SIZE > self.memory {
-            self.write_run()?;
-        }
-        Ok(())
-    }
-
-    fn sort(&mut self) -> Result<(), IndexError> {
-        let (mut failed, index) = (None, &self.index);
-        let mut places = std::mem::take(&mut self.held.places);
-        let held = &self.held;
-        places.sort_unstable_by(|one, other| {
-            if let (Some(one), Some(other)) = (one.number, other.number)
-                && one != other
-            {
-                return one.cmp(&other);
-            }
-            compare(index, held.entry(*one).0, held.entry(*other).0).unwrap_or_else(|error| {
-                failed = Some(error);
-                Ordering::Equal
-            })
-        });
-        self.held.places = places;
-        failed.map_or(Ok(()), Err)
+        self.make_room_for(2 * PAGE_SIZE)
     }
 
     /// Writes what is in memory to the file, in order.
     fn write_run(&mut self) -> Result<(), IndexError> {
-        self.sort()?;
+        self.held.sort(&self.index)?;
         let storage = self.index.storage;
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(TemporaryFile::create(storage)?),
         };
         let mut run = RunWriter::begin(file, self.memory);
-        for place in &self.held.places {
-            run.add(self.held.entry(*place))?;
+        let mut sorted = std::mem::replace(&mut self.held, Held::new(Ranking::Beginning)).pass();
+        let mut written = Ok(());
+        while let Some(entry) = sorted.next()
+            && written.is_ok()
+        {
+            written = run.add(entry);
         }
-        self.runs.push(run.end()?);
-        self.held.bytes.clear();
-        self.held.places.clear();
+        let run = written.and_then(|()| run.end());
+        self.held = sorted.held;
+        self.held.clear();
+        self.runs.push(run?);
         Ok(())
     }
 
@@ -206,8 +299,8 @@ impl<'s> Sorter<'s> {
         check: &mut dyn FnMut() -> Result<(), E>,
     ) -> Result<InOrder<'s>, E> {
         if self.runs.is_empty() {
-            self.sort()?;
-            return Ok(InOrder::Held(self.held, 0));
+            self.held.sort(&self.index)?;
+            return Ok(InOrder::Held(self.held.pass()));
         }
         self.write_run()?;
         let Sorter { index, memory, held, mut runs, file } = self;
@@ -253,7 +346,7 @@ impl<'f> RunWriter<'f> {
     }
 
     fn add(&mut self, entry: Sorted<'_>) -> Result<(), IndexError> {
-        push(entry, &mut self.buffer);
+        push(entry.bytes, entry.is_alive, &mut self.buffer);
         self.count = self.count.wrapping_add(1);
         if self.buffer.len() >= self.size {
             self.flush()?;
@@ -280,10 +373,7 @@ impl InOrder<'_> {
     /// As the disk says; where a run is not what was written.
     pub(super) fn next(&mut self) -> Result<Option<Sorted<'_>>, IndexError> {
         match self {
-            InOrder::Held(held, next) => {
-                *next += 1;
-                Ok(held.places.get(*next - 1).map(|place| held.entry(*place)))
-            }
+            InOrder::Held(passed) => Ok(passed.next()),
             InOrder::Merge(merge) => merge.next(),
         }
     }
@@ -302,12 +392,13 @@ impl<'s> Merge<'s> {
             rest: run.clone(),
             buffer: Vec::new(),
             current: 0..0,
+            rank: Rank::default(),
             size,
         };
         let readers: Vec<RunReader> = runs.iter().map(reader).collect();
         let mut merge = Merge { index, file, readers, heap: Vec::new(), is_given: false };
         for reader in 0..merge.readers.len() {
-            if merge.readers[reader].advance(&merge.file)? {
+            if merge.readers[reader].advance(&merge.file, &merge.index)? {
                 merge.heap.push(reader);
             }
         }
@@ -320,7 +411,7 @@ impl<'s> Merge<'s> {
     fn next(&mut self) -> Result<Option<Sorted<'_>>, IndexError> {
         if self.is_given {
             let first = self.heap[0];
-            if !self.readers[first].advance(&self.file)? {
+            if !self.readers[first].advance(&self.file, &self.index)? {
                 self.heap.swap_remove(0);
             }
             self.sift_down(0)?;
@@ -335,12 +426,21 @@ impl<'s> Merge<'s> {
 
     /// Has an element of the heap sink until none below it is less.
     fn sift_down(&mut self, mut at: usize) -> Result<(), IndexError> {
-        let entry = |reader: usize| self.readers[reader].entry().0;
+        let ranking = self.index.shape().ranking();
+        let order = |one: usize, other: usize| {
+            let (one, other) = (&self.readers[one], &self.readers[other]);
+            match one.rank.cmp(&other.rank) {
+                Ordering::Equal if ranking == Ranking::Beginning => {
+                    compare(&self.index, one.entry().bytes, other.entry().bytes)
+                }
+                order => Ok(order),
+            }
+        };
         loop {
             let mut least = at;
             for child in [2 * at + 1, 2 * at + 2] {
                 if let (Some(&below), Some(&above)) = (self.heap.get(child), self.heap.get(least))
-                    && compare(&self.index, entry(below), entry(above))?.is_lt()
+                    && order(below, above)?.is_lt()
                 {
                     least = child;
                 }
@@ -359,11 +459,11 @@ impl RunReader {
     fn entry(&self) -> Sorted<'_> {
         let bytes = &self.buffer[self.current.clone()];
         let (_, is_alive) = prefix(bytes).expect("read by advance");
-        (&bytes[PREFIX_SIZE..], is_alive)
+        Sorted { bytes: &bytes[PREFIX_SIZE..], is_alive, rank: self.rank }
     }
 
     /// Goes to the next entry; whether there is one.
-    fn advance(&mut self, file: &TemporaryFile) -> Result<bool, IndexError> {
+    fn advance(&mut self, file: &TemporaryFile, index: &Index<'_>) -> Result<bool, IndexError> {
         let begin = self.current.end;
         self.current = begin..begin;
         if !self.has(PREFIX_SIZE, file)? {
@@ -373,7 +473,7 @@ impl RunReader {
             };
         }
         let found = prefix(&self.buffer[self.current.start..]);
-        let (length, _) = found.unwrap_or_default();
+        let (length, is_alive) = found.unwrap_or_default();
         if length > MAX_ITEM_SIZE {
             return Err(file.damaged("an entry is too long").into());
         }
@@ -381,6 +481,12 @@ impl RunReader {
             return Err(file.damaged("a run ends within an entry").into());
         }
         self.current.end = self.current.start + PREFIX_SIZE + length;
+        let entry = &self.buffer[self.current.start + PREFIX_SIZE..self.current.end];
+        let tuple = index.formed(entry)?;
+        if tuple.is_pivot() || tuple.is_posting() {
+            return Err(file.damaged("an entry is not of one row").into());
+        }
+        self.rank = index.shape().rank(tuple, is_alive)?;
         Ok(true)
     }
 
@@ -403,5 +509,18 @@ impl RunReader {
 }
 
 fn compare(index: &Index<'_>, one: &[u8], other: &[u8]) -> Result<Ordering, IndexError> {
+    if has_same_values(one, other) {
+        return Ok(tid_of(one).cmp(&tid_of(other)));
+    }
     Ok(index.shape().order(index.formed(one)?, index.formed(other)?)?)
+}
+
+/// Whether two entries that stand for a row each have the same bytes but for their tids.
+pub(super) fn has_same_values(one: &[u8], other: &[u8]) -> bool {
+    one.get(Tid::SIZE..) == other.get(Tid::SIZE..)
+}
+
+/// The row of an entry that stands for one.
+pub(super) fn tid_of(entry: &[u8]) -> Tid {
+    entry.first_chunk().map_or(Tid::default(), |tid| Tid::from_bytes(*tid))
 }

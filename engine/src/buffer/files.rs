@@ -28,6 +28,9 @@ use super::{PageName, PageStore};
 
 /// Blocks of a segment (`RELSEG_SIZE`): 1 GB.
 pub const SEGMENT_BLOCKS: BlockNumber = 131_072;
+/// Pages of zeros that are written at once.
+const ZEROS: BlockNumber = 16;
+static NO_PAGES: [u8; ZEROS as usize * PAGE_SIZE] = [0; ZEROS as usize * PAGE_SIZE];
 /// Files held open at most.
 const MOST_OPEN: usize = 800;
 
@@ -166,8 +169,10 @@ impl RelationFiles {
         let mut lengths = lock(&self.lengths);
         let length = self.length(&mut lengths, locator, fork)?;
         while *length < blocks {
-            self.write_page_at_end(locator, fork, *length)?;
-            *length += 1;
+            let in_segment = self.segment_blocks - *length % self.segment_blocks;
+            let count = (blocks - *length).min(in_segment).min(ZEROS);
+            self.write_zeros_at_end(locator, fork, *length, count)?;
+            *length += count;
         }
         Ok(())
     }
@@ -325,10 +330,10 @@ impl RelationFiles {
         name: SegmentName,
         how: Opening,
         offset: u64,
-        page: &PageBytes,
+        pages: &[u8],
     ) -> io::Result<()> {
         let file = self.file(name, how)?;
-        let written = file.write_at(page, offset);
+        let written = file.write_at(pages, offset);
         lock(&self.unsynced).files.insert(name);
         written
     }
@@ -351,16 +356,17 @@ impl RelationFiles {
         Ok(blocks)
     }
 
-    /// Writes zeros as the page behind the fork's last one.
-    fn write_page_at_end(
+    /// Writes zeros as so many pages, all of one segment, behind the fork's last one.
+    fn write_zeros_at_end(
         &self,
         locator: RelFileLocator,
         fork: ForkNumber,
         block: BlockNumber,
+        count: BlockNumber,
     ) -> io::Result<()> {
         let (segment, offset) = self.segment(PageName { locator, fork, block });
         let how = if offset == 0 && segment.2 > 0 { Opening::CREATE } else { Opening::EXISTING };
-        self.write_at(segment, how, offset, &[0; PAGE_SIZE])
+        self.write_at(segment, how, offset, &NO_PAGES[..count as usize * PAGE_SIZE])
     }
 
     fn length<'l>(
@@ -399,7 +405,7 @@ impl PageStore for RelationFiles {
         if block == base::ids::INVALID_BLOCK {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "a fork has no more blocks"));
         }
-        self.write_page_at_end(locator, fork, block)?;
+        self.write_zeros_at_end(locator, fork, block, 1)?;
         *length = block + 1;
         Ok(block)
     }

@@ -7,6 +7,7 @@
 //! is computed: its type's oid, and the columns that it reads.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use base::sync::Arc;
 use base::sync::atomic::Ordering::Relaxed;
@@ -14,7 +15,7 @@ use base::sync::atomic::{AtomicBool, AtomicUsize};
 use base::{Oid, Xid};
 
 use super::store::type_oid;
-use super::{Column, ColumnStorage, locator};
+use super::{Column, ColumnStorage, TableEntry, locator};
 use crate::btree::index::Known;
 use crate::btree::{KeyColumn, KeyError, Shape};
 use crate::heap::{ColumnType, FormError, TupleValues, Value};
@@ -264,6 +265,29 @@ impl IndexEntry {
 
     pub(crate) fn set_gone(&self) {
         self.is_gone.store(true, Relaxed);
+    }
+
+    /// How many of a table's first columns it takes to have all that the index reads of a row: all where it computes
+    /// something, since what does that gets the whole row.
+    pub(crate) fn columns_read(&self, table: &TableEntry) -> usize {
+        match self.definition.computed.is_empty() {
+            true => self.reads.last().map_or(0, |last| last + 1),
+            false => table.types.len(),
+        }
+    }
+
+    /// Where the value of the first column lies in tuples of a table of these columns that have no nulls: so far behind their
+    /// header, so many bytes. `None` where that differs from row to row, or the index computes it.
+    pub(crate) fn first_value(&self, types: &[ColumnType]) -> Option<Range<usize>> {
+        let first = self.definition.columns().next()?;
+        let mut end = 0;
+        let mut place = |column: &ColumnType| {
+            let length = column.length()?;
+            let begin = usize::next_multiple_of(end, column.alignment());
+            end = begin + length;
+            Some(begin..end)
+        };
+        types.get(..=first)?.iter().map(&mut place).last()?
     }
 
     /// Its columns' values among those of a row; `None` where it computes some that are not among these.

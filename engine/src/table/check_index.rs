@@ -168,10 +168,11 @@ impl Session<'_> {
         let btree = Index::of(&self.shared.storage, &index.known);
         let (shape, default) = (btree.shape(), self.compression);
         let mut wanted = BTreeMap::new();
-        self.indexable_rows(table)?.each(self, &mut |row| {
+        self.indexable_rows(table, index)?.each(self, &mut |row| {
             let damaged = |error| Error::Row { table: table.name.clone(), error };
             let values = index.pick_stored(&table.types, row.tuple).map_err(damaged)?;
-            let compressed = table.compressed_values(index, row.stored, None)?;
+            let compressed = row.stored.map(|row| table.compressed_values(index, row, None));
+            let compressed = compressed.transpose()?.unwrap_or_default();
             let stored = AsStored { default, compressed: &compressed };
             let entry = values.map(|values| shape.entry_values(&values, stored)).transpose();
             let entry = entry.map_err(IndexError::from)?;

@@ -44,13 +44,20 @@ impl TableEntry {
         Ok(collected)
     }
 
-    /// Whether a value of a tuple is compressed or out of line.
-    pub(super) fn is_shortened(&self, tuple: &[u8]) -> Result<bool, Error> {
-        let infomask = infomask(tuple);
-        if !infomask.contains(Infomask::HASVARWIDTH) || infomask.contains(Infomask::HASEXTERNAL) {
-            return Ok(infomask.contains(Infomask::HASEXTERNAL));
+    /// Whether a value of a tuple's first columns is compressed or out of line.
+    pub(super) fn is_shortened(&self, tuple: &[u8], columns: usize) -> Result<bool, Error> {
+        let columns = self.types.get(..columns).unwrap_or(&self.types);
+        if columns.iter().all(|column| column.length().is_some()) {
+            return Ok(false);
         }
-        let mut values = TupleValues::of(&self.types, tuple).map_err(self.row_error())?;
+        let infomask = infomask(tuple);
+        if !infomask.contains(Infomask::HASVARWIDTH) {
+            return Ok(false);
+        }
+        if infomask.contains(Infomask::HASEXTERNAL) && columns.len() == self.types.len() {
+            return Ok(true);
+        }
+        let mut values = TupleValues::of(columns, tuple).map_err(self.row_error())?;
         while let Some(value) = values.next_stored() {
             let value = value.map_err(self.row_error())?;
             if matches!(value, Some(Varlena::Compressed(_) | Varlena::External(_))) {
@@ -60,13 +67,13 @@ impl TableEntry {
         Ok(false)
     }
 
-    /// The tuple with all of its values in it, none of them compressed; `None` if it is that already.
-    pub(crate) fn flat(&self, tuple: &[u8]) -> Result<Option<Box<[u8]>>, Error> {
-        let (mut header, parts) = HeapTupleHeader::read(tuple)
-            .map_err(|error| self.row_error()(FormError::Header(error)))?;
-        if !self.is_shortened(tuple)? {
+    /// The tuple with all of its values in it, none of them compressed; `None` if those of the first columns are so already.
+    pub(crate) fn flat(&self, tuple: &[u8], columns: usize) -> Result<Option<Box<[u8]>>, Error> {
+        if !self.is_shortened(tuple, columns)? {
             return Ok(None);
         }
+        let (mut header, parts) = HeapTupleHeader::read(tuple)
+            .map_err(|error| self.row_error()(FormError::Header(error)))?;
         let values = self.stored_values(tuple)?;
         header.infomask.remove(Infomask::HASEXTERNAL);
         let mut flat = tuple[..parts.data.start].to_vec();
@@ -116,7 +123,7 @@ impl TableEntry {
         tuple: &'t [u8],
         new: Option<&[Value<'_>]>,
     ) -> Result<Vec<Option<Cow<'t, [u8]>>>, Error> {
-        if !self.is_shortened(tuple)? {
+        if !self.is_shortened(tuple, index.columns_read(self))? {
             return Ok(Vec::new());
         }
         let stored = self.stored_values(tuple)?;

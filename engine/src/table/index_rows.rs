@@ -14,7 +14,7 @@
 use std::ops::Range;
 
 use base::sync::Arc;
-use base::{BlockNumber, HeapTupleHeader, Infomask2, Page, Tid};
+use base::{BlockNumber, HeapTupleHeader, Infomask, Infomask2, Page, Tid, Xid};
 use snapshot::TupleStamp;
 use snapshot::satisfies::{VacuumVerdict, satisfies_vacuum};
 
@@ -22,7 +22,7 @@ use super::chain::roots;
 use super::page::{page_of, read_header};
 use crate::Error;
 use crate::buffer::Ring;
-use crate::catalog::TableEntry;
+use crate::catalog::{IndexEntry, TableEntry};
 use crate::heap::change::is_hot_updated;
 use crate::session::Session;
 use crate::toast::ToastError;
@@ -32,10 +32,12 @@ use crate::xact::mode::ModeHorizon;
 pub(crate) struct Indexable<'r> {
     /// Where the entry leads to.
     pub(crate) root: Tid,
-    /// With all values in it.
+    /// Of the version as it lies in the table.
+    pub(crate) header: HeapTupleHeader,
+    /// With all values in it, those of columns aside that nobody asks for.
     pub(crate) tuple: &'r [u8],
-    /// As it lies in the table.
-    pub(crate) stored: &'r [u8],
+    /// As it lies in the table, where that differs.
+    pub(crate) stored: Option<&'r [u8]>,
     /// Whether the row is there for those who come.
     pub(crate) is_alive: bool,
 }
@@ -47,19 +49,26 @@ pub(crate) struct IndexableRows<'e> {
     horizon: ModeHorizon<'e>,
     ring: Ring,
     blocks: Range<BlockNumber>,
+    /// How many of the first columns are asked for.
+    columns: usize,
+    /// Who made a version that is there, and its flags, where nothing else decides that: others of both are there, too.
+    there: Option<(Xid, Infomask)>,
     /// Whether versions were left out that somebody may see.
     pub(crate) leaves_out: bool,
 }
 
 impl<'e> Session<'e> {
-    /// Each of them.
+    /// Each of them, with the values of what the index reads.
     pub(crate) fn indexable_rows(
         &mut self,
         table: &Arc<TableEntry>,
+        index: &IndexEntry,
     ) -> Result<IndexableRows<'e>, Error> {
         let (horizon, ring) = (self.horizon(), Ring::default());
         let (table, blocks) = (Arc::clone(table), 0..table.blocks(self.shared)?);
-        Ok(IndexableRows { table, horizon, ring, blocks, leaves_out: false })
+        let columns = index.columns_read(&table);
+        let there = None;
+        Ok(IndexableRows { table, horizon, ring, blocks, columns, there, leaves_out: false })
     }
 }
 
@@ -94,18 +103,29 @@ impl IndexableRows<'_> {
             let root = roots.as_ref().map_or(Some(offset), |roots| roots.get(&offset).copied());
             let (Some(tuple), Some(root)) = (page.item(offset), root) else { continue };
             let header = read_header(name, offset, tuple)?;
-            let stamp = TupleStamp::new(&header, Tid { block, offset });
-            let is_alive = match satisfies_vacuum(&stamp, &self.horizon, &status)?.verdict {
-                VacuumVerdict::Live | VacuumVerdict::InsertInProgress => true,
-                VacuumVerdict::RecentlyDead | VacuumVerdict::DeleteInProgress => false,
-                VacuumVerdict::Dead => continue,
+            let made = (header.xmin, header.infomask);
+            let is_alive = if self.there == Some(made) {
+                true
+            } else {
+                let stamp = TupleStamp::new(&header, Tid { block, offset });
+                match satisfies_vacuum(&stamp, &self.horizon, &status)?.verdict {
+                    VacuumVerdict::Live | VacuumVerdict::InsertInProgress => {
+                        let flags = header.infomask;
+                        let by_maker = flags.contains(Infomask::XMAX_INVALID)
+                            && !flags.intersects(Infomask::MOVED);
+                        self.there = Some(made).filter(|_| by_maker);
+                        true
+                    }
+                    VacuumVerdict::RecentlyDead | VacuumVerdict::DeleteInProgress => false,
+                    VacuumVerdict::Dead => continue,
+                }
             };
             if !is_alive && is_hot_updated(&header) {
                 self.leaves_out = true;
                 continue;
             }
             let root = Tid { block, offset: root };
-            let flat = match self.table.flat(tuple) {
+            let flat = match self.table.flat(tuple, self.columns) {
                 // Whoever could see the version has gone meanwhile, and vacuum has come by its values.
                 Err(Error::Toast(ToastError::Missing { .. })) if !is_alive => {
                     self.leaves_out = true;
@@ -113,8 +133,11 @@ impl IndexableRows<'_> {
                 }
                 flat => flat?,
             };
-            let (tuple, stored) = (flat.as_deref().unwrap_or(tuple), tuple);
-            see(Indexable { root, tuple, stored, is_alive })?;
+            let (tuple, stored) = match &flat {
+                Some(flat) => (&flat[..], Some(tuple)),
+                None => (tuple, None),
+            };
+            see(Indexable { root, header, tuple, stored, is_alive })?;
         }
         Ok(true)
     }

@@ -14,7 +14,7 @@ pub(super) fn values<'r>(row: &RowRef<'r>) -> Result<Vec<Value<'r>>, Error> {
         Err(Error::Row { error: FormError::Toasted { .. }, .. }) => {}
         values => return values,
     }
-    match table.flat(tuple)? {
+    match table.flat(tuple, table.types.len())? {
         Some(whole) => table.values(flat.get_or_init(|| whole)),
         None => table.values(tuple),
     }

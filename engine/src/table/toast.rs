@@ -49,7 +49,7 @@ impl Transaction<'_, '_> {
         old: Option<&Row>,
     ) -> Result<Option<Shortened>, Error> {
         let was_shortened = match old {
-            Some(old) => table.is_shortened(old.tuple())?,
+            Some(old) => table.is_shortened(old.tuple(), table.types.len())?,
             None => false,
         };
         if !is_too_long(flat) && !was_shortened {

@@ -5,9 +5,10 @@
 //! `DefineIndex`, `index_build`.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use base::Tid;
 use base::sync::Arc;
+use base::{HeapTupleHeader, Infomask, Tid};
 
 use super::Transaction;
 use super::tables::{NAME_RULE, is_name};
@@ -37,6 +38,18 @@ struct Uncomputed {
     /// Of the index's columns the values that the row has compressed.
     compressed: Vec<Option<Cow<'static, [u8]>>>,
     is_alive: bool,
+}
+
+/// The last value of a tuple's first columns, which lies here behind the header where none is null; `None` where one may be.
+fn value_at<'t>(
+    header: &HeapTupleHeader,
+    tuple: &'t [u8],
+    columns: usize,
+    place: &Range<usize>,
+) -> Option<&'t [u8]> {
+    let has_all = usize::from(header.infomask2.columns()) >= columns;
+    let is_there = has_all && !header.infomask.contains(Infomask::HASNULL);
+    tuple.get(usize::from(header.hoff)..)?.get(place.clone()).filter(|_| is_there)
 }
 
 impl<'s, 'e> Transaction<'s, 'e> {
@@ -128,13 +141,21 @@ impl<'s, 'e> Transaction<'s, 'e> {
         let build = Build::of(&shared.storage, &index.known, xid);
         let default = self.session.compression;
         let mut build = build.with_memory(shared.maintenance_memory).compressing_by(default);
-        let mut rows = self.session.indexable_rows(table)?;
+        let mut rows = self.session.indexable_rows(table, index)?;
+        let columns = index.columns_read(table);
+        let number = build.number_column().zip(index.first_value(&table.types));
         // Of one page, what something is computed of: nothing of the table is held meanwhile.
         let mut uncomputed: Vec<Uncomputed> = Vec::new();
         while rows.next_page(self.session, &mut |row| {
             let damaged = |error| Error::Row { table: table.name.clone(), error };
-            let Indexable { root, tuple, stored, is_alive } = row;
-            let compressed = table.compressed_values(index, stored, None)?;
+            let Indexable { root, header, tuple, stored, is_alive } = row;
+            if let Some((column, place)) = &number
+                && let Some(value) = value_at(&header, tuple, columns, place)
+            {
+                return Ok(build.add_number(*column, value, root, is_alive)?);
+            }
+            let compressed = stored.map(|row| table.compressed_values(index, row, None));
+            let compressed = compressed.transpose()?.unwrap_or_default();
             match index.pick_stored(&table.types, tuple).map_err(damaged)? {
                 Some(values) => {
                     let stored = AsStored { default, compressed: &compressed };

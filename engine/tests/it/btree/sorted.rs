@@ -59,6 +59,73 @@ fn what_does_not_fit_into_memory_becomes_the_same_index() {
     }
 }
 
+/// Entries of one whole number are kept in memory as numbers, and made again.
+#[test]
+fn an_index_of_whole_numbers_and_nulls_is_the_same_as_one_put_in_row_by_row() {
+    for (descending, nulls_first) in [(false, false), (false, true), (true, false), (true, true)] {
+        for column in [ColumnType::Int2, ColumnType::Int4, ColumnType::Int8, ColumnType::Oid] {
+            let key = KeyColumn { column, descending, nulls_first };
+            let shape = Shape::new(&[key], &[]).expect("a shape");
+            let mut random = Rng::with_seed(3);
+            let rows: Vec<_> =
+                (0..5000).map(|number| (value(column, &mut random), tid(number))).collect();
+            let made = [1 << 26, LITTLE].map(|memory| {
+                let (_, storage) = opened();
+                storage.pool.store().create(RELATION, ForkNumber::Main).expect("made");
+                let build = Build::new(&storage, RELATION, shape.clone(), DEFAULT_FILL_FACTOR, XID);
+                let mut build = build.with_memory(memory);
+                for (value, tid) in &rows {
+                    build.add(&[*value], *tid, true).expect("a row");
+                }
+                let index = build.finish(&mut storage.log.log().inserter(), &mut go_on);
+                let index = index.expect("built");
+                assert_eq!(index.verify(false).expect("a sound index").tids.len(), rows.len());
+                (pages(&storage), entries(&index))
+            });
+            assert!(made[0] == made[1], "{key:?}");
+            let (_, storage) = opened();
+            let index = created(&storage, shape.clone());
+            let mut inserter = storage.log.log().inserter();
+            let mut writer = index.writer(&mut inserter, XID);
+            for (value, tid) in &rows {
+                writer.insert(&[*value], *tid).expect("put in");
+            }
+            assert!(made[0].1 == entries(&index), "{key:?}");
+        }
+    }
+}
+
+/// A null, or a number that others may have, too, or one at an end of its type.
+fn value(column: ColumnType, random: &mut Rng) -> Value<'static> {
+    let number = match random.u8(..10) {
+        0 => return Value::Null,
+        1 => i64::MIN,
+        2 => i64::MAX,
+        3 => -1,
+        _ => random.i64(-900..900),
+    };
+    match column {
+        ColumnType::Int2 => Value::Int2(number as i16),
+        ColumnType::Int4 => Value::Int4(number as i32),
+        ColumnType::Oid => Value::Oid(number as u32),
+        _ => Value::Int8(number),
+    }
+}
+
+/// The key and the row of each entry, in the index's order.
+fn entries(index: &Index<'_>) -> Vec<(String, Tid)> {
+    let mut entries = Vec::new();
+    let see = &mut |_, entry: engine::btree::IndexTuple<'_>| {
+        let values = index.shape().decompressed(entry).expect("values");
+        let mut read = index.shape().values_in(&values);
+        let key = format!("{:?}", read.next().expect("a column").expect("a value"));
+        entries.extend(entry.tids().map(|tid| (key.clone(), tid)));
+        Ok::<_, IndexError>(())
+    };
+    index.verify_with(false, see).expect("a sound index");
+    entries
+}
+
 #[test]
 fn a_sort_that_is_ended_or_fails_leaves_no_file() {
     let mut ends = 0;
@@ -93,7 +160,7 @@ fn a_sort_that_is_ended_or_fails_leaves_no_file() {
         let site = Site::new(operation, path);
         disk.inject(Fault { site, at, lasting: Lasting::Once, kind: FaultKind::InputOutput });
         let mut added = Ok(());
-        for number in 0..25_000 {
+        for number in 0..60_000 {
             let row = |values: &[Value<'_>]| sorted.add(values, tid(number), true);
             added = added.and_then(|()| Rows::One.values((4, 0), row));
         }
