@@ -280,14 +280,12 @@ impl IndexEntry {
     /// header, so many bytes. `None` where that differs from row to row, or the index computes it.
     pub(crate) fn first_value(&self, types: &[ColumnType]) -> Option<Range<usize>> {
         let first = self.definition.columns().next()?;
-        let mut end = 0;
-        let mut place = |column: &ColumnType| {
-            let length = column.length()?;
-            let begin = usize::next_multiple_of(end, column.alignment());
-            end = begin + length;
-            Some(begin..end)
-        };
-        types.get(..=first)?.iter().map(&mut place).last()?
+        let mut place = 0..0_usize;
+        for column in types.get(..=first)? {
+            let begin = place.end.next_multiple_of(column.alignment());
+            place = begin..begin + column.length()?;
+        }
+        Some(place)
     }
 
     /// Its columns' values among those of a row; `None` where it computes some that are not among these.

@@ -93,6 +93,49 @@ fn check_finding(
     assert_eq!(found, first.map(|row| (row.tid(), row.root(), row.tuple().to_vec())), "{key:?}");
 }
 
+/// Numbers lie where the values before them leave them, which may be nulls, or of any length.
+#[test]
+fn an_index_on_any_column_has_the_values_of_its_rows() {
+    let types = [
+        ColumnType::Bool,
+        ColumnType::Int4,
+        ColumnType::Int2,
+        ColumnType::Int8,
+        ColumnType::Text,
+        ColumnType::Int2,
+        ColumnType::Int8,
+        ColumnType::Int4,
+    ];
+    let (engine, _) = engine(SnapshotMode::Classic);
+    let [mut session] = sessions(&engine);
+    let mut transaction = begin(&mut session);
+    let columns: Vec<_> =
+        (0..).zip(types).map(|(at, of)| Column::new(format!("c{at}"), of)).collect();
+    let table = transaction.create_table("t", &columns).expect("made");
+    let mut random = Rng::with_seed(8);
+    for number in 0..600_i64 {
+        let (text, nulls) = ("t".repeat(random.usize(..200)), random.bool());
+        let of = |of| match of {
+            ColumnType::Bool => Value::Bool(number % 2 > 0),
+            ColumnType::Int2 => Value::Int2((number * 7 % 500) as i16),
+            ColumnType::Int4 => Value::Int4((number * 77_777 % 500_000) as i32),
+            ColumnType::Int8 => Value::Int8(number * 77_777_777_777 % 500_000_000_000),
+            _ => Value::Text(&text),
+        };
+        let row = types.map(of).map(|value| match nulls && random.u8(..4) == 0 {
+            true => Value::Null,
+            false => value,
+        });
+        table.insert(&mut transaction, &row).expect("put in");
+    }
+    for column in 0..types.len() {
+        let index = IndexDefinition::new(format!("i{column}"), &[column]);
+        let index = transaction.create_index(&table, &index).expect("made");
+        let checked = transaction.check_index(index.name()).expect("sound");
+        assert_eq!(checked.rows, 600);
+    }
+}
+
 /// All indexes are sound, and show what a scan of the table shows.
 fn check(engine: &Engine, table: &Table) -> BTreeMap<i32, (i64, Option<String>)> {
     let [mut session] = sessions(engine);
