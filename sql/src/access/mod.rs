@@ -261,19 +261,18 @@ impl Planner<'_, '_, '_> {
         for ways in &holds.either {
             either.push(ways.iter().map(|way| way.iter().filter(usable).collect()).collect());
         }
-        // Rows of several tables are merged where few of them are wanted, by what is known of each.
-        let can_merge = |wanted: &Wanted<'_>| {
-            let places = || wanted.keys.iter().flat_map(|key| key.expr.places());
-            base == 0 && wanted.limited && places().all(|place| place < family.width())
-        };
-        let are_several = family.members.len() != 1;
         let wanted = wanted.filter(|_| self.uses_order);
-        let wanted = wanted.filter(|wanted| !are_several || can_merge(wanted));
-        let found = self.found(family, base, &asked, &either, wanted)?;
-        match are_several && wanted.is_some() && !are_ordered(&found) {
-            true => self.found(family, base, &asked, &either, None),
-            false => Ok(found),
+        if family.members.len() == 1 {
+            return self.found(family, base, &asked, &either, wanted);
         }
+        // Rows of several tables are merged where few of them are wanted, and each table has them in order.
+        if wanted.is_some_and(|wanted| base == 0 && wanted.limited) {
+            let found = self.found(family, base, &asked, &either, wanted)?;
+            if are_ordered(&found) {
+                return Ok(found);
+            }
+        }
+        self.found(family, base, &asked, &either, None)
     }
 
     /// The same, by what may be asked of its columns.

@@ -28,18 +28,17 @@ pub(crate) fn sql(tokens: &[TokenWithSpan]) -> Result<Statement> {
         return Err(SqlError::not_supported(word));
     }
     let dialect = PostgreSqlDialect {};
-    let exists = tokens.iter().find(|token| keyword(token) == Keyword::EXISTS);
-    let mut tokens = rewrite_locks(tokens)?;
-    if let Some(Token::Word(word)) = tokens.first().map(|token| &token.token)
+    let mut rewritten = rewrite_locks(tokens)?;
+    if let Some(Token::Word(word)) = rewritten.first().map(|token| &token.token)
         && word.keyword == Keyword::TABLE
     {
         // `TABLE t` is `SELECT * FROM t`.
         let select = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
-        tokens.splice(..1, select.map(TokenWithSpan::wrap));
+        rewritten.splice(..1, select.map(TokenWithSpan::wrap));
     }
-    let tokens = rewrite_merge(rewrite_targets(rewrite_only(rewrite_storage(tokens)?)));
+    let rewritten = rewrite_merge(rewrite_targets(rewrite_only(rewrite_storage(rewritten)?)));
     let mut parser =
-        Parser::new(&dialect).with_recursion_limit(NESTED).with_tokens_with_locations(tokens);
+        Parser::new(&dialect).with_recursion_limit(NESTED).with_tokens_with_locations(rewritten);
     let parsed = parser.parse_statement().map_err(|error| of_parser(error, &first))?;
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
@@ -48,7 +47,7 @@ pub(crate) fn sql(tokens: &[TokenWithSpan]) -> Result<Statement> {
     check_merge(&parsed)?;
     if matches!(&parsed, ast::Statement::Truncate(truncate) if truncate.if_exists) {
         // PostgreSQL takes `IF` for the name of a table.
-        return Err(near(exists));
+        return Err(near(tokens.iter().find(|token| keyword(token) == Keyword::EXISTS)));
     }
     Ok(Statement::Sql(Box::new(parsed)))
 }

@@ -56,14 +56,14 @@ pub(super) fn rewrite_storage(mut tokens: Vec<TokenWithSpan>) -> Result<Vec<Toke
         match token.token {
             Token::LParen => depth += 1,
             Token::RParen => depth = depth.saturating_sub(1),
-            Token::Comma if depth == 0 => {
-                tokens.append(&mut rewritten(std::mem::take(&mut piece), makes, Some(&token))?);
-                tokens.push(token);
-                continue;
-            }
             _ => {}
         }
-        piece.push(token);
+        if depth == 0 && token.token == Token::Comma {
+            tokens.append(&mut rewritten(std::mem::take(&mut piece), makes, Some(&token))?);
+            tokens.push(token);
+        } else {
+            piece.push(token);
+        }
     }
     tokens.append(&mut rewritten(piece, makes, behind.first())?);
     tokens.extend(behind);
@@ -72,15 +72,16 @@ pub(super) fn rewrite_storage(mut tokens: Vec<TokenWithSpan>) -> Result<Vec<Toke
 
 /// Where the columns of a new table are defined: between the parentheses behind its name.
 fn columns_in(tokens: &[TokenWithSpan]) -> Range<usize> {
-    let open = tokens.iter().position(|token| token.token == Token::LParen);
-    let open = open.unwrap_or(tokens.len());
-    let (head, rest) = tokens.split_at(open);
+    let Some(open) = tokens.iter().position(|token| token.token == Token::LParen) else {
+        return 0..0;
+    };
+    let (head, list) = tokens.split_at(open + 1);
     let has = |word| head.iter().any(|token| is(token, word));
     if !has("TABLE") || has("AS") {
         return 0..0;
     }
-    let mut depth = 0_usize;
-    let closes = rest.iter().position(|token| {
+    let mut depth = 1_usize;
+    let length = list.iter().position(|token| {
         match token.token {
             Token::LParen => depth += 1,
             Token::RParen => depth -= 1,
@@ -88,7 +89,7 @@ fn columns_in(tokens: &[TokenWithSpan]) -> Range<usize> {
         }
         depth == 0
     });
-    (open + 1).min(tokens.len())..open + closes.unwrap_or(rest.len())
+    open + 1..open + 1 + length.unwrap_or(list.len())
 }
 
 /// One of the pieces, before this token: a column's definition, or one change of a table.

@@ -24,12 +24,14 @@ impl<'e> Read<'e> {
     fn new(engine: &'e Engine) -> Read<'e> {
         let mut read = Read { database: Database::new(engine), tables: Vec::new() };
         SETUP.iter().for_each(|statement| drop(read.run(statement)));
-        for table in ["t", "u"] {
-            let oid = &read.run(&format!("SELECT tableoid FROM {table} LIMIT 1"))[0];
-            let oid = oid.parse().expect("a number");
-            read.tables.push((table.to_owned(), oid));
-        }
+        ["t", "u"].into_iter().for_each(|table| read.count_of(table));
         read
+    }
+
+    /// Has what is read of a table, which has rows, be counted.
+    fn count_of(&mut self, table: &str) {
+        let oid = self.run(&format!("SELECT tableoid FROM {table} LIMIT 1"))[0].parse();
+        self.tables.push((table.to_owned(), oid.expect("a number")));
     }
 
     /// The first column of the rows that a statement gives.
@@ -110,10 +112,7 @@ fn of_partitions_in_an_order_no_more_is_read_than_is_wanted() {
     ] {
         read.run(statement);
     }
-    for table in ["p0", "p1"] {
-        let oid = read.run(&format!("SELECT tableoid FROM {table} LIMIT 1"))[0].parse();
-        read.tables.push((table.to_owned(), oid.expect("a number")));
-    }
+    ["p0", "p1"].into_iter().for_each(|table| read.count_of(table));
     for (statement, expected) in [
         // One of each table more than is given, at most.
         ("SELECT v FROM p ORDER BY v LIMIT 6", [[0, 0, 1, 3], [0, 0, 1, 4]]),
