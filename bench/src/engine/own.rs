@@ -4,15 +4,15 @@ use std::ops::Bound;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use engine::btree::Direction;
 use engine::checkpoint::CheckpointOptions;
 use engine::data_directory::{Birth, InitOptions, init};
 use engine::heap::{ColumnType, Value};
 use engine::vacuum::{AutovacuumOptions, VacuumOptions, VacuumProgress, VacuumReport};
 use engine::{
-    Column, Engine, EngineOptions, IndexDefinition, Isolation, Session, SnapshotMode, Table,
-    TableIndex, Transaction,
+    Column, Engine, EngineOptions, IndexDefinition, Isolation, RowRef, Session, SnapshotMode,
+    Table, TableIndex, Transaction,
 };
 
 use super::{BRANCHES, CACHE, Next, RANGE, Store, TELLERS, Worker, Workload, code, filler, timed};
@@ -235,8 +235,8 @@ impl Worker for OfSession<'_> {
         match workload {
             Workload::Transfer => self.transfer(next),
             Workload::Tpcb => self.tpcb(next),
-            Workload::Read => self.read(next),
-            Workload::Range => self.read_ranges(next),
+            Workload::Read => self.read(next, read_one),
+            Workload::Range => self.read(next, read_range),
         }
     }
 }
@@ -271,41 +271,56 @@ impl OfSession<'_> {
         Ok(())
     }
 
-    /// Reads in one transaction, each with a snapshot of its own, as a function of the server does.
-    fn read(&mut self, next: &mut Next<'_>) -> Result<()> {
-        let [Keyed { table, key, balance }, ..] = &self.keyed;
+    /// Reads in one transaction, each with a snapshot of its own, as a function of the server does. `read` gives the sum of what it
+    /// has read.
+    fn read(
+        &mut self,
+        next: &mut Next<'_>,
+        read: impl Fn(&Keyed, &mut Transaction<'_, '_>, &mut Next<'_>) -> Result<i64>,
+    ) -> Result<()> {
+        let [accounts, ..] = &self.keyed;
         let mut transaction = self.session.begin(Isolation::ReadCommitted)?;
         let mut sum = 0;
         while next.goes_on() {
-            let id = Value::Int4(next.account() as i32);
-            let row = table.find(&mut transaction, key, &[id])?.context("no such row")?;
-            let Some(Value::Int8(amount)) = row.value(*balance)? else { bail!("no balance") };
-            sum += amount;
+            sum += read(accounts, &mut transaction, next)?;
         }
         std::hint::black_box(sum);
         Ok(transaction.commit()?)
     }
+}
 
-    fn read_ranges(&mut self, next: &mut Next<'_>) -> Result<()> {
-        let [Keyed { table, key, balance }, ..] = &self.keyed;
-        let mut transaction = self.session.begin(Isolation::ReadCommitted)?;
-        let mut sum = 0;
-        while next.goes_on() {
-            let first = next.first_of_range();
-            let lower: &[Value<'_>] = &[Value::Int4(first as i32)];
-            let upper: &[Value<'_>] = &[Value::Int4((first + RANGE - 1) as i32)];
-            let (lower, upper) = (Bound::Included(lower), Bound::Included(upper));
-            let scan = table.scan_index(&mut transaction, key, lower, upper, Direction::Forward);
-            let (mut scan, mut found) = (scan?, 0);
-            while let Some(row) = scan.next_ref(&mut transaction)? {
-                let Some(Value::Int8(amount)) = row.value(*balance)? else { bail!("no balance") };
-                (sum, found) = (sum + amount, found + 1);
-            }
-            if found != RANGE {
-                bail!("{found} rows instead of {RANGE}");
-            }
-        }
-        std::hint::black_box(sum);
-        Ok(transaction.commit()?)
+/// The balance of a row.
+fn balance(keyed: &Keyed, row: &RowRef<'_>) -> Result<i64> {
+    match row.value(keyed.balance)? {
+        Some(Value::Int8(balance)) => Ok(balance),
+        _ => bail!("no balance"),
     }
+}
+
+fn read_one(
+    keyed: &Keyed,
+    transaction: &mut Transaction<'_, '_>,
+    next: &mut Next<'_>,
+) -> Result<i64> {
+    let id = Value::Int4(next.account() as i32);
+    let row = keyed.table.find(transaction, &keyed.key, &[id])?;
+    balance(keyed, &row.context("no such row")?)
+}
+
+fn read_range(
+    keyed: &Keyed,
+    transaction: &mut Transaction<'_, '_>,
+    next: &mut Next<'_>,
+) -> Result<i64> {
+    let first = next.first_of_range();
+    let [lower, upper] = [first, first + RANGE - 1].map(|id| [Value::Int4(id as i32)]);
+    let (lower, upper) = (Bound::Included(&lower[..]), Bound::Included(&upper[..]));
+    let Keyed { table, key, .. } = keyed;
+    let mut scan = table.scan_index(transaction, key, lower, upper, Direction::Forward)?;
+    let (mut sum, mut found) = (0, 0);
+    while let Some(row) = scan.next_ref(transaction)? {
+        (sum, found) = (sum + balance(keyed, &row)?, found + 1);
+    }
+    ensure!(found == RANGE, "{found} rows instead of {RANGE}");
+    Ok(sum)
 }

@@ -322,7 +322,8 @@ impl Bench<'_> {
         let is_whole = self.arguments.workloads.len() == Workload::ALL.len()
             && self.arguments.stores.len() == Store::ALL.len()
             && THREADS.iter().all(|threads| self.arguments.threads.contains(threads));
-        write_report("stores_report", &figures, &self.directory, is_whole.then_some(output))
+        let output = is_whole.then_some(output.as_path());
+        write_report("stores_report", &figures, &self.directory, output)
     }
 }
 
@@ -332,7 +333,7 @@ pub(super) fn write_report(
     program: &str,
     figures: &impl Serialize,
     directory: &Path,
-    output: Option<&PathBuf>,
+    output: Option<&Path>,
 ) -> Result<()> {
     let measured = directory.join("measured.json");
     fs::write(&measured, serde_json::to_vec_pretty(figures)?)?;

@@ -424,7 +424,8 @@ impl Bench<'_> {
             && stores.len() == Store::ALL.len()
             && has_all(&IDLE, &self.arguments.sessions)
             && has_all(&ROWS, &self.arguments.rows);
-        write_report("growth_report", &figures, &self.directory, is_whole.then_some(output))
+        let output = is_whole.then_some(output.as_path());
+        write_report("growth_report", &figures, &self.directory, output)
     }
 }
 

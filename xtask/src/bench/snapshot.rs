@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
 /// How many other transactions run; the same as in bench/src/lib.rs.
 const RUNNING: [usize; 5] = [0, 10, 100, 500, 1000];
 
-/// What `snapshot_report` reads; bench/src/report.rs has the same fields.
+/// What `snapshot_report` reads; bench/src/snapshot_report.rs has the same fields.
 #[derive(Debug, Serialize)]
 struct Peer {
     conditions: Vec<[String; 2]>,
