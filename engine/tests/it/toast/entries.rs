@@ -16,6 +16,7 @@ use engine::heap::Compression;
 use engine::{ColumnStorage, EngineOptions, IndexColumn, IndexDefinition, SnapshotMode};
 use fastrand::Rng;
 
+use super::server::{Theirs, ours, replace};
 use super::*;
 use crate::programs::take_back;
 use crate::slru_server::Cluster;
@@ -95,67 +96,26 @@ fn chosen(random: &mut Rng, column: usize) -> Option<String> {
 }
 
 fn values(id: i32, row: &Row) -> Vec<Value<'_>> {
-    let value = |(at, text): (usize, &'_ Option<String>)| -> Value<'_> {
-        match (text, COLUMNS[at + 1].1) {
-            (None, _) => Value::Null,
-            (Some(_), ColumnType::Bytea) => {
-                Value::Bytea(row[at].as_ref().expect("it is").as_bytes())
-            }
-            (Some(_), _) => Value::Text(row[at].as_ref().expect("it is")),
-        }
-    };
     let mut values = vec![Value::Int4(id)];
-    values.extend(row.iter().enumerate().map(value));
+    for (text, (_, of, _)) in row.iter().zip(&COLUMNS[1..]) {
+        values.push(match text {
+            None => Value::Null,
+            Some(text) if *of == ColumnType::Bytea => Value::Bytea(text.as_bytes()),
+            Some(text) => Value::Text(text),
+        });
+    }
     values
 }
 
-/// The files of a table: its own, its TOAST table's and that one's index's, and its indexes'.
-#[derive(Debug, Clone)]
-struct Files {
-    heap: [u32; 3],
-    indexes: Vec<u32>,
-}
-
-impl Files {
-    fn all(&self) -> impl Iterator<Item = u32> + '_ {
-        self.heap.iter().chain(&self.indexes).copied()
-    }
-}
-
-/// The numbers of the server's files, and of its TOAST table.
-fn theirs(cluster: &Cluster) -> (Files, u32) {
-    let mut queries = String::from(
-        "select pg_relation_filenode('doc')::text as v;\n\
-         select pg_relation_filenode(reltoastrelid)::text as v from pg_class where relname = 'doc';\n\
-         select pg_relation_filenode(indexrelid)::text as v from pg_index i join pg_class c on c.reltoastrelid = i.indrelid \
-         where c.relname = 'doc';\n\
-         select reltoastrelid::text as v from pg_class where relname = 'doc';\n",
-    );
-    for (at, _) in indexes().iter().enumerate() {
-        let _ = writeln!(queries, "select pg_relation_filenode('doc_{at}')::text as v;");
-    }
-    let numbers = cluster.run(&queries);
-    let numbers: Vec<u32> =
-        numbers.iter().map(|number| number.parse().expect("a number")).collect();
-    let (heap, toast) = ([numbers[0], numbers[1], numbers[2]], numbers[3]);
-    (Files { heap, indexes: numbers[4..].to_vec() }, toast)
+/// The files of the server's indexes.
+fn their_indexes(cluster: &Cluster) -> Vec<u32> {
+    let query = |at| format!("select pg_relation_filenode('doc_{at}')::text as v;\n");
+    let numbers = cluster.run(&(0..indexes().len()).map(query).collect::<String>());
+    numbers.iter().map(|number| number.parse().expect("a number")).collect()
 }
 
 fn file(cluster: &Cluster, number: u32) -> Vec<u8> {
     fs::read(fork(cluster.data(), number, "")).expect("a file")
-}
-
-/// Puts files in the place of others.
-fn replace(cluster: &Cluster, from: &Files, to: &Files) {
-    for (from, to) in from.all().zip(to.all()) {
-        for suffix in ["", "_vm", "_fsm"] {
-            let (from, to) = (fork(cluster.data(), from, suffix), fork(cluster.data(), to, suffix));
-            let _ = fs::remove_file(&to);
-            if from.exists() && suffix != "_fsm" {
-                fs::copy(from, to).expect("copied");
-            }
-        }
-    }
 }
 
 fn opened(cluster: &Cluster, compression: Compression) -> Engine {
@@ -199,7 +159,7 @@ fn compressed(file: &[u8]) -> (usize, usize) {
     (of.map(|(_, count)| count).sum(), images.values().sum())
 }
 
-/// Rows of a table by their places, as a scan by an index gives them.
+/// Identifiers of the rows that an index finds by a key, in ascending order.
 fn by_index(
     table: &Table,
     transaction: &mut Transaction<'_, '_>,
@@ -299,7 +259,7 @@ fn entries_are_a_servers(compression: Compression) {
         let _ = writeln!(commands, "create {unique} index doc_{at} on doc ({columns});");
     }
     cluster.run(&commands);
-    let (their_files, their_toast) = theirs(&cluster);
+    let (theirs, their_files) = (Theirs::of(&cluster), their_indexes(&cluster));
     let engine = opened(&cluster, compression);
     let columns = COLUMNS.map(|(name, of, storage)| Column::new(name, of).stored(storage));
     let table = with_documents(&engine, &columns);
@@ -312,10 +272,7 @@ fn entries_are_a_servers(compression: Compression) {
     for (id, row) in &rows {
         table.insert(&mut transaction, &values(*id, row)).expect("inserted");
     }
-    let toast = table.toast_table().expect("a TOAST table");
-    let [toast_index] = &toast.all_indexes(&transaction)[..] else { panic!("one index") };
-    let heap = [table.locator(), toast.locator(), toast_index.locator()].map(|file| file.relation);
-    let our_toast = toast.oid();
+    let heap = ours(&table, &mut transaction);
     let grown = table.all_indexes(&transaction);
     let grown: Vec<u32> = grown.iter().map(|index| index.locator().relation).collect();
     transaction.commit().expect("committed");
@@ -366,20 +323,12 @@ fn entries_are_a_servers(compression: Compression) {
     assert!(compressed_first > all / 5, "{compressed_first} of {all} entries begin compressed");
 
     // The server judges what the engine wrote, and makes the indexes anew of the same rows.
-    let adopted = format!(
-        "update pg_class set oid = {our_toast} where oid = {their_toast};\n\
-         update pg_class set reltoastrelid = {our_toast} where relname = 'doc';\n\
-         update pg_attribute set attrelid = {our_toast} where attrelid = {their_toast};\n\
-         update pg_depend set objid = {our_toast} where objid = {their_toast};\n\
-         update pg_depend set refobjid = {our_toast} where refobjid = {their_toast};\n\
-         update pg_index set indrelid = {our_toast} where indrelid = {their_toast};\n"
-    );
     cluster.give();
-    cluster.run(&adopted);
+    theirs.renumber(&cluster, heap[1]);
     for files in [&grown, &built] {
         take_back(cluster.data());
-        let ours = Files { heap, indexes: files.clone() };
-        replace(&cluster, &ours, &their_files);
+        let of_indexes = files.iter().copied().zip(their_files.iter().copied());
+        replace(&cluster, heap.into_iter().zip(theirs.files).chain(of_indexes));
         cluster.give();
         let mut checks = String::new();
         for at in 0..indexes().len() {
@@ -404,15 +353,15 @@ fn entries_are_a_servers(compression: Compression) {
         assert_eq!(digests, &rows.iter().map(digest).collect::<Vec<_>>().join(","));
     }
     cluster.run("reindex table doc;\n");
-    let (remade, _) = theirs(&cluster);
+    let remade = their_indexes(&cluster);
     take_back(cluster.data());
-    for (at, number) in remade.indexes.iter().enumerate() {
-        let theirs = file(&cluster, *number);
+    for (at, number) in remade.iter().enumerate() {
+        let file = file(&cluster, *number);
         if compression == Compression::Lz4 {
-            assert_eq!(compressed(&theirs).1, compressed(&built_files[at]).1, "index {at}");
+            assert_eq!(compressed(&file).1, compressed(&built_files[at]).1, "index {at}");
         } else {
-            assert!(images(&theirs) == images(&built_files[at]), "index {at}, entries made anew");
-            assert!(pages(&theirs) == pages(&built_files[at]), "index {at}, made anew");
+            assert!(images(&file) == images(&built_files[at]), "index {at}, entries made anew");
+            assert!(pages(&file) == pages(&built_files[at]), "index {at}, made anew");
         }
     }
 
@@ -431,14 +380,14 @@ fn entries_are_a_servers(compression: Compression) {
         "truncate doc;\ncopy doc from '{}' with (encoding 'UTF8');\n",
         from.display()
     ));
-    let (put_in, _) = theirs(&cluster);
+    let (theirs, put_in) = (Theirs::of(&cluster), their_indexes(&cluster));
     take_back(cluster.data());
     if compression == Compression::Pglz {
         let mut same = 0;
-        for (at, number) in put_in.indexes.iter().enumerate() {
-            let theirs = file(&cluster, *number);
-            assert!(images(&theirs) == images(&grown_files[at]), "index {at}, entries put in");
-            if pages(&theirs) == pages(&grown_files[at]) {
+        for (at, number) in put_in.iter().enumerate() {
+            let file = file(&cluster, *number);
+            assert!(images(&file) == images(&grown_files[at]), "index {at}, entries put in");
+            if pages(&file) == pages(&grown_files[at]) {
                 same += 1;
             }
         }
@@ -452,14 +401,15 @@ fn entries_are_a_servers(compression: Compression) {
     ));
     take_back(cluster.data());
     if compression == Compression::Pglz {
-        for (at, number) in put_in.indexes.iter().enumerate() {
-            let theirs = file(&cluster, *number);
-            assert!(images(&theirs) == images(&changed_files[at]), "index {at}, rows changed");
+        for (at, number) in put_in.iter().enumerate() {
+            let file = file(&cluster, *number);
+            assert!(images(&file) == images(&changed_files[at]), "index {at}, rows changed");
         }
     }
 
     // The engine reads what the server wrote.
-    replace(&cluster, &put_in, &Files { heap, indexes: grown });
+    let of_indexes = put_in.into_iter().zip(grown);
+    replace(&cluster, theirs.files.into_iter().zip(heap).chain(of_indexes));
     cluster.give();
     let engine = opened(&cluster, compression);
     let mut session = engine.session().expect("a session");

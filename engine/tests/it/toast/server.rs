@@ -2,7 +2,6 @@
 //! that server's, which reads every value and checks every pointer.
 
 use std::fs;
-use std::path::Path;
 
 use engine::heap::Compression;
 use engine::{Column, EngineOptions, SnapshotMode};
@@ -13,57 +12,69 @@ use crate::slru_server::Cluster;
 use crate::transactions::options;
 use crate::vacuum::server::fork;
 
-/// A table of the server's: its file, its TOAST table's and that one's index's.
-struct Theirs {
-    files: [u32; 3],
+/// A table `doc` of the server's.
+pub(super) struct Theirs {
+    /// Its file, its TOAST table's and that one's index's.
+    pub(super) files: [u32; 3],
+    /// The number of its TOAST table.
     toast: u32,
 }
 
-fn prepare(cluster: &Cluster) -> Theirs {
-    let values = cluster.run(
-        "create extension amcheck;\n\
-         create table doc (id int4 not null, body text, raw bytea);\n\
-         select pg_relation_filenode('doc')::text as v;\n\
-         select pg_relation_filenode(reltoastrelid)::text as v from pg_class where relname = 'doc';\n\
-         select pg_relation_filenode(indexrelid)::text as v from pg_index i join pg_class c on c.reltoastrelid = i.indrelid \
-         where c.relname = 'doc';\n\
-         select reltoastrelid::text as v from pg_class where relname = 'doc';\n\
-         vacuum freeze;\n",
-    );
-    let [main, toast_file, index, toast] =
-        values[..].iter().map(|value| value.parse().expect("a number")).collect::<Vec<u32>>()[..]
-    else {
-        panic!("{values:?}")
-    };
-    Theirs { files: [main, toast_file, index], toast }
+impl Theirs {
+    pub(super) fn of(cluster: &Cluster) -> Theirs {
+        let values = cluster.run(
+            "select pg_relation_filenode('doc')::text as v;\n\
+             select pg_relation_filenode(reltoastrelid)::text as v from pg_class where relname = 'doc';\n\
+             select pg_relation_filenode(indexrelid)::text as v from pg_index i join pg_class c on c.reltoastrelid = i.indrelid \
+             where c.relname = 'doc';\n\
+             select reltoastrelid::text as v from pg_class where relname = 'doc';\n",
+        );
+        let numbers: Vec<u32> =
+            values.iter().map(|value| value.parse().expect("a number")).collect();
+        let [main, toast_file, index, toast] = numbers[..] else { panic!("{values:?}") };
+        Theirs { files: [main, toast_file, index], toast }
+    }
+
+    /// Has the server give its TOAST table the number that pointers of the engine's table name.
+    pub(super) fn renumber(&self, cluster: &Cluster, is_now: u32) {
+        let toast = self.toast;
+        cluster.run(&format!(
+            "update pg_class set oid = {is_now} where oid = {toast};\n\
+             update pg_class set reltoastrelid = {is_now} where relname = 'doc';\n\
+             update pg_attribute set attrelid = {is_now} where attrelid = {toast};\n\
+             update pg_depend set objid = {is_now} where objid = {toast};\n\
+             update pg_depend set refobjid = {is_now} where refobjid = {toast};\n\
+             update pg_index set indrelid = {is_now} where indrelid = {toast};\n"
+        ));
+    }
 }
 
-/// The files of a table, its TOAST table and that one's index.
-fn files(table: &Table, transaction: &mut Transaction<'_, '_>) -> [u32; 3] {
+/// The engine's table in the place of such a one: the same files of it.
+pub(super) fn ours(table: &Table, transaction: &mut Transaction<'_, '_>) -> [u32; 3] {
     let toast = table.toast_table().expect("a TOAST table");
-    let index = toast.all_indexes(transaction)[0].locator().relation;
-    [table.locator().relation, toast.locator().relation, index]
+    let index = toast.all_indexes(transaction)[0].locator();
+    [table.locator(), toast.locator(), index].map(|locator| locator.relation)
+}
+
+/// Puts files in the place of others, with their visibility maps and without free space maps.
+pub(super) fn replace(cluster: &Cluster, files: impl Iterator<Item = (u32, u32)>) {
+    for (from, to) in files {
+        for suffix in ["", "_vm", "_fsm"] {
+            let [from, to] = [from, to].map(|number| fork(cluster.data(), number, suffix));
+            let _ = fs::remove_file(&to);
+            if from.exists() && suffix != "_fsm" {
+                fs::copy(from, to).expect("copied");
+            }
+        }
+    }
 }
 
 /// Puts the engine's table in the place of the server's, under the number that its pointers name; what the server finds wrong,
 /// and digests of the values by identifier.
 fn judged(cluster: &Cluster, ours: [u32; 3], theirs: &Theirs) -> (String, Vec<String>) {
-    for (from, to) in ours.into_iter().zip(theirs.files) {
-        for suffix in ["", "_vm"] {
-            let (from, to) = (fork(cluster.data(), from, suffix), fork(cluster.data(), to, suffix));
-            if Path::exists(&from) {
-                fs::copy(from, to).expect("copied");
-            }
-        }
-    }
+    replace(cluster, ours.into_iter().zip(theirs.files));
     cluster.give();
-    let (toast, is_now) = (theirs.toast, ours[1]);
-    cluster.run(&format!(
-        "update pg_class set oid = {is_now} where oid = {toast};\n\
-         update pg_class set reltoastrelid = {is_now} where relname = 'doc';\n\
-         update pg_attribute set attrelid = {is_now} where attrelid = {toast};\n\
-         update pg_index set indrelid = {is_now} where indrelid = {toast};\n"
-    ));
+    theirs.renumber(cluster, ours[1]);
     let values = cluster.run(
         "select coalesce(string_agg(blkno || ',' || offnum || ' ' || attnum || ': ' || msg, '; '), 'sound') as v \
          from verify_heapam('doc', check_toast := true);\n\
@@ -111,15 +122,18 @@ fn work(engine: &Engine, columns: &[Column]) -> (Vec<Document>, [u32; 3]) {
     let found: Vec<_> =
         documents(&table, &mut transaction).into_iter().map(|found| found.0).collect();
     assert!(found == wanted, "documents differ");
-    let files = files(&table, &mut transaction);
-    (wanted, files)
+    let ours = ours(&table, &mut transaction);
+    (wanted, ours)
 }
 
 #[test]
 fn a_server_reads_what_the_engine_has_put_out_of_line() {
     for compression in [Compression::Pglz, Compression::Lz4] {
         let cluster = Cluster::with(&["--data-checksums"]);
-        let theirs = prepare(&cluster);
+        cluster.run(
+            "create extension amcheck;\ncreate table doc (id int4 not null, body text, raw bytea);\nvacuum freeze;\n",
+        );
+        let theirs = Theirs::of(&cluster);
         take_back(cluster.data());
         let options = EngineOptions { buffers: 60, compression, ..options(SnapshotMode::Classic) };
         let engine = Engine::open(cluster.data(), options).expect("opened");
