@@ -25,6 +25,7 @@ pub mod key;
 pub mod mask;
 pub mod page;
 pub mod posting;
+mod quicksort;
 mod rank;
 pub mod redo;
 mod remove;

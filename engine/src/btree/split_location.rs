@@ -5,7 +5,8 @@
 //! are nearly as good as the best, the one that tells left from right by the fewest columns is taken (above the leaves,
 //! the one with the shortest key). Leaves with many equal keys are split where no tid is needed, if that is anywhere;
 //! full of one key, near their end, so that the left half stays full. Where entries come in order between others (two
-//! columns, the second ascending), it is split behind the new one.
+//! columns, the second ascending), it is split behind the new one. Which of several that are as good as each other is found
+//! first is up to the sorting, which is the server's ([`quicksort`]).
 //!
 //! Source: `nbtsplitloc.c` of PostgreSQL 15. Invariant: nothing is changed here.
 
@@ -13,6 +14,7 @@ use base::{OffsetNumber, Tid, max_align};
 
 use super::key::{KeyError, Shape};
 use super::page::{HIGH_KEY, ITEM_SPACE, Opaque};
+use super::quicksort;
 use super::tuple::{HEADER_SIZE, IndexTuple};
 
 /// Bytes of a line pointer.
@@ -331,5 +333,5 @@ fn sort_by_delta(candidates: &mut [Candidate], multiplier: Option<f64>) {
         };
         candidate.delta = delta.abs();
     }
-    candidates.sort_by_key(|candidate| candidate.delta);
+    quicksort::sort_by_key(candidates, &|candidate| candidate.delta);
 }
