@@ -2,16 +2,16 @@
 //!
 //! 1. The data directory opens, and its rows are those that the oracle allows.
 //! 2. Every page of a table has the checksum of its bytes.
-//! 3. Recovered a second time from the same bytes, on another number of threads, recovered again after a crash right behind recovery, and recovered
-//!    after a crash in the midst of recovery, the files hold the same bytes. Left out are only those that say when
-//!    and how often: `pg_wal`, `pg_control`, and the lock file; `pg_subtrans`, which no recovery relies on and nobody
-//!    syncs; and after the crash in its midst free space maps, whose pages a crash may tear without harm: what is torn is
-//!    forgotten, and hints: opened, the engine notes in its catalog who has committed, and the image that it logs for that may
-//!    survive the crash.
+//! 3. Recovered a second time from the same bytes, on another number of threads, recovered again after a crash right behind
+//!    recovery, and recovered after a crash in the midst of recovery, the files hold the same bytes. Left out are only those
+//!    that say when and how often: `pg_wal`, `pg_control`, and the lock file; and `pg_subtrans`, which no recovery relies on
+//!    and nobody syncs. After the crash in its midst two things more may differ: free space maps, whose pages a crash may
+//!    tear without harm, since what is torn is forgotten; and hints, since the engine, once opened, notes in its catalog who
+//!    has committed, and the image that it logs for that may survive the crash.
 //! 4. Rows that a prepared transaction has changed are locked, and nobody has the names of tables that it has made.
 //! 5. The engine goes on: what is prepared ends, one way or the other; a transaction commits, and is there after the next crash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use base::disk::Disk;
@@ -57,19 +57,15 @@ pub(super) fn contents(disk: &FaultyDisk) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// Hides hints in those pages of tables that are not the same in both.
-fn forget_other_hints(
-    one: &mut BTreeMap<PathBuf, Vec<u8>>,
-    other: &mut BTreeMap<PathBuf, Vec<u8>>,
-) {
+fn hide_hints(one: &mut BTreeMap<PathBuf, Vec<u8>>, other: &mut BTreeMap<PathBuf, Vec<u8>>) {
     for (path, bytes) in one {
         let Some(others) = other.get_mut(path) else { continue };
-        let pages = bytes.as_chunks_mut::<PAGE_SIZE>().0.iter_mut();
-        for (block, pages) in (0..).zip(pages.zip(others.as_chunks_mut::<PAGE_SIZE>().0)) {
-            let (page, others_page) = pages;
-            if page == others_page {
+        let [pages, others] = [bytes, others].map(|bytes| bytes.as_chunks_mut::<PAGE_SIZE>().0);
+        for (block, pages) in (0..).zip(pages.iter_mut().zip(others)) {
+            if pages.0 == pages.1 {
                 continue;
             }
-            for page in [page, others_page] {
+            for page in [pages.0, pages.1] {
                 let Ok(mut page) = PageMut::validate(page) else { continue };
                 if page.as_page().special().is_empty() {
                     mask::mask(&mut page, block);
@@ -79,33 +75,25 @@ fn forget_other_hints(
     }
 }
 
-/// How two such contents differ, if they do.
+/// How two such contents differ, if they do: by a file that one of them lacks, or by bytes of one, of which some are named.
 pub(super) fn difference(
     expected: &BTreeMap<PathBuf, Vec<u8>>,
     found: &BTreeMap<PathBuf, Vec<u8>>,
 ) -> Option<String> {
-    let mut paths: Vec<_> = expected.keys().chain(found.keys()).collect();
-    paths.sort_unstable();
-    paths.into_iter().find_map(|path| match (expected.get(path), found.get(path)) {
-        (Some(one), Some(other)) if one == other => None,
-        (Some(one), Some(other)) => {
-            let differs = |at: &usize| one.get(*at) != other.get(*at);
-            let all: Vec<_> = (0..one.len().max(other.len())).filter(differs).collect();
-            let of = |bytes: &[u8]| {
-                all.iter().take(20).map(|at| bytes.get(*at).copied()).collect::<Vec<_>>()
-            };
-            let (first, count, lengths) =
-                (&all[..all.len().min(20)], all.len(), (one.len(), other.len()));
-            Some(format!(
-                "{} at {first:?} ({count} in all): {:?} and not {:?}; of lengths {lengths:?}",
-                path.display(),
-                of(other),
-                of(one)
-            ))
-        }
-        (one, _) => {
-            let where_it_is = if one.is_some() { "missing" } else { "new" };
-            Some(format!("{} is {where_it_is}", path.display()))
+    let paths: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
+    paths.into_iter().find_map(|path| {
+        let name = path.display();
+        match (expected.get(path), found.get(path)) {
+            (Some(one), Some(other)) if one == other => None,
+            (Some(one), Some(other)) => {
+                let length = one.len().max(other.len());
+                let bytes = (0..length).map(|at| (at, one.get(at), other.get(at)));
+                let differing: Vec<_> = bytes.filter(|(_, one, other)| one != other).collect();
+                let (count, some) = (differing.len(), &differing[..differing.len().min(20)]);
+                Some(format!("{name}: {count} of {length} bytes, (at, expected, found): {some:?}"))
+            }
+            (Some(_), None) => Some(format!("{name} is missing")),
+            (None, _) => Some(format!("{name} is new")),
         }
     })
 }
@@ -154,7 +142,7 @@ pub(super) fn judge(
             files.retain(|path, _| !is_cut || !path.to_string_lossy().ends_with("_fsm"));
         }
         if is_cut {
-            forget_other_hints(&mut expected, &mut found);
+            hide_hints(&mut expected, &mut found);
         }
         if let Some(difference) = difference(&expected, &found) {
             return Err(format!("{what}: other bytes: {difference}"));

@@ -491,29 +491,6 @@ fn a_key_is_given_once() {
 
 /// Keys with nulls are never the same.
 #[test]
-fn a_prepared_transaction_keeps_nobody_from_checking() {
-    let (engine, _disk) = engine(SnapshotMode::Classic);
-    let (table, _) = with_indexes(&engine, 10, 100);
-    let [mut session] = sessions(&engine);
-    let mut transaction = begin(&mut session);
-    let tid =
-        table.scan(&mut transaction).expect("a scan").next().expect("one").expect("read").tid();
-    table.update(&mut transaction, tid, &account(0, 1)).expect("updated").expect("there");
-    table.insert(&mut transaction, &account(10, 5)).expect("inserted");
-    transaction.prepare("it").expect("prepared");
-    let mut checked = Vec::new();
-    let mut see = |check: engine::IndexCheck| {
-        checked.push(check.outcome.expect("sound").rows);
-        std::ops::ControlFlow::Continue(())
-    };
-    engine.check_indexes(&[], &mut see).expect("checked");
-    assert_eq!(checked.len(), NAMES.len());
-    assert!(checked.iter().all(|rows| *rows >= 11), "{checked:?}");
-    session.rollback_prepared("it").expect("rolled back");
-    check(&engine, &table);
-}
-
-#[test]
 fn nulls_are_not_equal() {
     let (engine, _) = engine(SnapshotMode::Classic);
     let (table, _) = with_accounts(&engine, 3, 5);
