@@ -156,7 +156,8 @@ impl<'e> Vacuum<'_, 'e> {
             self.report.scanned += 1;
             self.scan_page(block)?;
             if !has_indexes {
-                self.free_dead(|_| Ok(()))?;
+                let dead = std::mem::take(&mut self.dead);
+                self.free(&dead, |_| Ok(()))?;
                 if block + 1 - self.untold >= self.options.tells_every {
                     self.tell_of_room(block + 1)?;
                 }
@@ -273,19 +274,18 @@ impl<'e> Vacuum<'_, 'e> {
         let (passes, balance) = (&mut self.passes, &mut self.balance);
         indexes::forget(self.session, self.table, &dead, passes, balance)?;
         self.index_passes += 1;
-        self.dead = dead;
-        self.free_dead(|vacuum| {
+        self.free(&dead, |vacuum| {
             vacuum.tell(VacuumPhase::Freeing, scanned)?;
             vacuum.balance.nap(&vacuum.session.interrupts())
         })
     }
 
     /// Frees dead line pointers that no index knows, after `look` before each page.
-    fn free_dead(
+    fn free(
         &mut self,
+        dead: &[Tid],
         mut look: impl FnMut(&mut Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let dead = std::mem::take(&mut self.dead);
         for of_page in dead.chunk_by(|one, other| one.block == other.block) {
             look(self)?;
             let offsets: Vec<_> = of_page.iter().map(|tid| tid.offset).collect();
@@ -293,8 +293,6 @@ impl<'e> Vacuum<'_, 'e> {
             self.vacuumed += 1;
             self.report.freed += offsets.len() as u64;
         }
-        self.dead = dead;
-        self.dead.clear();
         Ok(())
     }
 }
