@@ -11,6 +11,7 @@
 //! Source: `nbtsort.c` of PostgreSQL 15. Invariants: of the same rows the pages are, hints aside, those that PostgreSQL
 //! makes, block by block, whatever memory they are sorted in; nobody else knows the index before it is finished.
 
+use std::borrow::Cow;
 use std::mem;
 
 use base::page::{AddError, PageBytes};
@@ -119,20 +120,21 @@ impl<'s> Build<'s> {
         tid: Tid,
         is_alive: bool,
     ) -> Result<(), IndexError> {
-        self.add_stored(values, self.default.into(), tid, is_alive)
+        self.add_stored(values, &[], tid, is_alive)
     }
 
-    /// The same of a row that has its values so.
+    /// The same of a row that has these values compressed already ([`AsStored::compressed`]).
     ///
     /// # Errors
     /// As [`Build::add`].
     pub(crate) fn add_stored(
         &mut self,
         values: &[Value<'_>],
-        stored: AsStored<'_>,
+        compressed: &[Option<Cow<'_, [u8]>>],
         tid: Tid,
         is_alive: bool,
     ) -> Result<(), IndexError> {
+        let stored = AsStored { default: self.default, compressed };
         let tuple = self.index.of.shape.form_stored(values, stored, tid)?;
         self.sorter.add(&tuple, is_alive)
     }

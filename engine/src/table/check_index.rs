@@ -171,8 +171,7 @@ impl Session<'_> {
         self.indexable_rows(table, index)?.each(self, &mut |row| {
             let damaged = |error| Error::Row { table: table.name.clone(), error };
             let values = index.pick_stored(&table.types, row.tuple).map_err(damaged)?;
-            let compressed = row.stored.map(|row| table.compressed_values(index, row, None));
-            let compressed = compressed.transpose()?.unwrap_or_default();
+            let compressed = row.compressed_values(table, index)?;
             let stored = AsStored { default, compressed: &compressed };
             let entry = values.map(|values| shape.entry_values(&values, stored)).transpose();
             let entry = entry.map_err(IndexError::from)?;

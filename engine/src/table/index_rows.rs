@@ -11,6 +11,7 @@
 //!
 //! Source: `heapam_index_build_range_scan` of PostgreSQL 15. Invariant: the caller keeps writers out of the table.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use base::sync::Arc;
@@ -37,9 +38,23 @@ pub(crate) struct Indexable<'r> {
     /// With all values in it, those of columns aside that nobody asks for.
     pub(crate) tuple: &'r [u8],
     /// As it lies in the table, where that differs.
-    pub(crate) stored: Option<&'r [u8]>,
+    stored: Option<&'r [u8]>,
     /// Whether the row is there for those who come.
     pub(crate) is_alive: bool,
+}
+
+impl<'r> Indexable<'r> {
+    /// As [`TableEntry::compressed_values`], of this row.
+    pub(crate) fn compressed_values(
+        &self,
+        table: &'r TableEntry,
+        index: &IndexEntry,
+    ) -> Result<Vec<Option<Cow<'r, [u8]>>>, Error> {
+        match self.stored {
+            Some(tuple) => table.compressed_values(index, tuple, None),
+            None => Ok(Vec::new()),
+        }
+    }
 }
 
 /// The rows of a table that an index must have an entry for, page by page.
@@ -83,7 +98,8 @@ impl IndexableRows<'_> {
         Ok(())
     }
 
-    /// Shows those of the next page, which is locked meanwhile; whether there was one.
+    /// Shows those of the next page, which is locked meanwhile; whether there was one. Of a value of an ended row that cannot be found
+    /// `see` may say so before it has done anything: the row is then left out.
     pub(crate) fn next_page(
         &mut self,
         session: &Session<'_>,
@@ -125,19 +141,20 @@ impl IndexableRows<'_> {
                 continue;
             }
             let root = Tid { block, offset: root };
-            let flat = match self.table.flat(tuple, self.columns) {
+            let seen = self.table.flat(tuple, self.columns).and_then(|flat| {
+                let (tuple, stored) = match &flat {
+                    Some(flat) => (&flat[..], Some(tuple)),
+                    None => (tuple, None),
+                };
+                see(Indexable { root, header, tuple, stored, is_alive })
+            });
+            match seen {
                 // Whoever could see the version has gone meanwhile, and vacuum has come by its values.
                 Err(Error::Toast(ToastError::Missing { .. })) if !is_alive => {
                     self.leaves_out = true;
-                    continue;
                 }
-                flat => flat?,
-            };
-            let (tuple, stored) = match &flat {
-                Some(flat) => (&flat[..], Some(tuple)),
-                None => (tuple, None),
-            };
-            see(Indexable { root, header, tuple, stored, is_alive })?;
+                seen => seen?,
+            }
         }
         Ok(true)
     }

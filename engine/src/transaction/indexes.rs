@@ -13,7 +13,6 @@ use base::{HeapTupleHeader, Infomask, Tid};
 use super::Transaction;
 use super::tables::{NAME_RULE, is_name};
 use crate::Error;
-use crate::btree::form::AsStored;
 use crate::btree::{Build, IndexError};
 use crate::catalog::{IndexDefinition, IndexEntry, Relation, TableEntry, store};
 use crate::copy_text;
@@ -139,45 +138,38 @@ impl<'s, 'e> Transaction<'s, 'e> {
         let xid = self.assign_xid()?;
         let shared = self.session.shared;
         let build = Build::of(&shared.storage, &index.known, xid);
-        let default = self.session.compression;
-        let mut build = build.with_memory(shared.maintenance_memory).compressing_by(default);
+        let build = build.with_memory(shared.maintenance_memory);
+        let mut build = build.compressing_by(self.session.compression);
         let mut rows = self.session.indexable_rows(table, index)?;
         let columns = index.columns_read(table);
         let number = build.number_column().zip(index.first_value(&table.types));
+        let refused = |root, error: IndexError| index.refused(table, root, error.into());
         // Of one page, what something is computed of: nothing of the table is held meanwhile.
         let mut uncomputed: Vec<Uncomputed> = Vec::new();
         while rows.next_page(self.session, &mut |row| {
             let damaged = |error| Error::Row { table: table.name.clone(), error };
-            let Indexable { root, header, tuple, stored, is_alive } = row;
             if let Some((column, place)) = &number
-                && let Some(value) = value_at(&header, tuple, columns, place)
+                && let Some(value) = value_at(&row.header, row.tuple, columns, place)
             {
-                return Ok(build.add_number(*column, value, root, is_alive)?);
+                return Ok(build.add_number(*column, value, row.root, row.is_alive)?);
             }
-            let compressed = stored.map(|row| table.compressed_values(index, row, None));
-            let compressed = compressed.transpose()?.unwrap_or_default();
-            match index.pick_stored(&table.types, tuple).map_err(damaged)? {
-                Some(values) => {
-                    let stored = AsStored { default, compressed: &compressed };
-                    let added = build.add_stored(&values, stored, root, is_alive);
-                    added.map_err(|error| index.refused(table, root, error.into()))?;
-                }
-                None => {
-                    let owned = |value: Cow<'_, [u8]>| Cow::Owned(value.into_owned());
-                    let compressed = compressed.into_iter().map(|value| value.map(owned));
-                    let (tuple, compressed) = (tuple.into(), compressed.collect());
-                    uncomputed.push(Uncomputed { root, tuple, compressed, is_alive });
-                }
+            let compressed = row.compressed_values(table, index)?;
+            let Indexable { root, tuple, is_alive, .. } = row;
+            if let Some(values) = index.pick_stored(&table.types, tuple).map_err(damaged)? {
+                let added = build.add_stored(&values, &compressed, root, is_alive);
+                return added.map_err(|error| refused(root, error));
             }
+            let owned = |value: Cow<'_, [u8]>| Cow::Owned(value.into_owned());
+            let compressed = compressed.into_iter().map(|value| value.map(owned)).collect();
+            uncomputed.push(Uncomputed { root, tuple: tuple.into(), compressed, is_alive });
             Ok(())
         })? {
             build.make_room()?;
             for Uncomputed { root, tuple, compressed, is_alive } in uncomputed.drain(..) {
                 let row = table.values(&tuple)?;
                 self.compute(table, index, &row, compute, &mut |values| {
-                    let stored = AsStored { default, compressed: &compressed };
-                    let added = build.add_stored(values, stored, root, is_alive);
-                    added.map_err(|error| index.refused(table, root, error.into()))
+                    let added = build.add_stored(values, &compressed, root, is_alive);
+                    added.map_err(|error| refused(root, error))
                 })?;
             }
         }
@@ -275,7 +267,7 @@ impl<'s, 'e> Transaction<'s, 'e> {
             return Err(Error::NoIndex(name.to_owned()));
         }
         let (index, table) = (Arc::clone(index.entry()), Arc::clone(table.entry()));
-        self.drop_relation(Relation::Index { index, table })
+        self.drop_relations(vec![Relation::Index { index, table }])
     }
 
     /// Whether this transaction has dropped an index.
