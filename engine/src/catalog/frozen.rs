@@ -11,6 +11,8 @@
 //! that no transaction id is needed. A table without a row, of a directory made by an earlier version, counts as being as old
 //! as the oldest transaction of all.
 
+use std::collections::BTreeMap;
+
 use base::sync::{Mutex, MutexGuard, PoisonError};
 use base::{ForkNumber, MultiXactId, Oid, RawPage, Tid, Xid};
 use wal::write::Inserter;
@@ -167,14 +169,18 @@ pub(super) fn load(transaction: &mut Transaction<'_, '_>, catalog: &Catalog) -> 
     let cells = || tables.iter().map(|table| &table.frozen).chain([&catalog.database]);
     cells().for_each(|cell| *cell.lock() = (None, oldest));
     let rows = transaction.scan(&catalog.frozen)?.collect::<Result<Vec<Row>, Error>>()?;
-    take_in(&rows, &cells().collect::<Vec<_>>())
+    take_in(&rows, cells())
 }
 
 /// Takes in what rows say of those tables that are asked about.
 ///
 /// # Errors
 /// Where a row lacks something.
-pub(super) fn take_in(rows: &[Row], cells: &[&FrozenCell]) -> Result<(), Error> {
+pub(super) fn take_in<'c>(
+    rows: &[Row],
+    cells: impl Iterator<Item = &'c FrozenCell>,
+) -> Result<(), Error> {
+    let cells: BTreeMap<Oid, &FrozenCell> = cells.map(|cell| (cell.oid, cell)).collect();
     for row in rows {
         let values = row.values()?;
         let number = |value: &Value<'_>| match value {
@@ -185,7 +191,7 @@ pub(super) fn take_in(rows: &[Row], cells: &[&FrozenCell]) -> Result<(), Error> 
         let Some(&[oid, xid, multi]) = numbers.as_deref() else {
             return Err(Error::Catalog(format!("row {} of strata_frozen has no ids", row.tid())));
         };
-        if let Some(cell) = cells.iter().find(|cell| cell.oid == oid) {
+        if let Some(cell) = cells.get(&oid) {
             *cell.lock() = (Some(row.tid()), Frozen { xid: Xid(xid), multi });
         }
     }

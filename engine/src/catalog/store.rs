@@ -199,25 +199,26 @@ pub(crate) fn insert_index(
     Ok(())
 }
 
-/// Deletes the rows that tell of a table, or of an index, whatever the transaction's snapshot shows: who drops a relation
-/// sees it as it is, and its name is claimed.
+/// Deletes the rows that tell of relations, whatever the transaction's snapshot shows: who drops a relation sees it as it is, and
+/// its name is claimed.
 ///
 /// # Errors
 /// As a deletion.
 pub(crate) fn delete(
     transaction: &mut Transaction<'_, '_>,
     catalog: &Catalog,
-    oid: Oid,
+    oids: &[Oid],
 ) -> Result<(), Error> {
-    let number = Value::Int8(i64::from(oid));
     for table in catalog.own() {
         for DirtyRow { row, inserting, .. } in transaction.session.scan_dirty(table)? {
+            let Some(Value::Int8(number)) = row.value(0)? else { continue };
             // What another transaction makes of the row, of `pg_class`, is come to from the version before it.
-            if inserting.is_none() && row.values()?.first() == Some(&number) {
+            if inserting.is_none() && oids.iter().any(|oid| i64::from(*oid) == number) {
                 transaction.delete_newest(table, row.tid())?;
             }
         }
     }
+    transaction.next_command();
     Ok(())
 }
 
@@ -232,7 +233,8 @@ pub(crate) fn load(transaction: &mut Transaction<'_, '_>, catalog: &Catalog) -> 
     let indexes = rows(&catalog.indexes)?;
     let shared = &transaction.session.shared.this;
     let tables = tables_in(&tables, &columns, &definitions, shared)?;
-    let table_of = |oid: Oid| tables.iter().find(|table| table.oid == oid).map(Arc::clone);
+    let by_oid: BTreeMap<Oid, _> = tables.iter().map(|table| (table.oid, table)).collect();
+    let table_of = |oid: Oid| by_oid.get(&oid).map(|table| Arc::clone(table));
     let indexes = indexes_in(&indexes, &table_of)?;
     for table in &tables {
         catalog.add(Relation::Table(Arc::clone(table)))?;
@@ -287,7 +289,7 @@ pub(crate) fn changes_of(
     let (indexes, frozen) = (inserted(&catalog.indexes)?, inserted(&catalog.frozen)?);
     let shared = &transaction.session.shared.this;
     let made = tables_in(&tables, &columns, &definitions, shared)?;
-    frozen::take_in(&frozen, &made.iter().map(|table| &table.frozen).collect::<Vec<_>>())?;
+    frozen::take_in(&frozen, made.iter().map(|table| &table.frozen))?;
     let known = catalog.all_present();
     let table_of =
         |oid: Oid| made.iter().chain(&known).find(|table| table.oid == oid).map(Arc::clone);
@@ -385,11 +387,12 @@ fn tables_in(
         entries.into_iter().partition(|(table, _)| toast_oids.contains(&table.oid));
     let mut tables: Vec<Arc<TableEntry>> =
         toasts.into_iter().map(|(table, _)| Arc::new(table.of_toast())).collect();
+    let toasts: BTreeMap<Oid, Arc<TableEntry>> =
+        tables.iter().map(|table| (table.oid, Arc::clone(table))).collect();
     for (table, toast) in others {
         let of = |oid: Oid| {
-            let found = tables.iter().find(|table| table.oid == oid && table.is_toast);
             let lacks = || damaged(format!("table \"{}\" lacks its TOAST table {oid}", table.name));
-            let table = found.map(Arc::clone).ok_or_else(lacks)?;
+            let table = toasts.get(&oid).map(Arc::clone).ok_or_else(lacks)?;
             Ok::<_, Error>(Toast { table, shared: Weak::clone(shared) })
         };
         let toast = toast.map(of).transpose()?;

@@ -139,9 +139,7 @@ impl Transaction<'_, '_> {
         store::log_create(&shared.storage, &mut self.session.inserter, entry.locator)?;
         self.claim(&entry.name, Some(relation))?;
         self.use_table(entry, TableLockMode::AccessExclusive)?;
-        store::insert(self, &shared.catalog, entry)?;
-        self.next_command();
-        Ok(())
+        store::insert(self, &shared.catalog, entry)
     }
 
     /// Refuses a name that a relation has, and that nobody is about to drop.
@@ -204,7 +202,7 @@ impl Transaction<'_, '_> {
             self.use_table(&toast.table, TableLockMode::AccessExclusive)?;
             gone.extend(self.with_indexes(&toast.table));
         }
-        gone.into_iter().try_for_each(|relation| self.drop_relation(relation))
+        self.drop_relations(gone)
     }
 }
 
@@ -218,16 +216,16 @@ impl Transaction<'_, '_> {
         indexes.map(of_table).chain([own]).collect()
     }
 
-    /// Drops a relation whose table is locked.
-    pub(super) fn drop_relation(&mut self, relation: Relation) -> Result<(), Error> {
-        self.claim(relation.name(), None)?;
-        let oid = relation.oid();
-        self.dropped.push(relation);
+    /// Drops relations whose tables are locked, all of them or none.
+    pub(super) fn drop_relations(&mut self, relations: Vec<Relation>) -> Result<(), Error> {
         let shared = self.session.shared;
         self.all_or_nothing(|transaction| {
-            store::delete(transaction, &shared.catalog, oid)?;
-            transaction.next_command();
-            Ok(())
+            let oids: Vec<Oid> = relations.iter().map(Relation::oid).collect();
+            for relation in relations {
+                transaction.claim(relation.name(), None)?;
+                transaction.dropped.push(relation);
+            }
+            store::delete(transaction, &shared.catalog, &oids)
         })
     }
 }

@@ -201,7 +201,8 @@ fn a_table_made_after_the_snapshot_is_dropped_for_good() {
     transaction.begin_command().expect("begun");
     transaction.end_command();
     let mut maker = other.begin(Isolation::ReadCommitted).expect("begun");
-    let made = maker.create_table("t", &account_columns()).expect("made");
+    let made = maker.create_defined_table("t", &account_columns(), Some("of accounts"));
+    let made = made.expect("made");
     maker.create_index(&made, &engine::IndexDefinition::new("i", &[0])).expect("made");
     let number = made.oid();
     assert_eq!(maker.relation_name(number).as_deref(), Some("t"));
@@ -214,7 +215,15 @@ fn a_table_made_after_the_snapshot_is_dropped_for_good() {
     transaction.commit().expect("committed");
     drop((session, other));
     engine.close().expect("closed");
-    assert!(open(&disk, SnapshotMode::Classic).table_names().is_empty());
+    let engine = open(&disk, SnapshotMode::Classic);
+    assert!(engine.table_names().is_empty());
+    // Nor is anything said any more of its indexes, its TOAST table and that one's index.
+    let mut session = engine.session().expect("a session");
+    let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+    for name in ["strata_table", "strata_column", "strata_definition", "strata_index"] {
+        let table = transaction.table(name).expect("there");
+        assert_eq!(table.scan(&mut transaction).expect("a scan").count(), 0, "{name}");
+    }
 }
 
 fn accounts_error(table: &Table, transaction: &mut Transaction<'_, '_>) -> Error {
