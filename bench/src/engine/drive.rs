@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use crossbeam_utils::CachePadded;
 use fastrand::Rng;
 
 use super::{BRANCHES, RANGE, Store, TELLERS, Workload};
@@ -111,7 +112,8 @@ pub fn watch<T>(
         parts.iter().enumerate().flat_map(of_part)
     };
     let (ends, ready) = (AtomicBool::new(false), Barrier::new(threads().count() + 1));
-    let counts: Vec<AtomicU64> = threads().map(|_| AtomicU64::new(0)).collect();
+    // Each on a line of its own, so that counting costs a thread nothing that another one does.
+    let counts: Vec<_> = threads().map(|_| CachePadded::new(AtomicU64::new(0))).collect();
     let done = || {
         let mut done = vec![0; parts.len()];
         for ((part, _), count) in threads().zip(&counts) {
