@@ -206,12 +206,15 @@ impl Shape {
             (ColumnType::Int2, Value::Int2(value)) => i64::from(*value),
             (ColumnType::Int4, Value::Int4(value)) => i64::from(*value),
             (ColumnType::Int8, Value::Int8(value)) => *value,
+            (ColumnType::Oid, Value::Oid(value)) => i64::from(*value),
+            (ColumnType::Date, Value::Date(value)) => i64::from(*value),
+            (ColumnType::TimestampTz, Value::TimestampTz(value)) => value.0,
             _ => return None,
         };
         *room = number.to_le_bytes();
-        let value = Some(Cow::Borrowed(&room[..column.column.length()?]));
-        let number = Some(if column.descending { !number } else { number });
-        Some(SearchKey { values: vec![value], number, tid: None, next_key: false, is_pivot: false })
+        let value = &room[..column.column.length()?];
+        let (number, values) = (column.number(Some(value)), vec![Some(Cow::Borrowed(value))]);
+        Some(SearchKey { values, number, tid: None, next_key: false, is_pivot: false })
     }
 
     /// The first column of an entry as a number, as [`SearchKey::number`] is. Of its bytes nothing is known; what a damaged

@@ -19,8 +19,7 @@ pub(super) fn room<T>(count: usize) -> Vec<T> {
     if size > 0 {
         // SAFETY: the bytes lie within memory that this vector alone has, and the advice changes nothing of what they are.
         #[expect(unsafe_code)]
-        let advised = unsafe { madvise(start.add(skipped).cast(), size, Advice::LinuxHugepage) };
-        let _ = advised;
+        let _ = unsafe { madvise(start.add(skipped).cast(), size, Advice::LinuxHugepage) };
     }
     room
 }

@@ -129,17 +129,17 @@ impl Transaction<'_, '_> {
     /// The same, though prepared transactions keep the table from being locked against changes, who change it no more.
     fn check_index_beside_prepared(&mut self, name: &str) -> Result<CheckedIndex, Error> {
         let (index, table) = self.index(name)?;
-        if !self.session.shared.storage.two_phase.valid().is_empty() {
-            match self.lock_entry(table.entry(), TableLockMode::Share, WaitPolicy::NoWait) {
-                Err(Error::LockNotAvailable(_)) => {
-                    let mode = TableLockMode::AccessShare;
-                    self.lock_entry(table.entry(), mode, WaitPolicy::NoWait)?;
-                }
-                other => other?,
+        let policy = match self.session.shared.storage.two_phase.valid().is_empty() {
+            true => WaitPolicy::Wait,
+            false => WaitPolicy::NoWait,
+        };
+        match self.lock_entry(table.entry(), TableLockMode::Share, policy) {
+            Err(Error::LockNotAvailable(_)) => {
+                self.lock_entry(table.entry(), TableLockMode::AccessShare, WaitPolicy::NoWait)?;
             }
-            return self.check_locked(&index, &table);
+            locked => locked?,
         }
-        self.check_index(name)
+        self.check_locked(&index, &table)
     }
 
     /// The same, of a table that is locked.
