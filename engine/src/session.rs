@@ -18,6 +18,7 @@ use procarray::Backend;
 use wal::write::Inserter;
 
 use crate::Error;
+use crate::btree::RootCopies;
 use crate::catalog::changes::OwnChanges;
 use crate::data_directory::DEFAULT_DATABASE;
 use crate::db::Shared;
@@ -69,6 +70,7 @@ pub struct Session<'e> {
     pub(crate) tuple: Vec<u8>,
     pub(crate) change: Change,
     pub(crate) index_scan: IndexScanRoom,
+    pub(crate) roots: RootCopies,
     /// The horizon, with the number of transactions that had ended when it was taken.
     horizon: Option<(u64, ModeHorizon<'e>)>,
 }
@@ -125,6 +127,7 @@ impl<'e> Session<'e> {
             tuple: Vec::new(),
             change: Change::default(),
             index_scan: IndexScanRoom::default(),
+            roots: RootCopies::default(),
             horizon: None,
             shared,
         })

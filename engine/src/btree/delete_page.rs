@@ -85,7 +85,7 @@ impl<'s> Writer<'_, 's> {
                     }
                     let mut key = index.key_of(&high_key)?;
                     key.is_pivot = true;
-                    let found = index.descend(&key, None)?;
+                    let found = index.descend(&key, None, None)?;
                     // It is looked at again: entries may have come meanwhile.
                     way = Some(found.map(|(way, _)| way).unwrap_or_default());
                     continue;

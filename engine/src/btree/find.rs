@@ -9,12 +9,13 @@ use super::error::IndexError;
 use super::form::EntryValues;
 use super::index::Index;
 use super::key::SearchKey;
+use super::root_copy::RootCopies;
 use super::simple_deletion::Killed;
 use crate::heap::Value;
 
 /// Where the rows of a key are.
 #[derive(Debug)]
-pub(crate) struct KeyRows<'i, 's> {
+pub struct KeyRows<'i, 's> {
     index: &'i Index<'s>,
     key: SearchKey<'i>,
     /// The leaf to be read next.
@@ -23,20 +24,21 @@ pub(crate) struct KeyRows<'i, 's> {
 
 /// Memory for a key that is searched for.
 #[derive(Debug, Default)]
-pub(crate) struct KeyRoom {
+pub struct KeyRoom {
     number: [u8; 8],
     entry: Option<EntryValues>,
 }
 
 impl<'s> Index<'s> {
-    /// The rows of entries that begin with these values.
+    /// The rows of entries that begin with these values; the search begins at the session's copy of the root.
     ///
     /// # Errors
     /// Where values do not fit the columns, or a page on the way cannot be read or is damaged.
-    pub(crate) fn find<'i>(
+    pub fn find<'i>(
         &'i self,
         values: &[Value<'_>],
         room: &'i mut KeyRoom,
+        roots: &mut RootCopies,
     ) -> Result<KeyRows<'i, 's>, IndexError> {
         let shape = self.shape();
         let KeyRoom { number, entry } = room;
@@ -47,7 +49,7 @@ impl<'s> Index<'s> {
                 shape.search_for(entry.insert(shape.plain(&values[..columns])?))?
             }
         };
-        let next = self.descend(&key, None)?.map(|(_, leaf)| leaf);
+        let next = self.descend(&key, None, Some(roots))?.map(|(_, leaf)| leaf);
         Ok(KeyRows { index: self, key, next })
     }
 }
@@ -58,7 +60,7 @@ impl KeyRows<'_, '_> {
     ///
     /// # Errors
     /// Where a page cannot be read or is damaged.
-    pub(crate) fn next_leaf(&mut self, rows: &mut Vec<Tid>) -> Result<Option<Killed>, IndexError> {
+    pub fn next_leaf(&mut self, rows: &mut Vec<Tid>) -> Result<Option<Killed>, IndexError> {
         let KeyRows { index, key, .. } = &*self;
         let Some(mut block) = self.next else { return Ok(None) };
         loop {

@@ -38,6 +38,8 @@ pub struct Known {
     pub(super) fill_factor: u8,
     /// The fast root and its level, as they were last: block in the upper half; 0 for none.
     pub(super) fast_root: AtomicU64,
+    /// How often pages above the leaves were changed.
+    pub(super) inner_changes: AtomicU64,
     /// The rightmost leaf, as it was last; 0 for none.
     pub(super) rightmost_leaf: AtomicU64,
     /// The number of the vacuum that runs, 0 for none; and of the last one.
@@ -56,6 +58,7 @@ impl Known {
             is_unique,
             fill_factor: DEFAULT_FILL_FACTOR,
             fast_root: AtomicU64::new(0),
+            inner_changes: AtomicU64::new(0),
             rightmost_leaf: AtomicU64::new(0),
             cycle: AtomicU16::new(0),
             last_cycle: AtomicU16::new(0),
@@ -335,8 +338,13 @@ impl<'s> Writer<'_, 's> {
             };
             self.index.storage.log.log().insert(self.inserter, &record)?.end
         };
+        let mut is_above_leaves = false;
         for (_, _, page) in parts {
             page.set_lsn(end);
+            is_above_leaves |= Opaque::of(page).is_ok_and(|opaque| !opaque.is_leaf());
+        }
+        if is_above_leaves {
+            self.index.of.inner_changes.fetch_add(1, Relaxed);
         }
         Ok(())
     }

@@ -224,7 +224,7 @@ impl Scan<'_> {
     fn read_first(&self, leaf: &mut Leaf) -> Result<Option<Place>, IndexError> {
         let key = self.first_key()?;
         let block = match &key {
-            Some(key) => self.index.descend(key, None)?.map(|(_, block)| block),
+            Some(key) => self.index.descend(key, None, None)?.map(|(_, block)| block),
             None if self.index.fast_root()?.is_none() => None,
             None => Some(self.index.endpoint(0, self.direction == Direction::Backward)?),
         };

@@ -15,8 +15,9 @@ use base::{BlockNumber, OffsetNumber, variant};
 
 use super::error::IndexError;
 use super::index::{HeldPage, Index, Writer};
-use super::key::{Numbers, SearchKey};
+use super::key::SearchKey;
 use super::page::{HIGH_KEY, Node, NodeFlags, Opaque};
+use super::root_copy::RootCopies;
 
 /// A page that the way down led through, and the entry that it led on by (`BTStackData`). Both may have moved since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,8 +73,7 @@ impl<'s> Index<'s> {
         block: BlockNumber,
         node: &Node<'_>,
     ) -> Result<OffsetNumber, IndexError> {
-        let numbers = self.of.shape.numbers(node);
-        let (mut low, mut high) = self.narrow(key, block, node, &numbers)?;
+        let (mut low, mut high) = self.narrow(key, block, node)?;
         while low < high {
             let middle = low.midpoint(high);
             let order = self.compare(key, block, node, middle)?;
@@ -93,14 +93,14 @@ impl<'s> Index<'s> {
         key: &SearchKey<'_>,
         block: BlockNumber,
         node: &Node<'_>,
-        numbers: &Numbers<'_>,
     ) -> Result<(OffsetNumber, OffsetNumber), IndexError> {
-        /// As few entries are searched by halves.
+        /// As few entries are looked at one by one.
         const FEW: OffsetNumber = 4;
         const GUESSES: usize = 4;
         let mut high = node.last() + 1;
         let mut low = node.first_bounded().min(high);
         let Some(wanted) = key.number.filter(|_| high - low > FEW) else { return Ok((low, high)) };
+        let numbers = self.of.shape.numbers(node);
         // The high key was looked at already, the last entry was not: memory that need not be fetched.
         let (bound, behind_at) = match node.opaque.is_rightmost() {
             true => (high - 1, high - 1),
@@ -115,6 +115,15 @@ impl<'s> Index<'s> {
         if wanted > greatest {
             return Ok((high, high));
         }
+        // Where nothing but the number is searched for, an entry of a leaf that has it is equal.
+        let decides = key.values.len() == 1 && key.tid.is_none() && node.opaque.is_leaf();
+        let is_before = |offset: OffsetNumber, found: i64| -> Result<bool, IndexError> {
+            Ok(match wanted.cmp(&found) {
+                Ordering::Equal if decides => key.next_key,
+                Ordering::Equal => lies_behind(key, self.compare(key, block, node, offset)?),
+                order => order.is_gt(),
+            })
+        };
         // What is known of two places that it lies between.
         let (mut before, mut behind) = ((low, least), (behind_at, greatest));
         for _ in 0..GUESSES {
@@ -126,15 +135,19 @@ impl<'s> Index<'s> {
             let steps = distance / (behind.1 as f64 - before.1 as f64);
             let guess = (before.0 + steps as OffsetNumber).clamp(low, high - 1);
             let Some(found) = numbers.at(guess) else { break };
-            let is_before = match wanted.cmp(&found) {
-                Ordering::Equal => lies_behind(key, self.compare(key, block, node, guess)?),
-                order => order.is_gt(),
-            };
-            if is_before {
+            if is_before(guess, found)? {
                 (low, before) = (guess + 1, (guess, found));
             } else {
                 (high, behind) = (guess, (guess, found));
             }
+        }
+        // The few that are left lie beside each other.
+        while low < high && high - low <= FEW {
+            let Some(found) = numbers.at(low) else { break };
+            if !is_before(low, found)? {
+                return Ok((low, low));
+            }
+            low += 1;
         }
         Ok((low, high))
     }
@@ -164,11 +177,13 @@ impl<'s> Index<'s> {
     }
 
     /// Down to the leaf where what is looked for begins; `None` of an empty index. The leaf is not locked any more: it may have
-    /// been split. With `unfinished`, splits on the way are finished by it, and the way there is given, too.
+    /// been split. With `unfinished`, splits on the way are finished by it, and the way there is given, too. With `copies`, the root is
+    /// read there.
     pub(super) fn descend(
         &self,
         key: &SearchKey<'_>,
         mut unfinished: Option<&mut Writer<'_, 's>>,
+        copies: Option<&mut RootCopies>,
     ) -> Result<Option<(Vec<Step>, BlockNumber)>, IndexError> {
         let mut as_root = self.known_root();
         let mut block = match as_root {
@@ -180,8 +195,9 @@ impl<'s> Index<'s> {
         };
         let mut way = Vec::new();
         let keeps_way = unfinished.is_some();
+        let mut copies = copies.filter(|_| as_root.is_some_and(|(_, level)| level > 0));
         loop {
-            let next = self.read(block, |opaque, node| {
+            let see = |opaque: &Opaque, node: Option<&Node<'_>>| {
                 if as_root.is_some_and(|(_, level)| !opaque.is_root_of(level)) {
                     return Ok(Next::Root);
                 }
@@ -199,7 +215,11 @@ impl<'s> Index<'s> {
                 let (step, below) = (Step { block, offset }, link.downlink());
                 let is_last = node.opaque.level == 1;
                 Ok(if is_last { Next::Last(step, below) } else { Next::Down(step, below) })
-            })?;
+            };
+            let next = match copies.take() {
+                Some(copies) => copies.read(self, block, see)?,
+                None => self.read(block, see)?,
+            };
             as_root = None;
             match next {
                 Next::Root => match self.fast_root()? {
@@ -259,7 +279,7 @@ impl<'s> Writer<'_, 's> {
     ) -> Result<(Vec<Step>, BlockNumber, HeldPage<'s>), IndexError> {
         let index = self.index;
         let (way, mut block) = loop {
-            match index.descend(key, Some(self))? {
+            match index.descend(key, Some(self), None)? {
                 Some(found) => break found,
                 None => self.make_root()?,
             }

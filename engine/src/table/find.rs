@@ -8,8 +8,7 @@ use base::sync::Arc;
 use super::index::IndexScanRoom;
 use super::{RowRef, Table, TableIndex};
 use crate::Error;
-use crate::btree::Index;
-use crate::btree::find::KeyRoom;
+use crate::btree::{Index, KeyRoom};
 use crate::catalog::{IndexEntry, TableEntry};
 use crate::heap::Value;
 use crate::transaction::Transaction;
@@ -48,7 +47,7 @@ impl Transaction<'_, '_> {
         let IndexScanRoom { read, wanted, .. } = room;
         let btree = Index::of(&self.session.shared.storage, &index.known);
         let mut key_room = KeyRoom::default();
-        let mut rows = btree.find(key, &mut key_room)?;
+        let mut rows = btree.find(key, &mut key_room, &mut self.session.roots)?;
         read.clear();
         loop {
             wanted.clear();

@@ -1,5 +1,5 @@
 //! Btrees under threads that put entries in, scan both ways, and delete leaves that a vacuum has emptied: a scan finds what was
-//! there before it began and was not to go, once and in order; of a unique key one entry is put in, whoever tries. In the
+//! there before it began and was not to go, once and in order, a search by key finds that key; of a unique key one entry is put in, whoever tries. In the
 //! end the tree is sound and has what was put in.
 //!
 //! All of it is the engine's own code: the tree over the buffer pool and the log, on a disk in memory. Keys are long and differ
@@ -16,8 +16,8 @@ use base::sync::{Arc, thread};
 use base::{ForkNumber, RelFileLocator, Tid, TimestampTz, UnixTime, Xid};
 use engine::btree::index::DEFAULT_FILL_FACTOR;
 use engine::btree::{
-    Build, Deletion, Direction, Duplicate, Heap, Index, IndexError, Inserted, KeyColumn, Readers,
-    Shape, Vacuumed,
+    Build, Deletion, Direction, Duplicate, Heap, Index, IndexError, Inserted, KeyColumn, KeyRoom,
+    Readers, RootCopies, Shape, Vacuumed,
 };
 use engine::data_directory::{Birth, DataDirectory, InitOptions, SystemProcesses, init};
 use engine::heap::{ColumnType, Value};
@@ -32,8 +32,8 @@ use crate::by_schedules::{OF_ENTRIES, OF_UNIQUE};
 
 pub(super) const ENTRIES: Schedule = Schedule {
     name: "tree::entries",
-    property: "a scan of a btree finds what was there before it began, once and in order, beside splits and \
-               deletions of pages",
+    property: "a scan of a btree finds what was there before it began, once and in order, and a search by key that key, \
+               beside splits and deletions of pages",
     wrong: OF_ENTRIES,
     run: entries,
 };
@@ -159,8 +159,10 @@ fn entries(setup: &Setup) {
         for reader in writers + 1..setup.threads {
             let mut random = Rng::with_seed(setup.seed << 8 | u64::from(reader));
             scope.spawn(move || {
+                let mut roots = RootCopies::default();
                 for _ in 0..1 + setup.rounds / 4 {
                     look(index, there, writers, &mut random);
+                    find(index, there, &mut roots, &mut random);
                 }
             });
         }
@@ -213,6 +215,15 @@ fn look(index: &Index<'_>, there: &Mutex<BTreeSet<u32>>, writers: u32, random: &
     assert!(found.iter().all(|number| range.contains(number)), "{range:?}: {found:?}");
     let missing = before.iter().find(|number| found.binary_search(number).is_err());
     assert_eq!(missing, None, "{direction:?} {range:?}: {found:?}");
+}
+
+/// Of the keys that are there one is found, from a copy of the root on that may be of any time before.
+fn find(index: &Index<'_>, there: &Mutex<BTreeSet<u32>>, roots: &mut RootCopies, random: &mut Rng) {
+    let Some(number) = random.choice(open(there).iter().copied()) else { return };
+    let (key, mut room, mut found) = (key(number), KeyRoom::default(), Vec::new());
+    let mut rows = index.find(&[Value::Text(&key)], &mut room, roots).expect("a search");
+    while rows.next_leaf(&mut found).expect("a leaf").is_some() {}
+    assert_eq!(found, [row(number)]);
 }
 
 /// Every row that has an entry is there.
