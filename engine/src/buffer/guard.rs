@@ -11,6 +11,7 @@ use base::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use base::{Lsn, Page, PageMut, RawPage};
 
 use super::desc::{CHECKED, CLEANUP_WAITER, DIRTY, VALID};
+use super::note::{Noted, PageNote};
 use super::pool::{BufferError, BufferPool, Content, Frame};
 use super::usage::PageUse;
 use super::{LogFlush, PageName, PageStore};
@@ -239,6 +240,17 @@ impl PageWrite<'_> {
     pub fn set_lsn(&mut self, lsn: Lsn) {
         self.frame.set_dirty();
         PageMut::assume_valid(&mut self.content).set_lsn(lsn);
+    }
+
+    /// What is noted of the page as it is.
+    pub(crate) fn noted(&self) -> Option<Noted> {
+        self.content.note.of(RawPage::new(&self.content).header().lsn)
+    }
+
+    /// Notes this of the page as it is, of which a change was logged, or nothing.
+    pub(crate) fn note(&mut self, noted: Option<Noted>) {
+        let lsn = RawPage::new(&self.content).header().lsn;
+        self.content.note = noted.map_or_else(PageNote::default, |noted| PageNote::new(lsn, noted));
     }
 
     /// Makes it an empty page with so many bytes at the end for an index.

@@ -17,6 +17,7 @@
 //! | [`sweep`] | all dirty pages written in file order, for checkpoints | |
 //! | [`store`], `files` | the files | who reads, writes, extends |
 //! | `usage` | how many pages a thread has used | that thread |
+//! | [`note`] | what is noted of a page for who changes it next | who has its exclusive lock |
 //! | `large_pages` | memory for the frames | who makes a pool |
 //!
 //! # Access rules
@@ -50,6 +51,7 @@ mod frame_name;
 pub mod guard;
 #[cfg(not(any(loom, shuttle)))]
 mod large_pages;
+pub mod note;
 pub mod pool;
 pub mod store;
 pub mod sweep;

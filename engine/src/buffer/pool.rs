@@ -15,6 +15,7 @@ use super::clock::{Clock, Ring};
 use super::desc::{CLEANUP_WAITER, DIRTY, MAPPED, VALID, Word};
 use super::frame_name::FrameName;
 use super::guard::Pinned;
+use super::note::PageNote;
 use super::store::PageStore;
 use super::table::Table;
 use super::usage::PageUse;
@@ -103,24 +104,27 @@ pub enum BufferError {
     },
 }
 
-/// A page's bytes, so that numbers in it are as aligned as in the file.
+/// A page's bytes, so that numbers in it are as aligned as in the file, and what is noted of it.
 #[derive(Debug)]
-#[repr(align(8))]
-pub(super) struct Content(PageBytes);
+#[repr(C, align(8))]
+pub(super) struct Content {
+    bytes: PageBytes,
+    pub(super) note: PageNote,
+}
 
 impl Deref for Content {
     type Target = PageBytes;
 
     #[inline]
     fn deref(&self) -> &PageBytes {
-        &self.0
+        &self.bytes
     }
 }
 
 impl DerefMut for Content {
     #[inline]
     fn deref_mut(&mut self) -> &mut PageBytes {
-        &mut self.0
+        &mut self.bytes
     }
 }
 
@@ -147,7 +151,7 @@ impl Frame {
         Frame {
             word: Word::new(),
             name: FrameName::new(),
-            content: RwLock::new(Content([0; PAGE_SIZE])),
+            content: RwLock::new(Content { bytes: [0; PAGE_SIZE], note: PageNote::default() }),
             writing: Mutex::new(()),
             cleanup: Mutex::new(()),
             unpinned: Condvar::new(),
@@ -322,6 +326,7 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
         if frame.word.load().has(VALID) {
             return Ok(());
         }
+        content.note = PageNote::default();
         self.store.read(name, &mut content).map_err(|error| BufferError::Read { name, error })?;
         RawPage::new(&content)
             .verify(name.block, self.checksums)
@@ -334,6 +339,7 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
         let frame = pinned.frame();
         let mut content = frame.content.write().unwrap_or_else(PoisonError::into_inner);
         if !frame.word.load().has(VALID) {
+            content.note = PageNote::default();
             content.fill(0);
             frame.word.set(VALID);
         }

@@ -11,6 +11,7 @@ use base::page::{PageBytes, Verified};
 use base::sync::{Arc, Mutex, thread};
 use base::{BlockNumber, ForkNumber, Lsn, PAGE_SIZE, PageMut, RawPage, RelFileLocator};
 
+use super::note::Noted;
 use super::*;
 
 mod cut;
@@ -244,6 +245,39 @@ fn a_pinned_page_stays_and_a_full_pool_says_so() {
     drop(held);
     assert_eq!(counter(&pool.get(name(3)).expect("a frame").read(), 3), 0);
     assert!(matches!(pool.get(name(9)), Err(BufferError::Read { .. })), "no such page");
+}
+
+#[test]
+fn a_note_is_of_the_page_as_it_was_changed_last() {
+    let pool = pool(1);
+    make_pages(&pool, 2);
+    // A record may change two pages: both then have its LSN, and in the one frame each comes after the other.
+    let lsn = 7;
+    let noted = Noted::of([3, 1, 3]);
+    assert_eq!(noted.expect("few").offsets(), [3, 1]);
+    assert!(Noted::of(1..=14).is_some() && Noted::of(1..=15).is_none());
+    let change =
+        |block, lsn| count(&mut pool.get(name(block)).expect("a frame").write(), block, lsn);
+    let notes = |block| {
+        let noted = pool.get(name(block)).expect("a frame").write().noted();
+        noted.map(|noted| noted.offsets().to_vec())
+    };
+    let note = |block, noted| pool.get(name(block)).expect("a frame").write().note(noted);
+    note(0, noted);
+    assert_eq!(notes(0), None, "a page that was never logged has none");
+    change(0, lsn);
+    note(0, noted);
+    assert_eq!(notes(0), Some(vec![3, 1]));
+    change(0, lsn + 1);
+    assert_eq!(notes(0), None, "changed by who notes nothing");
+    note(0, noted);
+    note(0, None);
+    assert_eq!(notes(0), None);
+    pool.store().flushed.store(lsn + 1, Ordering::SeqCst);
+    change(1, lsn + 1);
+    note(1, noted);
+    assert_eq!(notes(0), None, "another page's");
+    assert_eq!(notes(1), None, "it was not in memory meanwhile");
 }
 
 #[test]

@@ -71,6 +71,8 @@ pub struct Pruned {
     pub prune_xid: Xid,
     /// How many tuples go.
     pub removed: usize,
+    /// Whose headers did not say by themselves that they stand; some of them are gone now.
+    pub doubtful: Vec<OffsetNumber>,
 }
 
 impl Pruned {
@@ -80,7 +82,8 @@ impl Pruned {
     }
 }
 
-/// Prunes the page. Where the result [is empty](Pruned::is_empty), nothing is to be logged, and at most hints have
+/// Prunes the page, of which only these tuples need be looked at: others stand, as their headers say; all of them with `None`. Where
+/// the result [is empty](Pruned::is_empty), nothing is to be logged, and at most hints have
 /// changed. Otherwise logged as `PRUNE`. Nothing at all is changed where [fates are not known](Fates::are_known). The caller holds the page for cleanup: nobody else has a tuple of it in use.
 ///
 /// # Errors
@@ -88,9 +91,10 @@ impl Pruned {
 pub fn prune(
     page: &mut PageMut<'_>,
     fates: &mut impl Fates,
+    doubtful: Option<&[OffsetNumber]>,
     change: &mut Change,
 ) -> Result<Pruned, HeapError> {
-    let pruned = Plan::of(page, fates)?;
+    let pruned = Plan::of(page, fates, doubtful)?;
     if !fates.are_known() {
         return Ok(Pruned::default());
     }
@@ -157,30 +161,56 @@ struct Plan<'p, 'f, F> {
 }
 
 impl<F: Fates> Plan<'_, '_, F> {
-    fn of(page: &PageMut<'_>, asked: &mut F) -> Result<Pruned, HeapError> {
+    fn of(
+        page: &PageMut<'_>,
+        asked: &mut F,
+        doubtful: Option<&[OffsetNumber]>,
+    ) -> Result<Pruned, HeapError> {
         let page = page.as_page();
         let places = usize::from(page.last_offset()) + 1;
         let mut fates = vec![None; places];
-        page.touch_items(page.line_pointers().map(|(offset, _)| offset));
-        for (offset, _) in page.line_pointers() {
-            let Some(tuple) = page.item(offset) else { continue };
-            let header = change::header(tuple, offset)?;
-            fates[usize::from(offset)] = Some(match stands(&header) {
-                true => Fate::Live,
-                false => asked.fate(offset, &header),
-            });
+        let mut pruned = Pruned::default();
+        let mut look =
+            |fates: &mut [Option<Fate>], offset: OffsetNumber| -> Result<(), HeapError> {
+                let Some(tuple) = page.item(offset) else { return Ok(()) };
+                let header = change::header(tuple, offset)?;
+                let fate = if stands(&header) {
+                    Fate::Live
+                } else {
+                    pruned.doubtful.push(offset);
+                    asked.fate(offset, &header)
+                };
+                fates[usize::from(offset)] = Some(fate);
+                Ok(())
+            };
+        if let Some(doubtful) = doubtful {
+            for (offset, pointer) in page.line_pointers() {
+                let is_noted = || doubtful.contains(&offset);
+                debug_assert!(
+                    is_noted()
+                        || page.item(offset).is_none_or(|tuple| {
+                            change::header(tuple, offset).is_ok_and(|header| stands(&header))
+                        })
+                );
+                fates[usize::from(offset)] = pointer.is_normal().then_some(Fate::Live);
+            }
+            doubtful.iter().try_for_each(|offset| look(&mut fates, *offset))?;
+        } else {
+            page.touch_items(page.line_pointers().map(|(offset, _)| offset));
+            page.line_pointers().try_for_each(|(offset, _)| look(&mut fates, offset))?;
         }
         let (decided, chain) = (vec![false; places], Vec::new());
-        let mut plan = Plan { page, asked, fates, decided, chain, pruned: Pruned::default() };
+        let mut plan = Plan { page, asked, fates, decided, chain, pruned };
         for (root, pointer) in page.line_pointers() {
-            // Of a chain that begins with a version that stands nothing goes, and most do.
-            let begins = match pointer.state() {
-                LinePointerState::Normal => root,
-                LinePointerState::Redirect => pointer.target().unwrap_or(0),
-                LinePointerState::Unused | LinePointerState::Dead => continue,
-            };
-            let stands = plan.fates.get(usize::from(begins)) == Some(&Some(Fate::Live));
-            if !stands && !plan.decided[usize::from(root)] {
+            // Of a chain that begins with a version that stands nothing goes, and most do. No branch by what the line pointer is,
+            // which a processor cannot guess.
+            let begins = pointer.target().unwrap_or(root);
+            if plan.fates.get(usize::from(begins)) == Some(&Some(Fate::Live)) {
+                continue;
+            }
+            let is_root =
+                matches!(pointer.state(), LinePointerState::Normal | LinePointerState::Redirect);
+            if is_root && !plan.decided[usize::from(root)] {
                 plan.follow(root)?;
             }
         }
@@ -354,7 +384,7 @@ pub(crate) fn note_removed(header: &HeapTupleHeader, xmax: Xid, was_seen: bool, 
 }
 
 /// Whether the header alone says that the version stands: who made it has committed, and nobody has ended it.
-fn stands(header: &HeapTupleHeader) -> bool {
+pub(crate) fn stands(header: &HeapTupleHeader) -> bool {
     header.infomask.xmin_committed() && header.infomask.contains(Infomask::XMAX_INVALID)
 }
 

@@ -129,6 +129,7 @@ impl Session<'_> {
             return Ok(Tried::Stale);
         }
         let map = MapPage::to_clear(self.shared, name, &guard)?;
+        let noted = guard.noted();
         let mut page = page_to_fill(name, &mut guard)?;
         if page.as_page().heap_free_space() < max_align(tuple.len() as u64) as usize {
             return Ok(Tried::NoRoom);
@@ -140,6 +141,7 @@ impl Session<'_> {
         clear_map(map.as_ref(), name);
         let pages = &mut [(name, &mut guard)];
         log_change(self.shared, &mut self.inserter, how.xid, change, pages)?;
+        guard.note(noted.and_then(|noted| noted.with(how.old.offset)?.with(offset)));
         Ok(Tried::Changed { new: Tid { block: name.block, offset }, is_hot: how.is_hot })
     }
 
@@ -187,6 +189,7 @@ impl Session<'_> {
             self.set_target(table, new_name.block);
             let old_map = MapPage::to_clear(shared, old_name, &old_guard)?;
             let new_map = MapPage::to_clear(shared, new_name, &new_guard)?;
+            let (old_noted, new_noted) = (old_guard.noted(), new_guard.noted());
             let change: &mut Change = &mut self.change;
             let mut old_page = page_to_fill(old_name, &mut old_guard)?;
             let mut new_page = page_to_fill(new_name, &mut new_guard)?;
@@ -198,6 +201,8 @@ impl Session<'_> {
             clear_map(new_map.as_ref(), new_name);
             let pages = &mut [(new_name, &mut new_guard), (old_name, &mut old_guard)];
             log_change(shared, &mut self.inserter, how.xid, change, pages)?;
+            old_guard.note(old_noted.and_then(|noted| noted.with(how.old.offset)));
+            new_guard.note(new_noted.and_then(|noted| noted.with(offset)));
             return Ok(Tried::Changed { new: Tid { block, offset }, is_hot: false });
         }
     }

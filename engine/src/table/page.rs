@@ -5,7 +5,7 @@
 //! before it is. With checksums, a hint on a page that has not been logged since the redo point is logged with the page's
 //! image, since a torn write would otherwise break the checksum.
 
-use base::page::{PageError, PageFlags};
+use base::page::{PageBytes, PageError, PageFlags};
 use base::{
     HeapTupleHeader, Infomask, Lsn, OffsetNumber, PAGE_SIZE, Page, PageMut, RawPage, Tid, Xid,
 };
@@ -14,9 +14,10 @@ use snapshot::{Hints, TransactionStatus, TupleStamp};
 use wal::write::{ImageChoice, Inserter, NewBlock, NewRecord};
 
 use crate::Error;
+use crate::buffer::note::Noted;
 use crate::buffer::{PageName, PageRead, PageWrite, Pinned, RelationFiles};
 use crate::db::Shared;
-use crate::heap::prune::{Fate, Fates, Pruned, prune};
+use crate::heap::prune::{Fate, Fates, Pruned, prune, stands};
 use crate::heap::{Change, HeapError};
 use crate::session::Session;
 use crate::storage::{LogHandle, PageImage, Storage};
@@ -260,12 +261,14 @@ pub(crate) fn prune_locked(
     horizon: ModeHorizon<'_>,
 ) -> Result<Pruned, Error> {
     let mut change = std::mem::take(&mut session.change);
+    let noted = guard.noted();
     let outcome = {
         let status = session.status();
         let mut page = guard.page_mut().map_err(|error| Error::Page { name, error })?;
         let (lsn, hints) = (page.header().lsn, Vec::new());
         let mut fates = PageFates { status, horizon, name, lsn, hints, error: None };
-        let pruned = prune(&mut page, &mut fates, &mut change).map_err(heap_error(name));
+        let pruned = prune(&mut page, &mut fates, noted.as_ref().map(Noted::offsets), &mut change);
+        let pruned = pruned.map_err(heap_error(name));
         match fates.error.take() {
             Some(error) => Err(error),
             None => pruned.inspect(|_| put_hints(&mut page, &fates.hints)),
@@ -279,10 +282,19 @@ pub(crate) fn prune_locked(
             let (shared, inserter) = (session.shared, &mut session.inserter);
             log_change(shared, inserter, xid, &change, &mut [(name, guard)])?;
         }
+        guard.note(still_doubtful(&pruned, guard));
         Ok(pruned)
     });
     session.change = change;
     logged
+}
+
+/// The versions that a page's next pruning has to look at, now that hints are noted.
+fn still_doubtful(pruned: &Pruned, page: &PageBytes) -> Option<Noted> {
+    let page = Page::assume_valid(page);
+    let stands =
+        |offset| HeapTupleHeader::read(page.item(offset)?).ok().map(|(header, _)| stands(&header));
+    Noted::of(pruned.doubtful.iter().copied().filter(|offset| stands(*offset) == Some(false)))
 }
 
 /// What is to become of a page's versions. Of one whose transactions cannot be asked about, nothing.

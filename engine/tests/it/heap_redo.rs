@@ -330,7 +330,7 @@ impl World {
         let alive = visible(&mut self.transactions, &self.pages[block]);
         let mut page = PageMut::validate(&mut self.pages[block]).expect("a valid page");
         let pruned =
-            prune(&mut page, &mut self.transactions, &mut self.change).expect("sound tuples");
+            prune(&mut page, &mut self.transactions, None, &mut self.change).expect("sound tuples");
         let left = visible(&mut self.transactions, &self.pages[block]);
         // A recently dead version before a dead one goes with it.
         for tuple in &left {
@@ -428,10 +428,10 @@ fn a_page_is_left_alone_where_a_fate_is_not_known() {
     fates.transactions.states.insert(700, State::Aborted);
     let before = bytes.clone();
     let mut change = Change::default();
-    let pruned = prune(&mut PageMut::assume_valid(&mut bytes), &mut fates, &mut change);
+    let pruned = prune(&mut PageMut::assume_valid(&mut bytes), &mut fates, None, &mut change);
     assert!(pruned.expect("no damage").is_empty());
     assert!(bytes == before, "not even what is noted of it");
     fates.are_known = true;
-    let pruned = prune(&mut PageMut::assume_valid(&mut bytes), &mut fates, &mut change);
+    let pruned = prune(&mut PageMut::assume_valid(&mut bytes), &mut fates, None, &mut change);
     assert_eq!(pruned.expect("no damage").dead, [1]);
 }

@@ -104,7 +104,7 @@ fn relation(table: &str, xid: Xid, random: &mut Rng) -> Vec<Box<PageBytes>> {
         }
         // Every other page is pruned, of all that this transaction ended.
         if block.is_multiple_of(2) {
-            prune(&mut page, &mut AllCommitted, &mut change).expect("sound tuples");
+            prune(&mut page, &mut AllCommitted, None, &mut change).expect("sound tuples");
         }
         page.set_lsn(Lsn(8));
         page.set_checksum(block);
