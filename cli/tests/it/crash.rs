@@ -159,12 +159,22 @@ fn judge(data: &Path) {
         let line = control.lines().find_map(|line| line.strip_prefix(label));
         line.expect("a line of it").trim()
     };
-    // Without a file it would read a segment's size from the first one that it comes by, which may be one that was made ahead.
+    // Without a file it would read a segment's size from the first one that it comes by, which may be one that was made ahead;
+    // with one alone it reads no record that goes on in the next.
+    let segments = format!("{path}/pg_wal");
+    let first = of_label("Latest checkpoint's REDO WAL file:");
+    let mut names: Vec<_> = std::fs::read_dir(&segments)
+        .expect("a directory")
+        .filter_map(|entry| entry.expect("read").file_name().into_string().ok())
+        .filter(|name| name.len() == first.len() && name.as_str() >= first)
+        .collect();
+    names.sort_unstable();
+    names.truncate(2);
     let log = printed(
         program("pg_waldump")
-            .args(["-p", &format!("{path}/pg_wal"), "-n", "1"])
+            .args(["-p", &segments, "-n", "1"])
             .args(["-s", of_label("Latest checkpoint location:")])
-            .arg(of_label("Latest checkpoint's REDO WAL file:")),
+            .args(names),
     );
     take_back(data);
     assert!(log.contains("CHECKPOINT_SHUTDOWN") && !log.contains("UNKNOWN"), "{log}");
