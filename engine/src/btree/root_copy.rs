@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Invariants: whoever has given back a page above the leaves that it changed has counted that before, so that who comes later
-//! finds the change; a search that began before may as well have read the page before. Roots that are leaves are not copied:
-//! each entry changes them.
+//! finds the change; a search that began before may as well have read the page before. Pages that are not counted are those of a file that is
+//! filled for the first time: nobody searches it yet, and each file has a [`Known`] of its own. Roots that are leaves are not
+//! copied: each entry changes them.
 
 use base::page::PageBytes;
 use base::sync::atomic::Ordering::Relaxed;
