@@ -257,6 +257,10 @@ pub trait WritableFile: DiskFile {
         Ok(())
     }
 
+    /// Tells the operating system that nothing that it keeps of the file in memory is wanted soon, as far as it is durable
+    /// (`posix_fadvise`, `POSIX_FADV_DONTNEED`). A hint: where it means nothing, nothing happens.
+    fn forget_cached(&self) {}
+
     /// Takes the file's advisory lock (`flock`) for this open file, unless another open file has it, in this
     /// process or another. It goes with the open file, also when the process is killed.
     ///

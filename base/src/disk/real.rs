@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::os::unix::fs::{DirBuilderExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{Advice, FallocateFlags};
 
 use super::{
     Creation, DirectoryEntry, Disk, DiskFile, Opening, WritableFile, is_unsupported, resume,
@@ -130,6 +130,11 @@ impl WritableFile for RealFile {
         resume::write_vectored(slices, offset, |slices, at| {
             Ok(rustix::io::pwritev(&self.0, slices, at)?)
         })
+    }
+
+    fn forget_cached(&self) {
+        // Whether it worked changes nothing for anybody.
+        let _ = rustix::fs::fadvise(&self.0, 0, None, Advice::DontNeed);
     }
 
     fn set_length(&self, length: u64) -> io::Result<()> {
