@@ -25,6 +25,7 @@ use crate::db::Shared;
 use crate::heap::{Change, Compression};
 use crate::lock::{HeldLocks, Interrupts, LockTag, TableLockMode};
 use crate::table::IndexScanRoom;
+use crate::table::prune::{Pruner, ToPrune};
 use crate::table::room::Target;
 use crate::transaction::Transaction;
 pub use crate::xact::end::Durability;
@@ -71,8 +72,18 @@ pub struct Session<'e> {
     pub(crate) change: Change,
     pub(crate) index_scan: IndexScanRoom,
     pub(crate) roots: RootCopies,
+    /// Pages to be pruned while it waits for the log.
+    pub(crate) to_prune: ToPrune,
     /// The horizon, with the number of transactions that had ended when it was taken.
     horizon: Option<(u64, ModeHorizon<'e>)>,
+}
+
+/// What of a session ends its transaction.
+pub(crate) struct ToEnd<'s> {
+    pub(crate) backend: &'s mut Backend,
+    pub(crate) inserter: &'s mut Inserter,
+    pub(crate) children: &'s [FullXid],
+    pub(crate) to_prune: &'s mut ToPrune,
 }
 
 /// How long a session waits.
@@ -128,6 +139,7 @@ impl<'e> Session<'e> {
             change: Change::default(),
             index_scan: IndexScanRoom::default(),
             roots: RootCopies::default(),
+            to_prune: ToPrune::default(),
             horizon: None,
             shared,
         })
@@ -174,6 +186,31 @@ impl<'e> Session<'e> {
     pub(crate) fn log_and_status(&mut self) -> (&mut Inserter, SessionStatus<'_>) {
         let Session { shared, backend, inserter, combos, ids, cancelled, .. } = self;
         (inserter, status(shared, backend, ids, combos, cancelled))
+    }
+
+    /// Its door to the log, and what pruning takes of it otherwise.
+    pub(crate) fn pruner<'h>(
+        &mut self,
+        horizon: ModeHorizon<'h>,
+    ) -> (&mut Inserter, Pruner<'_, 'h>) {
+        let Session { shared, backend, inserter, combos, ids, cancelled, change, .. } = self;
+        let status = status(shared, backend, ids, combos, cancelled);
+        (inserter, Pruner { shared, status, change, horizon })
+    }
+
+    /// What ends the transaction, and what may be done while that waits.
+    pub(crate) fn split_for_end<'h>(
+        &mut self,
+        horizon: ModeHorizon<'h>,
+    ) -> (ToEnd<'_>, Pruner<'_, 'h>) {
+        let Session { shared, backend, inserter, combos, ids, cancelled, change, to_prune, .. } =
+            self;
+        let status = status(shared, backend, ids, combos, cancelled);
+        let children = &ids.children;
+        (
+            ToEnd { backend, inserter, children, to_prune },
+            Pruner { shared, status, change, horizon },
+        )
     }
 
     /// Before whose end all snapshots in use were taken.
@@ -242,6 +279,7 @@ impl<'e> Session<'e> {
         self.ids.clear();
         self.combos.clear();
         self.made_sets.clear();
+        self.to_prune.forget_current();
         self.statement_end = None;
         self.locks.cut(0)
     }

@@ -216,7 +216,7 @@ fn commits(directory: &Path, sessions: usize) -> Measured {
                         log.insert(&mut inserter, &row).expect("inserts");
                         log.insert(&mut inserter, &row).expect("inserts");
                         let placed = log.insert(&mut inserter, &commit).expect("inserts");
-                        log.flush_commit(placed.end, others).expect("flushes");
+                        log.flush_commit(placed.end, others, &mut || false).expect("flushes");
                         count += 1;
                     }
                     count

@@ -288,6 +288,13 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
         Ok(pinned)
     }
 
+    /// The page, pinned, if it is in memory; that is not counted as a use of it.
+    pub fn get_cached(&self, name: PageName) -> Option<Pinned<'_, S, L>> {
+        let frame = self.follow_hint(&name, false).or_else(|| self.lookup(&name, false))?;
+        let pinned = Pinned::over(self, frame, name);
+        self.frames[frame].word.load().has(VALID).then_some(pinned)
+    }
+
     /// The page, pinned, for who makes it anew and need not know what it was: if it is not in memory, it is
     /// zeros, and not read.
     ///

@@ -58,7 +58,7 @@ impl Session<'_> {
             prepared: Some(AsPrepared { gid: taken.gid(), running: Some(running) }),
         };
         let ended = match commits {
-            true => ending.commit(gone, Durability::Synchronous),
+            true => ending.commit(gone, Durability::Synchronous, &mut |_| false),
             false => ending.abort(gone),
         };
         if let Err(error) = &ended {

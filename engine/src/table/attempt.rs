@@ -8,9 +8,9 @@ use base::{HeapTupleHeader, Infomask, Page, Tid, Xid, max_align};
 use wal::rmgr::heap::DeleteFlags;
 
 use super::page::{
-    PinnedPage, clear_map, has_removable, heap_error, log_change, page_of, page_to_fill,
-    read_header, try_prune,
+    PinnedPage, clear_map, heap_error, log_change, page_of, page_to_fill, read_header,
 };
+use super::prune::{has_removable, try_prune};
 use super::room::{self, room_on};
 use crate::Error;
 use crate::buffer::PageName;
@@ -142,6 +142,7 @@ impl Session<'_> {
         let pages = &mut [(name, &mut guard)];
         log_change(self.shared, &mut self.inserter, how.xid, change, pages)?;
         guard.note(noted.and_then(|noted| noted.with(how.old.offset)?.with(offset)));
+        self.to_prune.note(name);
         Ok(Tried::Changed { new: Tid { block: name.block, offset }, is_hot: how.is_hot })
     }
 

@@ -27,6 +27,7 @@ mod insert;
 mod lock;
 mod modify;
 pub(crate) mod page;
+pub(crate) mod prune;
 pub(crate) mod room;
 mod row_xmax;
 mod scan;

@@ -5,24 +5,18 @@
 //! before it is. With checksums, a hint on a page that has not been logged since the redo point is logged with the page's
 //! image, since a torn write would otherwise break the checksum.
 
-use base::page::{PageBytes, PageError, PageFlags};
-use base::{
-    HeapTupleHeader, Infomask, Lsn, OffsetNumber, PAGE_SIZE, Page, PageMut, RawPage, Tid, Xid,
-};
-use snapshot::satisfies::{RemovalHorizon, VacuumVerdict, satisfies_vacuum};
-use snapshot::{Hints, TransactionStatus, TupleStamp};
+use base::page::PageError;
+use base::{HeapTupleHeader, Infomask, Lsn, OffsetNumber, Page, PageMut, RawPage, Xid};
+use snapshot::{Hints, TupleStamp};
 use wal::write::{ImageChoice, Inserter, NewBlock, NewRecord};
 
 use crate::Error;
-use crate::buffer::note::Noted;
 use crate::buffer::{PageName, PageRead, PageWrite, Pinned, RelationFiles};
 use crate::db::Shared;
-use crate::heap::prune::{Fate, Fates, Pruned, prune, stands};
 use crate::heap::{Change, HeapError};
 use crate::session::Session;
 use crate::storage::{LogHandle, PageImage, Storage};
 use crate::visibility_map::{self, MapPage};
-use crate::xact::mode::ModeHorizon;
 use crate::xact::status::SessionStatus;
 
 /// A page of the engine's pool.
@@ -173,7 +167,8 @@ pub(crate) fn set_hints(
     let name = pinned.name();
     let mut page = guard.page_mut().map_err(|error| Error::Page { name, error })?;
     put_hints(&mut page, hints);
-    log_hint(session, name, &mut guard)
+    let xid = session.own_xid().unwrap_or(Xid::INVALID);
+    log_hint(&session.shared.storage, &mut session.inserter, xid, name, &mut guard)
 }
 
 /// Writes hints about those versions that are still what they were found to be.
@@ -195,14 +190,14 @@ pub(crate) fn put_hints(page: &mut PageMut<'_>, hints: &[NewHint]) {
 
 /// Logs the image of a page that has changed in hints alone, where that is needed.
 pub(crate) fn log_hint(
-    session: &mut Session<'_>,
+    storage: &Storage,
+    inserter: &mut Inserter,
+    xid: Xid,
     name: PageName,
     guard: &mut PageWrite<'_>,
 ) -> Result<(), Error> {
-    let xid = session.own_xid().unwrap_or(Xid::INVALID);
     let image = PageImage { xid, name, is_standard: true };
-    let storage = &session.shared.storage;
-    if let Some(end) = storage.log_hint(&mut session.inserter, image, guard)? {
+    if let Some(end) = storage.log_hint(inserter, image, guard)? {
         guard.set_lsn(end);
     }
     Ok(())
@@ -221,132 +216,4 @@ pub(crate) fn log_page(
     let end = storage.log_page(inserter, image, guard)?;
     guard.set_lsn(end);
     Ok(())
-}
-
-/// Whether pruning the page may be worth it (`heap_page_prune_opt`): something is noted as prunable, nobody sees it any
-/// more, and the page is short of room.
-pub(crate) fn is_worth_pruning(session: &mut Session<'_>, page: &Page<'_>) -> bool {
-    let is_short = || {
-        page.header().flags.contains(PageFlags::PAGE_FULL)
-            || page.heap_free_space() < PAGE_SIZE / 10
-    };
-    !page.header().prune_xid.is_invalid() && is_short() && has_removable(session, page)
-}
-
-/// Whether something on the page is noted as prunable, and nobody sees it any more.
-pub(crate) fn has_removable(session: &mut Session<'_>, page: &Page<'_>) -> bool {
-    let prunable = page.header().prune_xid;
-    !prunable.is_invalid() && session.horizon().is_removable(prunable)
-}
-
-/// Prunes the page, unless somebody else has it pinned. How much room it then has is for vacuum to note.
-///
-/// # Errors
-/// Where a transaction's fate cannot be read, or the log is stopped.
-pub(crate) fn try_prune(session: &mut Session<'_>, pinned: &PinnedPage<'_>) -> Result<(), Error> {
-    let horizon = session.horizon();
-    let Some(mut guard) = pinned.try_cleanup() else { return Ok(()) };
-    prune_locked(session, pinned.name(), &mut guard, horizon)?;
-    Ok(())
-}
-
-/// Prunes the page, which is locked for that, and logs it; of one that changes in hints alone the image, if need be.
-///
-/// # Errors
-/// As [`try_prune`].
-pub(crate) fn prune_locked(
-    session: &mut Session<'_>,
-    name: PageName,
-    guard: &mut PageWrite<'_>,
-    horizon: ModeHorizon<'_>,
-) -> Result<Pruned, Error> {
-    let mut change = std::mem::take(&mut session.change);
-    let noted = guard.noted();
-    let outcome = {
-        let status = session.status();
-        let mut page = guard.page_mut().map_err(|error| Error::Page { name, error })?;
-        let (lsn, hints) = (page.header().lsn, Vec::new());
-        let mut fates = PageFates { status, horizon, name, lsn, hints, error: None };
-        let pruned = prune(&mut page, &mut fates, noted.as_ref().map(Noted::offsets), &mut change);
-        let pruned = pruned.map_err(heap_error(name));
-        match fates.error.take() {
-            Some(error) => Err(error),
-            None => pruned.inspect(|_| put_hints(&mut page, &fates.hints)),
-        }
-    };
-    let logged = outcome.and_then(|pruned| {
-        if pruned.is_empty() {
-            log_hint(session, name, guard)?;
-        } else {
-            let xid = session.own_xid().unwrap_or(Xid::INVALID);
-            let (shared, inserter) = (session.shared, &mut session.inserter);
-            log_change(shared, inserter, xid, &change, &mut [(name, guard)])?;
-        }
-        guard.note(still_doubtful(&pruned, guard));
-        Ok(pruned)
-    });
-    session.change = change;
-    logged
-}
-
-/// The versions that a page's next pruning has to look at, now that hints are noted.
-fn still_doubtful(pruned: &Pruned, page: &PageBytes) -> Option<Noted> {
-    let page = Page::assume_valid(page);
-    let stands =
-        |offset| HeapTupleHeader::read(page.item(offset)?).ok().map(|(header, _)| stands(&header));
-    Noted::of(pruned.doubtful.iter().copied().filter(|offset| stands(*offset) == Some(false)))
-}
-
-/// What is to become of a page's versions. Of one whose transactions cannot be asked about, nothing.
-struct PageFates<'a, 'e> {
-    status: SessionStatus<'a>,
-    horizon: ModeHorizon<'e>,
-    name: PageName,
-    /// The page's.
-    lsn: Lsn,
-    /// What may be noted of versions, so that nobody has to find it out again.
-    hints: Vec<NewHint>,
-    error: Option<Error>,
-}
-
-impl PageFates<'_, '_> {
-    fn or_note<T>(&mut self, answer: Result<T, Error>, otherwise: T) -> T {
-        answer.unwrap_or_else(|error| {
-            self.error.get_or_insert(error);
-            otherwise
-        })
-    }
-}
-
-impl Fates for PageFates<'_, '_> {
-    fn are_known(&self) -> bool {
-        self.error.is_none()
-    }
-
-    fn fate(&mut self, offset: OffsetNumber, header: &HeapTupleHeader) -> Fate {
-        let stamp = TupleStamp::new(header, Tid { block: self.name.block, offset });
-        let judged = satisfies_vacuum(&stamp, &self.horizon, &self.status);
-        if let Ok(judged) = &judged {
-            let new = NewHint::of(offset, *header, &stamp, judged.hints, self.lsn, &self.status);
-            self.hints.extend(new);
-        }
-        match judged.map(|judged| judged.verdict) {
-            Ok(VacuumVerdict::Dead) => Fate::Dead,
-            Ok(VacuumVerdict::RecentlyDead) => Fate::RecentlyDead,
-            Ok(VacuumVerdict::Live) => Fate::Live,
-            Ok(VacuumVerdict::InsertInProgress) => Fate::InsertInProgress,
-            Ok(VacuumVerdict::DeleteInProgress) => Fate::DeleteInProgress,
-            Err(error) => self.or_note(Err(error), Fate::Live),
-        }
-    }
-
-    fn updater(&mut self, header: &HeapTupleHeader) -> Xid {
-        let updater = self.status.updater(header.xmax.0);
-        self.or_note(updater, Xid::INVALID)
-    }
-
-    fn has_committed(&mut self, xid: Xid) -> bool {
-        let committed = self.status.did_commit(xid);
-        self.or_note(committed, true)
-    }
 }

@@ -11,9 +11,8 @@ use snapshot::satisfies::satisfies_mvcc;
 use super::Row;
 use super::chain::{OnPage, roots, walk};
 use super::copied::CopiedRows;
-use super::page::{
-    NewHint, PinnedPage, is_worth_pruning, page_of, read_header, set_hints, try_prune,
-};
+use super::page::{NewHint, PinnedPage, page_of, read_header, set_hints};
+use super::prune::{is_worth_pruning, try_prune};
 use crate::Error;
 use crate::buffer::Ring;
 use crate::catalog::TableEntry;

@@ -9,7 +9,7 @@ use super::savepoint::{Claimed, own_lock};
 use super::tables::{relations_ended, remove_files};
 use crate::Error;
 use crate::catalog::Relation;
-use crate::session::{Durability, Session};
+use crate::session::{Durability, ToEnd};
 use crate::xact::end::Ending;
 
 impl Transaction<'_, '_> {
@@ -67,12 +67,22 @@ impl Transaction<'_, '_> {
             }
             Some(xid) => {
                 let (storage, transactions) = (&shared.storage, &shared.transactions);
-                let Session { backend, inserter, ids, .. } = &mut *session;
-                let children = &ids.children;
+                let horizon = session.horizon();
+                let (ToEnd { backend, inserter, children, to_prune }, mut pruner) =
+                    session.split_for_end(horizon);
                 let prepared = None;
                 let ending =
                     Ending { storage, transactions, backend, inserter, xid, children, prepared };
-                if commits { ending.commit(&gone, durability) } else { ending.abort(&gone) }
+                let ended = match commits {
+                    true => ending.commit(&gone, durability, &mut |inserter| {
+                        pruner.prune_noted(inserter, to_prune)
+                    }),
+                    false => ending.abort(&gone),
+                };
+                if commits && ended.is_ok() {
+                    session.to_prune.committed(xid.xid());
+                }
+                ended
             }
         };
         if commits && let Err(error) = &ended {

@@ -162,6 +162,7 @@ impl Transaction<'_, '_> {
         self.dropped.truncate(dropped);
         made.iter().for_each(Relation::set_gone);
         let since = self.session.locks.cut(locks);
+        self.session.to_prune.forget_current();
         self.session.release(own.into_iter().map(own_lock).chain(since));
         self.set_current();
         self.has_failed = aborted.is_err();

@@ -18,9 +18,10 @@ use crate::free_space_map::NEW_PAGE;
 use crate::heap::vacuum;
 use crate::storage::PageImage;
 use crate::table::page::{
-    NewHint, PinnedPage, heap_error, log_change, log_hint, log_page, page_of, prune_locked,
-    put_hints, read_header,
+    NewHint, PinnedPage, heap_error, log_change, log_hint, log_page, page_of, put_hints,
+    read_header,
 };
+use crate::table::prune::prune_locked;
 use crate::visibility_map::{self, ALL_FROZEN, ALL_VISIBLE, MapPage};
 
 /// What a page turned out to be.
@@ -145,7 +146,9 @@ impl Vacuum<'_, '_> {
         if !judged.hints.is_empty() {
             let mut page = guard.page_mut().map_err(|error| Error::Page { name, error })?;
             put_hints(&mut page, &judged.hints);
-            log_hint(self.session, name, guard)?;
+            let session = &mut *self.session;
+            let xid = session.own_xid().unwrap_or(Xid::INVALID);
+            log_hint(&session.shared.storage, &mut session.inserter, xid, name, guard)?;
         }
         let mut left = self.left;
         let (mut frozen, mut is_all_frozen) = (Vec::new(), true);

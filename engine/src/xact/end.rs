@@ -74,7 +74,8 @@ pub(crate) struct AsPrepared<'a> {
 }
 
 impl Ending<'_> {
-    /// Commits; the files of these relations are then the caller's to remove.
+    /// Commits; the files of these relations are then the caller's to remove. While it waits for others to make the log durable,
+    /// `meanwhile` does something, a little at a time, and says whether there was something to do.
     ///
     /// # Errors
     /// Where the log cannot be written or a page of a transaction log not be read. The engine must then stop: it is not
@@ -83,6 +84,7 @@ impl Ending<'_> {
         mut self,
         dropped: &[RelFileLocator],
         durability: Durability,
+        meanwhile: &mut dyn FnMut(&mut Inserter) -> bool,
     ) -> Result<(), Error> {
         let time = &self.transactions.time;
         let committing = time.committing();
@@ -90,9 +92,9 @@ impl Ending<'_> {
         if planted::has(Bug::EndsBeforeItIsLogged) {
             self.end_in_memory();
             (0..20).for_each(|_| base::sync::thread::yield_now());
-            return self.log_commit(timestamp, dropped, durability);
+            return self.log_commit(timestamp, dropped, durability, meanwhile);
         }
-        let logged = self.log_commit(timestamp, dropped, durability);
+        let logged = self.log_commit(timestamp, dropped, durability, meanwhile);
         match &logged {
             Ok(()) => time.publish(self.xid, self.children, timestamp),
             // Readers that wait for it go on, to find that the engine has stopped.
@@ -108,6 +110,7 @@ impl Ending<'_> {
         timestamp: TimestampTz,
         dropped: &[RelFileLocator],
         durability: Durability,
+        meanwhile: &mut dyn FnMut(&mut Inserter) -> bool,
     ) -> Result<(), Error> {
         let (storage, xid, children) = (self.storage, self.xid.xid(), self.child_xids());
         let committing = storage.commit_gate.enter(self.backend.number().0 as usize);
@@ -120,7 +123,8 @@ impl Ending<'_> {
             None
         } else if is_synchronous {
             let writers = self.transactions.writers.load(Relaxed);
-            log.flush_commit(end, writers.saturating_sub(1))?;
+            let inserter = &mut *self.inserter;
+            log.flush_commit(end, writers.saturating_sub(1), &mut || meanwhile(inserter))?;
             None
         } else {
             log.flush_soon(end);

@@ -21,7 +21,9 @@
 //! **Staying awake.** To fall asleep and be woken takes a thread longer than to commit, and who wakes many is late for the
 //! next flush. So who comes for a commit while another leads first looks at the flushed position again and again, giving its
 //! processor to whoever wants it, for as long as two flushes take; then it goes into the queue. That only puts off what it
-//! would do anyway. Where a flush takes more than half a millisecond nobody does.
+//! would do anyway. Where a flush takes more than half a millisecond nobody does. While the leader waits for the disk the processors
+//! have little else to do, so who stays awake then does work that somebody would have to do later; not while the leader gathers,
+//! since that would keep those from coming whom it waits for.
 //!
 //! Invariants: who is told that it is done finds the position flushed; who is in the queue is told something by
 //! whoever leads, since both happen under the lock; the flushed position never goes back, whoever
@@ -50,6 +52,8 @@ pub struct FlushGroup {
     /// How long they do, in nanoseconds, and whether there is a leader: written under the lock.
     stay_awake: AtomicU64,
     has_leader: AtomicBool,
+    /// Whether the leader waits for the disk.
+    is_flushing: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -137,6 +141,7 @@ impl FlushGroup {
             served: AtomicU64::new(0),
             stay_awake: AtomicU64::new(0),
             has_leader: AtomicBool::new(false),
+            is_flushing: AtomicBool::new(false),
             state: Mutex::new(State::default()),
         }
     }
@@ -162,10 +167,11 @@ impl FlushGroup {
     /// # Errors
     /// That of `flush`; every other who waits calls it then, too.
     pub fn flush<E>(&self, up_to: Lsn, flush: impl FnMut(Lsn) -> Result<Lsn, E>) -> Result<(), E> {
-        self.flush_as(Purpose::Position, up_to, flush)
+        self.flush_as(Purpose::Position, up_to, flush, &mut || false)
     }
 
-    /// [`FlushGroup::flush`] for a commit: whoever calls `flush` may gather others before it.
+    /// [`FlushGroup::flush`] for a commit: whoever calls `flush` may gather others before it, and who waits awake for that calls
+    /// `meanwhile`, which does a few microseconds' work each time, or says that it has none.
     ///
     /// # Errors
     /// As [`FlushGroup::flush`].
@@ -173,8 +179,9 @@ impl FlushGroup {
         &self,
         up_to: Lsn,
         flush: impl FnMut(Lsn) -> Result<Lsn, E>,
+        meanwhile: &mut dyn FnMut() -> bool,
     ) -> Result<(), E> {
-        self.flush_as(Purpose::Commit, up_to, flush)
+        self.flush_as(Purpose::Commit, up_to, flush, meanwhile)
     }
 
     fn flush_as<E>(
@@ -182,6 +189,7 @@ impl FlushGroup {
         purpose: Purpose,
         up_to: Lsn,
         mut flush: impl FnMut(Lsn) -> Result<Lsn, E>,
+        meanwhile: &mut dyn FnMut() -> bool,
     ) -> Result<(), E> {
         if !IS_MODEL && purpose == Purpose::Commit && self.flushed() < up_to {
             self.arrived.fetch_add(1, Relaxed);
@@ -191,7 +199,7 @@ impl FlushGroup {
             if self.flushed() >= up_to {
                 return Ok(());
             }
-            if purpose == Purpose::Commit && self.stay_awake(up_to, &mut patience) {
+            if purpose == Purpose::Commit && self.stay_awake(up_to, &mut patience, meanwhile) {
                 return Ok(());
             }
             let mut state = self.state();
@@ -226,7 +234,10 @@ impl FlushGroup {
                 self.gather();
             }
             let (began, before) = (Instant::now(), self.served_by_next());
-            let flushed = flush(up_to)?;
+            self.set_flushing(true);
+            let flushed = flush(up_to);
+            self.set_flushing(false);
+            let flushed = flushed?;
             let (took, around) = (began.elapsed(), self.arrived_since(before));
             let publishes_late = base::variant!("log.publish-after-wake");
             if !publishes_late {
@@ -243,7 +254,12 @@ impl FlushGroup {
 
     /// Waits, awake, for the flush that is under way and perhaps the next one, as long as others lead. Whether it is flushed
     /// up to there. This only puts off what follows.
-    fn stay_awake(&self, up_to: Lsn, patience: &mut Patience) -> bool {
+    fn stay_awake(
+        &self,
+        up_to: Lsn,
+        patience: &mut Patience,
+        meanwhile: &mut dyn FnMut() -> bool,
+    ) -> bool {
         if IS_MODEL {
             return false;
         }
@@ -256,7 +272,9 @@ impl FlushGroup {
         }
         let began = *patience.began.get_or_insert_with(Instant::now);
         loop {
-            thread::yield_now();
+            if !(self.is_flushing.load(Relaxed) && meanwhile()) {
+                thread::yield_now();
+            }
             if self.flushed() >= up_to {
                 return true;
             }
@@ -302,6 +320,12 @@ impl FlushGroup {
         state.is_led = is_led;
         if !IS_MODEL {
             self.has_leader.store(is_led, Relaxed);
+        }
+    }
+
+    fn set_flushing(&self, is_flushing: bool) {
+        if !IS_MODEL {
+            self.is_flushing.store(is_flushing, Relaxed);
         }
     }
 

@@ -218,15 +218,22 @@ impl Log {
     }
 
     /// [`Log::flush`] for a commit, with so many other transactions active: whoever flushes for the group may wait a
-    /// little for their commits (`commit_delay`, `commit_siblings`).
+    /// little for their commits (`commit_delay`, `commit_siblings`). Who waits awake for another's flush calls `meanwhile`
+    /// again and again, which does a few microseconds' work, or says that it has none.
     ///
     /// # Errors
     /// As [`Log::flush`].
-    pub fn flush_commit(&self, up_to: Lsn, others: u32) -> Result<(), LogError> {
+    pub fn flush_commit(
+        &self,
+        up_to: Lsn,
+        others: u32,
+        meanwhile: &mut dyn FnMut() -> bool,
+    ) -> Result<(), LogError> {
         let waits = others >= self.options.commit_siblings;
         let delay = if waits { self.options.commit_delay } else { Duration::ZERO };
         self.check_position(up_to)?;
-        self.core.group.flush_commit(up_to, |up_to| self.core.write_and_sync(up_to, delay))
+        let flush = |up_to| self.core.write_and_sync(up_to, delay);
+        self.core.group.flush_commit(up_to, flush, meanwhile)
     }
 
     /// Refuses a position that is beyond what was inserted.

@@ -1,0 +1,242 @@
+//! Pages of tables pruned: when somebody comes to one that is short of room, and meanwhile, where a session waits for the log anyway.
+//!
+//! ```text
+//! transaction 1   updates a row: the page is noted    commits ... waits for the log ...
+//! transaction 2   updates a row of the table          commits ... waits for the log: prunes the page, if nobody sees the old version ...
+//! others          update rows of the page: there is room
+//! ```
+//!
+//! Invariants: a page is pruned only by who has it alone, and one that was noted only while the session's transaction has a lock of
+//! its table.
+//! Source: `heap_page_prune_opt`; pruning while one waits is our own.
+
+use std::collections::VecDeque;
+
+use base::page::{PageBytes, PageFlags};
+use base::{HeapTupleHeader, Lsn, OffsetNumber, PAGE_SIZE, Page, Tid, Xid};
+use snapshot::satisfies::{RemovalHorizon, VacuumVerdict, satisfies_vacuum};
+use snapshot::{TransactionStatus, TupleStamp};
+use wal::write::Inserter;
+
+use super::page::{NewHint, PinnedPage, heap_error, log_change, log_hint, put_hints};
+use crate::Error;
+use crate::buffer::note::Noted;
+use crate::buffer::{PageName, PageWrite};
+use crate::db::Shared;
+use crate::heap::Change;
+use crate::heap::prune::{Fate, Fates, Pruned, prune, stands};
+use crate::session::Session;
+use crate::xact::mode::ModeHorizon;
+use crate::xact::status::SessionStatus;
+
+/// Whether pruning the page may be worth it (`heap_page_prune_opt`): something is noted as prunable, nobody sees it any
+/// more, and the page is short of room.
+pub(crate) fn is_worth_pruning(session: &mut Session<'_>, page: &Page<'_>) -> bool {
+    is_short(page) && has_removable(session, page)
+}
+
+fn is_short(page: &Page<'_>) -> bool {
+    !page.header().prune_xid.is_invalid()
+        && (page.header().flags.contains(PageFlags::PAGE_FULL)
+            || page.heap_free_space() < PAGE_SIZE / 10)
+}
+
+/// Whether something on the page is noted as prunable, and nobody sees it any more.
+pub(crate) fn has_removable(session: &mut Session<'_>, page: &Page<'_>) -> bool {
+    let prunable = page.header().prune_xid;
+    !prunable.is_invalid() && session.horizon().is_removable(prunable)
+}
+
+/// Prunes the page, unless somebody else has it pinned. How much room it then has is for vacuum to note.
+///
+/// # Errors
+/// Where a transaction's fate cannot be read, or the log is stopped.
+pub(crate) fn try_prune(session: &mut Session<'_>, pinned: &PinnedPage<'_>) -> Result<(), Error> {
+    let horizon = session.horizon();
+    let Some(mut guard) = pinned.try_cleanup() else { return Ok(()) };
+    prune_locked(session, pinned.name(), &mut guard, horizon)?;
+    Ok(())
+}
+
+/// Prunes the page, which is locked for that, and logs it; of one that changes in hints alone the image, if need be.
+///
+/// # Errors
+/// As [`try_prune`].
+pub(crate) fn prune_locked(
+    session: &mut Session<'_>,
+    name: PageName,
+    guard: &mut PageWrite<'_>,
+    horizon: ModeHorizon<'_>,
+) -> Result<Pruned, Error> {
+    let xid = session.own_xid().unwrap_or(Xid::INVALID);
+    let (inserter, mut pruner) = session.pruner(horizon);
+    pruner.prune(inserter, xid, name, guard)
+}
+
+/// What pruning takes of a session, its door to the log aside.
+pub(crate) struct Pruner<'p, 'h> {
+    pub(crate) shared: &'p Shared,
+    pub(crate) status: SessionStatus<'p>,
+    pub(crate) change: &'p mut Change,
+    pub(crate) horizon: ModeHorizon<'h>,
+}
+
+impl Pruner<'_, '_> {
+    /// As [`prune_locked`], in the log as of this transaction.
+    fn prune(
+        &mut self,
+        inserter: &mut Inserter,
+        xid: Xid,
+        name: PageName,
+        guard: &mut PageWrite<'_>,
+    ) -> Result<Pruned, Error> {
+        let Pruner { shared, status, change, horizon } = self;
+        let noted = guard.noted();
+        let pruned = {
+            let mut page = guard.page_mut().map_err(|error| Error::Page { name, error })?;
+            let (lsn, hints, status) = (page.header().lsn, Vec::new(), *status);
+            let mut fates = PageFates { status, horizon: *horizon, name, lsn, hints, error: None };
+            let pruned = prune(&mut page, &mut fates, noted.as_ref().map(Noted::offsets), change);
+            let pruned = pruned.map_err(heap_error(name));
+            match fates.error.take() {
+                Some(error) => Err(error),
+                None => pruned.inspect(|_| put_hints(&mut page, &fates.hints)),
+            }
+        }?;
+        if pruned.is_empty() {
+            log_hint(&shared.storage, inserter, xid, name, guard)?;
+        } else {
+            log_change(shared, inserter, xid, change, &mut [(name, guard)])?;
+        }
+        guard.note(still_doubtful(&pruned, guard));
+        Ok(pruned)
+    }
+
+    /// Prunes the next of the pages that were noted, if nobody sees any more what its update left; whether there was one. A
+    /// page that is pinned, not in memory, or that something is wrong with, is left to who comes to it.
+    pub(crate) fn prune_noted(&mut self, inserter: &mut Inserter, noted: &mut ToPrune) -> bool {
+        let Some(name) = noted.take(&self.horizon) else { return false };
+        let Some(pinned) = self.shared.storage.pool.get_cached(name) else { return true };
+        let Some(mut guard) = pinned.try_cleanup() else { return true };
+        let is_worth_it = guard.page().is_ok_and(|page| {
+            is_short(&page) && self.horizon.is_removable(page.header().prune_xid)
+        });
+        if is_worth_it {
+            // Its commit stands in the log already, so this is nobody's.
+            let _ = self.prune(inserter, Xid::INVALID, name, &mut guard);
+        }
+        true
+    }
+}
+
+/// Pages on which updates of a session left something to prune.
+#[derive(Debug, Default)]
+pub(crate) struct ToPrune {
+    /// Of the running transaction.
+    current: Vec<PageName>,
+    /// Of earlier ones, the oldest first, and who left it.
+    earlier: VecDeque<(Xid, PageName)>,
+}
+
+impl ToPrune {
+    /// The most pages that are kept of the running transaction, and of earlier ones: what a session has not come to by then, others
+    /// have.
+    const MOST: usize = 32;
+
+    /// Notes a page that the running transaction has updated a row of.
+    pub(crate) fn note(&mut self, name: PageName) {
+        if self.current.len() < Self::MOST && self.current.last() != Some(&name) {
+            self.current.push(name);
+        }
+    }
+
+    /// The running transaction has committed.
+    pub(crate) fn committed(&mut self, xid: Xid) {
+        for name in self.current.drain(..) {
+            if self.earlier.len() == Self::MOST {
+                self.earlier.pop_front();
+            }
+            self.earlier.push_back((xid, name));
+        }
+    }
+
+    /// The session may have given locks of tables back, or the running transaction is over.
+    pub(crate) fn forget_current(&mut self) {
+        self.current.clear();
+    }
+
+    /// Takes the oldest page whose updater nobody sees as running any more, and of whose table the running transaction has a
+    /// lock: it has updated rows of it, too.
+    fn take(&mut self, horizon: &ModeHorizon<'_>) -> Option<PageName> {
+        let is_locked =
+            |name: &PageName| self.current.iter().any(|current| current.locator == name.locator);
+        let is_ready = |(by, name): &(Xid, PageName)| is_locked(name) && horizon.is_removable(*by);
+        let at = self.earlier.iter().position(is_ready)?;
+        self.earlier.remove(at).map(|(_, name)| name)
+    }
+}
+
+/// The versions that a page's next pruning has to look at, now that hints are noted.
+fn still_doubtful(pruned: &Pruned, page: &PageBytes) -> Option<Noted> {
+    let page = Page::assume_valid(page);
+    let stands =
+        |offset| HeapTupleHeader::read(page.item(offset)?).ok().map(|(header, _)| stands(&header));
+    Noted::of(pruned.doubtful.iter().copied().filter(|offset| stands(*offset) == Some(false)))
+}
+
+/// What is to become of a page's versions. Of one whose transactions cannot be asked about, nothing.
+struct PageFates<'a, 'e> {
+    status: SessionStatus<'a>,
+    horizon: ModeHorizon<'e>,
+    name: PageName,
+    /// The page's.
+    lsn: Lsn,
+    /// What may be noted of versions, so that nobody has to find it out again.
+    hints: Vec<NewHint>,
+    error: Option<Error>,
+}
+
+impl PageFates<'_, '_> {
+    fn or_note<T>(&mut self, answer: Result<T, Error>, otherwise: T) -> T {
+        answer.unwrap_or_else(|error| {
+            self.error.get_or_insert(error);
+            otherwise
+        })
+    }
+}
+
+impl Fates for PageFates<'_, '_> {
+    fn are_known(&self) -> bool {
+        self.error.is_none()
+    }
+
+    fn fate(&mut self, offset: OffsetNumber, header: &HeapTupleHeader) -> Fate {
+        let stamp = TupleStamp::new(header, Tid { block: self.name.block, offset });
+        let judged = satisfies_vacuum(&stamp, &self.horizon, &self.status);
+        if let Ok(judged) = &judged {
+            let new = NewHint::of(offset, *header, &stamp, judged.hints, self.lsn, &self.status);
+            self.hints.extend(new);
+        }
+        match judged.map(|judged| judged.verdict) {
+            Ok(VacuumVerdict::Dead) => Fate::Dead,
+            Ok(VacuumVerdict::RecentlyDead) => Fate::RecentlyDead,
+            Ok(VacuumVerdict::Live) => Fate::Live,
+            Ok(VacuumVerdict::InsertInProgress) => Fate::InsertInProgress,
+            Ok(VacuumVerdict::DeleteInProgress) => Fate::DeleteInProgress,
+            Err(error) => self.or_note(Err(error), Fate::Live),
+        }
+    }
+
+    fn updater(&mut self, header: &HeapTupleHeader) -> Xid {
+        let updater = self.status.updater(header.xmax.0);
+        self.or_note(updater, Xid::INVALID)
+    }
+
+    fn has_committed(&mut self, xid: Xid) -> bool {
+        let committed = self.status.did_commit(xid);
+        self.or_note(committed, true)
+    }
+}
+
+#[cfg(test)]
+mod tests;
