@@ -36,7 +36,7 @@ pub use add::{AddError, Placement};
 pub use header::{PAGE_HEADER_SIZE, PageFlags, PageHeader};
 pub use line_pointer::{LINE_POINTER_SIZE, LinePointer, LinePointerState};
 pub use verify::{PageError, Verified};
-pub use view::{Page, PageMut, RawPage};
+pub use view::{Page, PageMut, RawPage, line_pointer_at};
 
 use crate::tuple::TUPLE_HEADER_SIZE;
 use crate::{OffsetNumber, PAGE_SIZE, max_align};

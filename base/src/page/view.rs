@@ -30,15 +30,15 @@ fn header(bytes: &PageBytes) -> PageHeader {
     PageHeader::from_bytes(header)
 }
 
-/// The bytes of line pointer `number`, which must be one that fits a page.
+/// Where on a page the line pointer of this number lies, the first being 1.
 #[inline]
-const fn place(number: OffsetNumber) -> usize {
-    PAGE_HEADER_SIZE + (number as usize - 1) * LINE_POINTER_SIZE
+pub const fn line_pointer_at(number: OffsetNumber) -> usize {
+    PAGE_HEADER_SIZE + (number as usize).saturating_sub(1) * LINE_POINTER_SIZE
 }
 
 #[inline]
 fn line_pointer(bytes: &PageBytes, number: OffsetNumber) -> LinePointer {
-    let at = place(number);
+    let at = line_pointer_at(number);
     LinePointer::from_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
@@ -276,7 +276,7 @@ impl<'p> PageMut<'p> {
     /// Writes a line pointer that exists. Items that lose theirs stay as waste until [`PageMut::compact`].
     #[inline]
     pub(super) fn put_line_pointer(&mut self, number: OffsetNumber, pointer: LinePointer) {
-        let at = place(number);
+        let at = line_pointer_at(number);
         self.bytes[at..at + LINE_POINTER_SIZE].copy_from_slice(&pointer.to_bytes());
     }
 

@@ -15,7 +15,7 @@ use wal::write::{ImageChoice, Inserter, NewBlock, NewRecord};
 use super::error::IndexError;
 use super::form::AsStored;
 use super::key::{KeyError, Shape};
-use super::page::{METAPAGE, MetaPage, NONE, Node, NodeError, NodeFlags, Opaque};
+use super::page::{METAPAGE, MetaPage, NONE, Node, NodeError, NodeFlags, Opaque, SPECIAL_SIZE};
 use super::redo::RM_BTREE;
 use super::space::Space;
 use super::tuple::TupleError;
@@ -195,7 +195,7 @@ impl<'s> Index<'s> {
         block: BlockNumber,
         see: impl FnOnce(&Opaque, Option<&Node<'_>>) -> Result<R, IndexError>,
     ) -> Result<R, IndexError> {
-        let pinned = self.storage.pool.get(self.name(block))?;
+        let pinned = self.storage.pool.get_for(self.name(block), base::PAGE_SIZE - SPECIAL_SIZE)?;
         let page = pinned.read();
         let opaque = Opaque::of(&page).map_err(self.node_error(block))?;
         if opaque.flags.contains(NodeFlags::DELETED) {

@@ -25,6 +25,7 @@ use base::{OffsetNumber, Tid};
 use super::form::{Keeping, unpacked};
 use super::page::Node;
 use super::tuple::{self, HAS_NULLS, HAS_VARIABLE, IndexTuple, MAX_COLUMNS, MAX_ITEM_SIZE, SIZE};
+use crate::buffer::prefetch::fetch;
 use crate::heap::varlena::Varlena;
 use crate::heap::{ColumnType, Compression, FormError, TupleValues, Value, numeric};
 
@@ -483,6 +484,18 @@ impl Numbers<'_> {
         let pointer = LinePointer::from_bytes(*pointer);
         let entry = self.bytes.get(usize::from(pointer.offset())..)?;
         self.column.number(tuple::first_column(entry).filter(|_| pointer.has_storage()))
+    }
+
+    /// Has the processor fetch the entry of line pointer `to` while it fetches the line pointer, if entries lie as in a page
+    /// that was filled in order with entries of one size: from that of `from` on, the later ones before the earlier ones.
+    #[inline]
+    pub(super) fn fetch_if_in_order(&self, from: OffsetNumber, to: OffsetNumber) {
+        if let Some(pointer) = self.pointers.get(usize::from(from).wrapping_sub(1)) {
+            let pointer = LinePointer::from_bytes(*pointer);
+            let size = usize::from(pointer.length()).next_multiple_of(8);
+            let between = usize::from(to.saturating_sub(from)) * size;
+            fetch(self.bytes, usize::from(pointer.offset()).saturating_sub(between));
+        }
     }
 }
 

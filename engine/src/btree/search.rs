@@ -100,7 +100,7 @@ impl<'s> Index<'s> {
         let mut high = node.last() + 1;
         let mut low = node.first_bounded().min(high);
         let Some(wanted) = key.number.filter(|_| high - low > FEW) else { return Ok((low, high)) };
-        let numbers = self.of.shape.numbers(node);
+        let (numbers, first) = (self.of.shape.numbers(node), low);
         // The high key was looked at already, the last entry was not: memory that need not be fetched.
         let (bound, behind_at) = match node.opaque.is_rightmost() {
             true => (high - 1, high - 1),
@@ -134,6 +134,7 @@ impl<'s> Index<'s> {
             let distance = (wanted as f64 - before.1 as f64) * f64::from(behind.0 - before.0);
             let steps = distance / (behind.1 as f64 - before.1 as f64);
             let guess = (before.0 + steps as OffsetNumber).clamp(low, high - 1);
+            numbers.fetch_if_in_order(first, guess);
             let Some(found) = numbers.at(guess) else { break };
             if is_before(guess, found)? {
                 (low, before) = (guess + 1, (guess, found));

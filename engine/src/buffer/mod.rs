@@ -19,6 +19,7 @@
 //! | `usage` | how many pages a thread has used | that thread |
 //! | [`note`] | what is noted of a page for who changes it next | who has its exclusive lock |
 //! | `large_pages` | memory for the frames | who makes a pool |
+//! | `prefetch` | nothing: has the processor fetch what is to be read | who knows where on a page it reads first |
 //!
 //! # Access rules
 //!
@@ -53,6 +54,7 @@ pub mod guard;
 mod large_pages;
 pub mod note;
 pub mod pool;
+pub(crate) mod prefetch;
 pub mod store;
 pub mod sweep;
 pub mod table;

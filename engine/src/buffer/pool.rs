@@ -16,6 +16,7 @@ use super::desc::{CLEANUP_WAITER, DIRTY, MAPPED, VALID, Word};
 use super::frame_name::FrameName;
 use super::guard::Pinned;
 use super::note::PageNote;
+use super::prefetch::fetch;
 use super::store::PageStore;
 use super::table::Table;
 use super::usage::PageUse;
@@ -205,6 +206,13 @@ fn make_frames(count: usize) -> Box<[Frame]> {
     frames.into_boxed_slice()
 }
 
+/// How far behind a frame's start its page begins.
+fn page_at(frame: &mut Frame) -> usize {
+    let start = std::ptr::from_mut(frame).addr();
+    let content = frame.content.get_mut().unwrap_or_else(PoisonError::into_inner);
+    content.bytes.as_ptr().addr() - start
+}
+
 /// A fixed number of pages in memory; see the module.
 #[derive(Debug)]
 pub struct BufferPool<S: PageStore, L: LogFlush> {
@@ -214,6 +222,8 @@ pub struct BufferPool<S: PageStore, L: LogFlush> {
     store: S,
     log: L,
     checksums: bool,
+    /// How far behind a frame's start its page begins.
+    page_at: usize,
 }
 
 impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
@@ -239,14 +249,11 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
     ) -> BufferPool<S, L> {
         assert!(frames > 0, "a pool has frames");
         let partitions = (frames / 8).clamp(1, 128).next_power_of_two();
-        BufferPool {
-            frames: make_frames(frames),
-            table: Table::new(hints, partitions),
-            clock: Clock::new(frames),
-            store,
-            log,
-            checksums,
-        }
+        let clock = Clock::new(frames);
+        let mut frames = make_frames(frames);
+        let page_at = page_at(&mut frames[0]);
+        let table = Table::new(hints, partitions);
+        BufferPool { frames, table, clock, store, log, checksums, page_at }
     }
 
     /// The files.
@@ -272,6 +279,19 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
         let pinned = self.find(name, None)?;
         self.read_if_new(&pinned)?;
         Ok(pinned)
+    }
+
+    /// The same for who reads at this byte of the page first: the processor fetches it meanwhile, if the page is in memory.
+    ///
+    /// # Errors
+    /// As [`BufferPool::get`].
+    #[inline]
+    pub fn get_for(&self, name: PageName, first: usize) -> Result<Pinned<'_, S, L>, BufferError> {
+        // That it is another page's frame costs no more than time.
+        if let Some(frame) = self.table.hint(&name).and_then(|frame| self.frames.get(frame)) {
+            fetch(frame, self.page_at + first);
+        }
+        self.get(name)
     }
 
     /// The same for a scan, which goes round in its ring.

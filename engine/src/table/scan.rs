@@ -3,6 +3,7 @@
 //! Invariants: what a page shows is read under its shared lock, and copied: nothing is held between two rows. The
 //! pages of a scan are those that the table had when it began: rows that were added since are not seen anyway.
 
+use base::page::line_pointer_at;
 use base::sync::Arc;
 use base::{BlockNumber, Infomask, Infomask2, Page, Tid};
 use snapshot::TupleStamp;
@@ -74,7 +75,8 @@ impl<'s, 'e> Transaction<'s, 'e> {
         if !table.has_block(session.shared, tid.block)? {
             return Ok(None);
         }
-        let pinned = session.shared.storage.pool.get(table.page_name(tid.block))?;
+        let (name, pool) = (table.page_name(tid.block), &session.shared.storage.pool);
+        let pinned = pool.get_for(name, line_pointer_at(tid.offset))?;
         let mut hints = Vec::new();
         let found = see_pruned(session, &pinned, |session, page| {
             session.visible(table, page, tid, &mut hints, take)
