@@ -198,19 +198,15 @@ impl<'e> Session<'e> {
         (inserter, Pruner { shared, status, change, horizon })
     }
 
-    /// What ends the transaction, and what may be done while that waits.
-    pub(crate) fn split_for_end<'h>(
-        &mut self,
-        horizon: ModeHorizon<'h>,
-    ) -> (ToEnd<'_>, Pruner<'_, 'h>) {
+    /// What ends the transaction, and what prunes while that waits, if there may be something to prune.
+    pub(crate) fn split_for_end(&mut self) -> (ToEnd<'_>, Option<Pruner<'_, 'e>>) {
+        let horizon = self.to_prune.is_wanted().then(|| self.horizon());
         let Session { shared, backend, inserter, combos, ids, cancelled, change, to_prune, .. } =
             self;
         let status = status(shared, backend, ids, combos, cancelled);
         let children = &ids.children;
-        (
-            ToEnd { backend, inserter, children, to_prune },
-            Pruner { shared, status, change, horizon },
-        )
+        let pruner = horizon.map(|horizon| Pruner { shared, status, change, horizon });
+        (ToEnd { backend, inserter, children, to_prune }, pruner)
     }
 
     /// Before whose end all snapshots in use were taken.

@@ -308,7 +308,7 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
         Ok(pinned)
     }
 
-    /// The page, pinned, if it is in memory; that is not counted as a use of it.
+    /// The page, pinned, if it is in memory; that counts as a use of it only if it has none.
     pub fn get_cached(&self, name: PageName) -> Option<Pinned<'_, S, L>> {
         let frame = self.follow_hint(&name, false).or_else(|| self.lookup(&name, false))?;
         let pinned = Pinned::over(self, frame, name);

@@ -2,7 +2,8 @@
 //!
 //! Of a page that is in no cache the frame's word, a line pointer and what that leads to are waited for one after the other;
 //! pinning is a locked instruction, which nothing behind it goes before. A line pointer's place is known before the page is
-//! pinned.
+//! pinned. Where a page is locked already and several items are wanted, reading a byte of each does the same
+//! ([`touch_items`](base::Page::touch_items)).
 
 /// Has the processor fetch the line of its cache that lies so many bytes behind `start`. What is there is not looked at; whether it
 /// is fetched changes nothing but the time.

@@ -22,7 +22,7 @@ use base::sync::atomic::AtomicU64;
 use base::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use base::sync::{atomic, thread};
 
-/// How long a checkpoint sleeps before it looks again: a commit under way waits for a disk at most.
+/// How long a checkpoint sleeps before it looks again: a commit under way waits for a disk, and prunes a page or two meanwhile, at most.
 const PATIENCE: Duration = Duration::from_millis(1);
 
 /// A word that shares its cache line, and the one that is fetched along with it, with no other.

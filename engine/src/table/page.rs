@@ -1,4 +1,4 @@
-//! Pages of tables under their locks: changes logged, hints set, garbage removed.
+//! Pages of tables under their locks: changes logged, hints set.
 //!
 //! Invariants: a page is changed, its record inserted and the page stamped with the record's end under one hold of its
 //! exclusive lock. A hint says that a transaction committed only if that is durable, or the page cannot reach the disk

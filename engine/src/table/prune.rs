@@ -6,8 +6,8 @@
 //! others          update rows of the page: there is room
 //! ```
 //!
-//! Invariants: a page is pruned only by who has it alone, and one that was noted only while the session's transaction has a lock of
-//! its table.
+//! Invariants: a page is pruned only by who has it alone; one that was noted only while the session's transaction has a lock of
+//! its table and does not drop it, since recovery has no file of it behind that commit.
 //! Source: `heap_page_prune_opt`; pruning while one waits is our own.
 
 use std::collections::VecDeque;
@@ -129,7 +129,7 @@ impl Pruner<'_, '_> {
     }
 }
 
-/// Pages on which updates of a session left something to prune.
+/// Pages within which a session has updated a row.
 #[derive(Debug, Default)]
 pub(crate) struct ToPrune {
     /// Of the running transaction.
@@ -145,7 +145,7 @@ impl ToPrune {
 
     /// Notes a page that the running transaction has updated a row of.
     pub(crate) fn note(&mut self, name: PageName) {
-        if self.current.len() < Self::MOST && self.current.last() != Some(&name) {
+        if self.current.len() < Self::MOST && !self.current.contains(&name) {
             self.current.push(name);
         }
     }
@@ -160,7 +160,12 @@ impl ToPrune {
         }
     }
 
-    /// The session may have given locks of tables back, or the running transaction is over.
+    /// Whether there may be something to take.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.current.is_empty() && !self.earlier.is_empty()
+    }
+
+    /// The session may have given locks of tables back or drops one, or the running transaction is over.
     pub(crate) fn forget_current(&mut self) {
         self.current.clear();
     }

@@ -219,6 +219,8 @@ impl Transaction<'_, '_> {
     /// Drops relations whose tables are locked, all of them or none.
     pub(super) fn drop_relations(&mut self, relations: Vec<Relation>) -> Result<(), Error> {
         let shared = self.session.shared;
+        // Nothing may be logged of them behind the commit.
+        self.session.to_prune.forget_current();
         self.all_or_nothing(|transaction| {
             let oids: Vec<Oid> = relations.iter().map(Relation::oid).collect();
             for relation in relations {

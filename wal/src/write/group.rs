@@ -52,7 +52,7 @@ pub struct FlushGroup {
     /// How long they do, in nanoseconds, and whether there is a leader: written under the lock.
     stay_awake: AtomicU64,
     has_leader: AtomicBool,
-    /// Whether the leader waits for the disk.
+    /// Whether the leader has done gathering, and writes and waits for the disk; with `commit_delay`, whether that has begun.
     is_flushing: AtomicBool,
     state: Mutex<State>,
 }
@@ -171,7 +171,7 @@ impl FlushGroup {
     }
 
     /// [`FlushGroup::flush`] for a commit: whoever calls `flush` may gather others before it, and who waits awake for that calls
-    /// `meanwhile`, which does a few microseconds' work each time, or says that it has none.
+    /// `meanwhile`, which mostly does a few microseconds' work each time, or says that it has none.
     ///
     /// # Errors
     /// As [`FlushGroup::flush`].

@@ -219,7 +219,7 @@ impl Log {
 
     /// [`Log::flush`] for a commit, with so many other transactions active: whoever flushes for the group may wait a
     /// little for their commits (`commit_delay`, `commit_siblings`). Who waits awake for another's flush calls `meanwhile`
-    /// again and again, which does a few microseconds' work, or says that it has none.
+    /// again and again, which mostly does a few microseconds' work, or says that it has none.
     ///
     /// # Errors
     /// As [`Log::flush`].

@@ -70,8 +70,8 @@ fn update_alone(session: &mut Session<'_>, table: &Table, block: BlockNumber) {
 
 /// What a commit does while it waits; how many pages it looked at.
 fn wait(transaction: &mut Transaction<'_, '_>) -> usize {
-    let horizon = transaction.session.horizon();
-    let (ToEnd { inserter, to_prune, .. }, mut pruner) = transaction.session.split_for_end(horizon);
+    let (ToEnd { inserter, to_prune, .. }, pruner) = transaction.session.split_for_end();
+    let Some(mut pruner) = pruner else { return 0 };
     std::iter::repeat_with(|| pruner.prune_noted(inserter, to_prune)).take_while(|did| *did).count()
 }
 
@@ -153,5 +153,27 @@ fn looks_at_no_table_that_is_not_locked_any_more() {
         1,
         "what was rolled back is not noted, what was committed is"
     );
+    transaction.commit().expect("commits");
+}
+
+#[test]
+fn leaves_a_table_alone_that_the_transaction_drops() {
+    let (_directory, engine) = engine(SnapshotMode::Classic);
+    let mut session = engine.session().expect("a session");
+    let table = table(&mut session, "t");
+    update_alone(&mut session, &table, 0);
+    let mut transaction = begin(&mut session);
+    update(&mut transaction, &table, 1);
+    let savepoint = transaction.savepoint().expect("set");
+    transaction.drop_table("t").expect("dropped");
+    assert_eq!(wait(&mut transaction), 0, "recovery has no such file any more behind the commit");
+    assert!(!is_pruned(&engine, &table, 0));
+    transaction.rollback_to(savepoint).expect("rolled back");
+    update(&mut transaction, &table, 1);
+    transaction.commit().expect("commits");
+    let mut transaction = begin(&mut session);
+    update(&mut transaction, &table, 1);
+    assert_eq!(wait(&mut transaction), 2, "it is there again");
+    assert!(is_pruned(&engine, &table, 0));
     transaction.commit().expect("commits");
 }
