@@ -161,7 +161,7 @@ struct Run {
     threads: u32,
     store: Store,
     per_second: f64,
-    /// The disk's own rate, measured before each round of a durable workload.
+    /// The disk's own rate, measured right before and after each of the engine's runs of a durable workload.
     fdatasync_per_second: Option<f64>,
 }
 
@@ -254,16 +254,16 @@ impl Bench<'_> {
                 let mut rates = vec![Vec::new(); self.arguments.stores.len()];
                 let mut disk = Vec::new();
                 for _ in 0..self.arguments.rounds {
-                    if workload.is_durable() {
-                        match program(&self.directory, &["disk"])? {
-                            Printed::Disk { fdatasync_per_second } => {
-                                disk.push(fdatasync_per_second);
-                            }
-                            other => anyhow::bail!("not a disk's rate: {other:?}"),
-                        }
-                    }
+                    let mut around = self.disk(*workload)?;
                     for (store, rates) in self.arguments.stores.iter().zip(&mut rates) {
                         rates.push(self.run(*store, server, *workload, threads)?);
+                        if *store == Store::Engine {
+                            // It changes within minutes.
+                            around.extend(self.disk(*workload)?);
+                        }
+                    }
+                    if !around.is_empty() {
+                        disk.push(around.iter().sum::<f64>() / around.len() as f64);
                     }
                 }
                 let fdatasync_per_second =
@@ -282,6 +282,17 @@ impl Bench<'_> {
             }
         }
         Ok(runs)
+    }
+
+    /// What the disk does alone, of a workload that waits for it.
+    fn disk(&self, workload: Workload) -> Result<Vec<f64>> {
+        if !workload.is_durable() {
+            return Ok(Vec::new());
+        }
+        match program(&self.directory, &["disk"])? {
+            Printed::Disk { fdatasync_per_second } => Ok(vec![fdatasync_per_second]),
+            other => anyhow::bail!("not a disk's rate: {other:?}"),
+        }
     }
 
     fn run(
