@@ -144,6 +144,7 @@ fn looks_at_no_table_that_is_not_locked_any_more() {
     update(&mut transaction, &table, 1);
     transaction.rollback_to(savepoint).expect("rolled back");
     assert_eq!(wait(&mut transaction), 0, "the lock was given back");
+    update(&mut transaction, &table, 1);
     transaction.rollback().expect("rolled back");
     let mut transaction = begin(&mut session);
     assert_eq!(wait(&mut transaction), 0, "the transaction is over");
