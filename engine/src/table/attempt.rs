@@ -4,7 +4,7 @@
 //! change logged; of two pages, the one with the lower number is locked first. Source: `heap_update`, `heap_delete`.
 
 use base::page::PageError;
-use base::{HeapTupleHeader, Infomask, Page, Tid, Xid, max_align};
+use base::{HeapTupleHeader, Infomask, Page, RawPage, Tid, Xid, max_align};
 use wal::rmgr::heap::DeleteFlags;
 
 use super::page::{
@@ -142,7 +142,7 @@ impl Session<'_> {
         let pages = &mut [(name, &mut guard)];
         log_change(self.shared, &mut self.inserter, how.xid, change, pages)?;
         guard.note(noted.and_then(|noted| noted.with(how.old.offset)?.with(offset)));
-        self.to_prune.note(name);
+        self.to_prune.note(name, RawPage::new(&guard).header().lsn);
         Ok(Tried::Changed { new: Tid { block: name.block, offset }, is_hot: how.is_hot })
     }
 

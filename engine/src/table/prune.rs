@@ -113,13 +113,16 @@ impl Pruner<'_, '_> {
     }
 
     /// Prunes the next of the pages that were noted, if nobody sees any more what its update left; whether there was one. A
-    /// page that is pinned, not in memory, or that something is wrong with, is left to who comes to it.
+    /// page that is pinned, not in memory, or that something is wrong with, is left to who comes to it, and so is one that others
+    /// have changed since: they come again, and are not to wait for its lock.
     pub(crate) fn prune_noted(&mut self, inserter: &mut Inserter, noted: &mut ToPrune) -> bool {
-        let Some(name) = noted.take(&self.horizon) else { return false };
+        let Some(Updated { name, lsn }) = noted.take(&self.horizon) else { return false };
         let Some(pinned) = self.shared.storage.pool.get_cached(name) else { return true };
         let Some(mut guard) = pinned.try_cleanup() else { return true };
         let is_worth_it = guard.page().is_ok_and(|page| {
-            is_short(&page) && self.horizon.is_removable(page.header().prune_xid)
+            page.header().lsn == lsn
+                && is_short(&page)
+                && self.horizon.is_removable(page.header().prune_xid)
         });
         if is_worth_it {
             // Its commit stands in the log already, so this is nobody's.
@@ -129,13 +132,20 @@ impl Pruner<'_, '_> {
     }
 }
 
+/// A page within which a row was updated, as that left it.
+#[derive(Debug, Clone, Copy)]
+struct Updated {
+    name: PageName,
+    lsn: Lsn,
+}
+
 /// Pages within which a session has updated a row.
 #[derive(Debug, Default)]
 pub(crate) struct ToPrune {
     /// Of the running transaction.
-    current: Vec<PageName>,
+    current: Vec<Updated>,
     /// Of earlier ones, the oldest first, and who left it.
-    earlier: VecDeque<(Xid, PageName)>,
+    earlier: VecDeque<(Xid, Updated)>,
 }
 
 impl ToPrune {
@@ -143,20 +153,22 @@ impl ToPrune {
     /// have.
     const MOST: usize = 32;
 
-    /// Notes a page that the running transaction has updated a row of.
-    pub(crate) fn note(&mut self, name: PageName) {
-        if self.current.len() < Self::MOST && !self.current.contains(&name) {
-            self.current.push(name);
+    /// Notes a page that the running transaction has updated a row of, and its LSN since.
+    pub(crate) fn note(&mut self, name: PageName, lsn: Lsn) {
+        if let Some(current) = self.current.iter_mut().find(|current| current.name == name) {
+            current.lsn = lsn;
+        } else if self.current.len() < Self::MOST {
+            self.current.push(Updated { name, lsn });
         }
     }
 
     /// The running transaction has committed.
     pub(crate) fn committed(&mut self, xid: Xid) {
-        for name in self.current.drain(..) {
+        for updated in self.current.drain(..) {
             if self.earlier.len() == Self::MOST {
                 self.earlier.pop_front();
             }
-            self.earlier.push_back((xid, name));
+            self.earlier.push_back((xid, updated));
         }
     }
 
@@ -172,12 +184,13 @@ impl ToPrune {
 
     /// Takes the oldest page whose updater nobody sees as running any more, and of whose table the running transaction has a
     /// lock: it has updated rows of it, too.
-    fn take(&mut self, horizon: &ModeHorizon<'_>) -> Option<PageName> {
-        let is_locked =
-            |name: &PageName| self.current.iter().any(|current| current.locator == name.locator);
-        let is_ready = |(by, name): &(Xid, PageName)| is_locked(name) && horizon.is_removable(*by);
+    fn take(&mut self, horizon: &ModeHorizon<'_>) -> Option<Updated> {
+        let is_locked = |of: &Updated| {
+            self.current.iter().any(|current| current.name.locator == of.name.locator)
+        };
+        let is_ready = |(by, of): &(Xid, Updated)| is_locked(of) && horizon.is_removable(*by);
         let at = self.earlier.iter().position(is_ready)?;
-        self.earlier.remove(at).map(|(_, name)| name)
+        self.earlier.remove(at).map(|(_, updated)| updated)
     }
 }
 

@@ -178,3 +178,24 @@ fn leaves_a_table_alone_that_the_transaction_drops() {
     assert!(is_pruned(&engine, &table, 0));
     transaction.commit().expect("commits");
 }
+
+#[test]
+fn leaves_a_page_alone_that_others_have_changed_since() {
+    let (_directory, engine) = engine(SnapshotMode::Classic);
+    let sessions =
+        (engine.session().unwrap(), engine.session().unwrap(), engine.session().unwrap());
+    let (mut session, mut other, mut third) = sessions;
+    let (table, another) = (table(&mut session, "t"), self::table(&mut session, "another"));
+    // As long as it reads, nobody who comes to the page prunes it.
+    let mut reader = begin(&mut third);
+    assert!(table.get(&mut reader, Tid { block: 0, offset: 1 }).expect("read").is_some());
+    update_alone(&mut session, &table, 0);
+    update_alone(&mut other, &table, 0);
+    reader.commit().expect("commits");
+    update_alone(&mut other, &another, 0);
+    let mut transaction = begin(&mut session);
+    update(&mut transaction, &table, 1);
+    assert_eq!(wait(&mut transaction), 1);
+    assert!(!is_pruned(&engine, &table, 0));
+    transaction.commit().expect("commits");
+}
