@@ -1,3 +1,6 @@
+//! Pages noted by updates are pruned in waits, if nobody sees what the update left, and only while the transaction has their table
+//! locked and keeps it. `wait` stands for the wait of a commit.
+
 use std::ops::ControlFlow;
 
 use base::disk::RealDisk;
