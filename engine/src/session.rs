@@ -188,25 +188,13 @@ impl<'e> Session<'e> {
         (inserter, status(shared, backend, ids, combos, cancelled))
     }
 
-    /// Its door to the log, and what pruning takes of it otherwise.
-    pub(crate) fn pruner<'h>(
-        &mut self,
-        horizon: ModeHorizon<'h>,
-    ) -> (&mut Inserter, Pruner<'_, 'h>) {
-        let Session { shared, backend, inserter, combos, ids, cancelled, change, .. } = self;
-        let status = status(shared, backend, ids, combos, cancelled);
-        (inserter, Pruner { shared, status, change, horizon })
-    }
-
-    /// What ends the transaction, and what prunes while that waits, if there may be something to prune.
-    pub(crate) fn split_for_end(&mut self) -> (ToEnd<'_>, Option<Pruner<'_, 'e>>) {
-        let horizon = self.to_prune.is_wanted().then(|| self.horizon());
+    /// What ends its transaction, and what prunes while that waits, or before.
+    pub(crate) fn split(&mut self) -> (ToEnd<'_>, Pruner<'_>) {
         let Session { shared, backend, inserter, combos, ids, cancelled, change, to_prune, .. } =
             self;
         let status = status(shared, backend, ids, combos, cancelled);
         let children = &ids.children;
-        let pruner = horizon.map(|horizon| Pruner { shared, status, change, horizon });
-        (ToEnd { backend, inserter, children, to_prune }, pruner)
+        (ToEnd { backend, inserter, children, to_prune }, Pruner { shared, status, change })
     }
 
     /// Before whose end all snapshots in use were taken.

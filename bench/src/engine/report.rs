@@ -100,8 +100,8 @@ const INTRODUCTION: &str = "# The engine against what people would use instead\n
     better for it than its own waiting |\n\
     | redb | `fdatasync` of its file (`Durability::Immediate`); one writes at a time |\n\
     | fjall | `fdatasync` of its journal (`PersistMode::SyncData`), optimistic transactions |\n\n\
-    The disk's own rate is that of one thread that writes 8 kB into a file of zeros and calls `fdatasync`, as `pg_test_fsync` does, right \
-    before and after each of the engine's runs.\n\n\
+    The disk's own rate is that of one thread that writes one page of 8 kB after the other into a file of zeros and calls `fdatasync` \
+    after each, right before and after each of the engine's runs.\n\n\
     Each read sees what was committed when it began: the engine and PostgreSQL take a snapshot for each within one transaction, \
     SQLite and redb begin a transaction for each, fjall reads a key as it is and takes a snapshot for each range. After each run \
     the sums of the tables are held against each other.\n";

@@ -20,7 +20,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use base::page::{LINE_POINTER_SIZE, LinePointer, PageBytes};
-use base::{OffsetNumber, Tid};
+use base::{OffsetNumber, Tid, max_align};
 
 use super::form::{Keeping, unpacked};
 use super::page::Node;
@@ -492,7 +492,7 @@ impl Numbers<'_> {
     pub(super) fn fetch_if_in_order(&self, from: OffsetNumber, to: OffsetNumber) {
         if let Some(pointer) = self.pointers.get(usize::from(from).wrapping_sub(1)) {
             let pointer = LinePointer::from_bytes(*pointer);
-            let size = usize::from(pointer.length()).next_multiple_of(8);
+            let size = max_align(pointer.length().into()) as usize;
             let between = usize::from(to.saturating_sub(from)) * size;
             fetch(self.bytes, usize::from(pointer.offset()).saturating_sub(between));
         }

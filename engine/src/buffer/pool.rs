@@ -276,22 +276,20 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
     /// [`BufferError`]: it cannot be read or is damaged, there is no frame for it, or the page whose frame it would
     /// take cannot be written.
     pub fn get(&self, name: PageName) -> Result<Pinned<'_, S, L>, BufferError> {
-        let pinned = self.find(name, None)?;
+        let pinned = self.find(name, None, None)?;
         self.read_if_new(&pinned)?;
         Ok(pinned)
     }
 
-    /// The same for who reads at this byte of the page first: the processor fetches it meanwhile, if the page is in memory.
+    /// The same for who reads at this byte of the page first: the processor fetches it meanwhile, if a hint leads to the page.
     ///
     /// # Errors
     /// As [`BufferPool::get`].
     #[inline]
     pub fn get_for(&self, name: PageName, first: usize) -> Result<Pinned<'_, S, L>, BufferError> {
-        // That it is another page's frame costs no more than time.
-        if let Some(frame) = self.table.hint(&name).and_then(|frame| self.frames.get(frame)) {
-            fetch(frame, self.page_at + first);
-        }
-        self.get(name)
+        let pinned = self.find(name, None, Some(first))?;
+        self.read_if_new(&pinned)?;
+        Ok(pinned)
     }
 
     /// The same for a scan, which goes round in its ring.
@@ -303,14 +301,14 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
         name: PageName,
         ring: &mut Ring,
     ) -> Result<Pinned<'_, S, L>, BufferError> {
-        let pinned = self.find(name, Some(ring))?;
+        let pinned = self.find(name, Some(ring), None)?;
         self.read_if_new(&pinned)?;
         Ok(pinned)
     }
 
     /// The page, pinned, if it is in memory; that counts as a use of it only if it has none.
     pub fn get_cached(&self, name: PageName) -> Option<Pinned<'_, S, L>> {
-        let frame = self.follow_hint(&name, false).or_else(|| self.lookup(&name, false))?;
+        let frame = self.follow_hint(&name, false, None).or_else(|| self.lookup(&name, false))?;
         let pinned = Pinned::over(self, frame, name);
         self.frames[frame].word.load().has(VALID).then_some(pinned)
     }
@@ -321,7 +319,7 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
     /// # Errors
     /// As [`BufferPool::get`], those of reading aside.
     pub fn get_to_init(&self, name: PageName) -> Result<Pinned<'_, S, L>, BufferError> {
-        let pinned = self.find(name, None)?;
+        let pinned = self.find(name, None, None)?;
         self.zero_if_new(&pinned);
         Ok(pinned)
     }
@@ -377,10 +375,11 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
         &self,
         name: PageName,
         ring: Option<&mut Ring>,
+        first: Option<usize>,
     ) -> Result<Pinned<'_, S, L>, BufferError> {
         let counts = ring.is_none();
-        if let Some(frame) = self.follow_hint(&name, counts).or_else(|| self.lookup(&name, counts))
-        {
+        let hinted = self.follow_hint(&name, counts, first);
+        if let Some(frame) = hinted.or_else(|| self.lookup(&name, counts)) {
             PageUse::count(|used| used.hits += 1);
             return Ok(Pinned::over(self, frame, name));
         }
@@ -400,11 +399,20 @@ impl<S: PageStore, L: LogFlush> BufferPool<S, L> {
         Ok(Pinned::over(self, taken, name))
     }
 
-    /// The frame of this name, pinned, if a hint leads to it: without a lock.
+    /// The frame of this name, pinned, if a hint leads to it: without a lock. What lies at the byte `first` of the page that the
+    /// hint leads to is fetched meanwhile; that it is another page's costs no more than time.
     #[inline]
-    fn follow_hint(&self, name: &PageName, counts_as_use: bool) -> Option<usize> {
+    fn follow_hint(
+        &self,
+        name: &PageName,
+        counts_as_use: bool,
+        first: Option<usize>,
+    ) -> Option<usize> {
         let number = self.table.hint(name)?;
         let frame = self.frames.get(number)?;
+        if let Some(first) = first {
+            fetch(frame, self.page_at + first);
+        }
         if !frame.word.pin_mapped(counts_as_use) {
             return None;
         }

@@ -25,26 +25,28 @@ use crate::buffer::{PageName, PageWrite};
 use crate::db::Shared;
 use crate::heap::Change;
 use crate::heap::prune::{Fate, Fates, Pruned, prune, stands};
-use crate::session::Session;
+use crate::session::{Session, ToEnd};
 use crate::xact::mode::ModeHorizon;
 use crate::xact::status::SessionStatus;
 
 /// Whether pruning the page may be worth it (`heap_page_prune_opt`): something is noted as prunable, nobody sees it any
 /// more, and the page is short of room.
 pub(crate) fn is_worth_pruning(session: &mut Session<'_>, page: &Page<'_>) -> bool {
-    is_short(page) && has_removable(session, page)
+    prunable(page).is_some_and(|xid| is_short(page) && session.horizon().is_removable(xid))
+}
+
+/// The oldest transaction that left something to prune on the page, if that is noted.
+fn prunable(page: &Page<'_>) -> Option<Xid> {
+    Some(page.header().prune_xid).filter(|xid| !xid.is_invalid())
 }
 
 fn is_short(page: &Page<'_>) -> bool {
-    !page.header().prune_xid.is_invalid()
-        && (page.header().flags.contains(PageFlags::PAGE_FULL)
-            || page.heap_free_space() < PAGE_SIZE / 10)
+    page.header().flags.contains(PageFlags::PAGE_FULL) || page.heap_free_space() < PAGE_SIZE / 10
 }
 
 /// Whether something on the page is noted as prunable, and nobody sees it any more.
 pub(crate) fn has_removable(session: &mut Session<'_>, page: &Page<'_>) -> bool {
-    let prunable = page.header().prune_xid;
-    !prunable.is_invalid() && session.horizon().is_removable(prunable)
+    prunable(page).is_some_and(|xid| session.horizon().is_removable(xid))
 }
 
 /// Prunes the page, unless somebody else has it pinned. How much room it then has is for vacuum to note.
@@ -69,33 +71,32 @@ pub(crate) fn prune_locked(
     horizon: ModeHorizon<'_>,
 ) -> Result<Pruned, Error> {
     let xid = session.own_xid().unwrap_or(Xid::INVALID);
-    let (inserter, mut pruner) = session.pruner(horizon);
-    pruner.prune(inserter, xid, name, guard)
+    let (ToEnd { inserter, .. }, mut pruner) = session.split();
+    pruner.prune(horizon, (inserter, xid), name, guard)
 }
 
 /// What pruning takes of a session, its door to the log aside.
-pub(crate) struct Pruner<'p, 'h> {
+pub(crate) struct Pruner<'p> {
     pub(crate) shared: &'p Shared,
     pub(crate) status: SessionStatus<'p>,
     pub(crate) change: &'p mut Change,
-    pub(crate) horizon: ModeHorizon<'h>,
 }
 
-impl Pruner<'_, '_> {
+impl Pruner<'_> {
     /// As [`prune_locked`], in the log as of this transaction.
     fn prune(
         &mut self,
-        inserter: &mut Inserter,
-        xid: Xid,
+        horizon: ModeHorizon<'_>,
+        (inserter, xid): (&mut Inserter, Xid),
         name: PageName,
         guard: &mut PageWrite<'_>,
     ) -> Result<Pruned, Error> {
-        let Pruner { shared, status, change, horizon } = self;
+        let Pruner { shared, status, change } = self;
         let noted = guard.noted();
         let pruned = {
             let mut page = guard.page_mut().map_err(|error| Error::Page { name, error })?;
             let (lsn, hints, status) = (page.header().lsn, Vec::new(), *status);
-            let mut fates = PageFates { status, horizon: *horizon, name, lsn, hints, error: None };
+            let mut fates = PageFates { status, horizon, name, lsn, hints, error: None };
             let pruned = prune(&mut page, &mut fates, noted.as_ref().map(Noted::offsets), change);
             let pruned = pruned.map_err(heap_error(name));
             match fates.error.take() {
@@ -115,18 +116,22 @@ impl Pruner<'_, '_> {
     /// Prunes the next of the pages that were noted, if nobody sees any more what its update left; whether there was one. A
     /// page that is pinned, not in memory, or that something is wrong with, is left to who comes to it, and so is one that others
     /// have changed since: they come again, and are not to wait for its lock.
-    pub(crate) fn prune_noted(&mut self, inserter: &mut Inserter, noted: &mut ToPrune) -> bool {
-        let Some(Updated { name, lsn }) = noted.take(&self.horizon) else { return false };
+    pub(crate) fn prune_noted(
+        &mut self,
+        horizon: ModeHorizon<'_>,
+        inserter: &mut Inserter,
+        noted: &mut ToPrune,
+    ) -> bool {
+        let Some(Updated { name, lsn }) = noted.take(horizon) else { return false };
         let Some(pinned) = self.shared.storage.pool.get_cached(name) else { return true };
         let Some(mut guard) = pinned.try_cleanup() else { return true };
         let is_worth_it = guard.page().is_ok_and(|page| {
-            page.header().lsn == lsn
-                && is_short(&page)
-                && self.horizon.is_removable(page.header().prune_xid)
+            let is_prunable = |xid| is_short(&page) && horizon.is_removable(xid);
+            page.header().lsn == lsn && prunable(&page).is_some_and(is_prunable)
         });
         if is_worth_it {
             // Its commit stands in the log already, so this is nobody's.
-            let _ = self.prune(inserter, Xid::INVALID, name, &mut guard);
+            let _ = self.prune(horizon, (inserter, Xid::INVALID), name, &mut guard);
         }
         true
     }
@@ -184,7 +189,7 @@ impl ToPrune {
 
     /// Takes the oldest page whose updater nobody sees as running any more, and of whose table the running transaction has a
     /// lock: it has updated rows of it, too.
-    fn take(&mut self, horizon: &ModeHorizon<'_>) -> Option<Updated> {
+    fn take(&mut self, horizon: ModeHorizon<'_>) -> Option<Updated> {
         let is_locked = |of: &Updated| {
             self.current.iter().any(|current| current.name.locator == of.name.locator)
         };

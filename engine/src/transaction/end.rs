@@ -10,7 +10,6 @@ use super::tables::{relations_ended, remove_files};
 use crate::Error;
 use crate::catalog::Relation;
 use crate::session::{Durability, ToEnd};
-use crate::table::prune::Pruner;
 use crate::xact::end::Ending;
 
 impl Transaction<'_, '_> {
@@ -68,21 +67,17 @@ impl Transaction<'_, '_> {
             }
             Some(xid) => {
                 let (storage, transactions) = (&shared.storage, &shared.transactions);
-                let (ToEnd { backend, inserter, children, to_prune }, mut pruner) =
-                    session.split_for_end();
+                let mut horizon = session.to_prune.is_wanted().then(|| session.horizon());
+                let (ToEnd { backend, inserter, children, to_prune }, mut pruner) = session.split();
                 let prepared = None;
                 let ending =
                     Ending { storage, transactions, backend, inserter, xid, children, prepared };
                 let ended = match commits {
                     true => ending.commit(&gone, durability, &mut |inserter| {
-                        let prune =
-                            |pruner: &mut Pruner<'_, '_>| pruner.prune_noted(inserter, to_prune);
-                        let has_pruned = pruner.as_mut().is_some_and(prune);
-                        if !has_pruned {
-                            // Nor will there be anything later on.
-                            pruner = None;
-                        }
-                        has_pruned
+                        // Where there is nothing to prune, there is nothing later on either.
+                        horizon = horizon
+                            .filter(|horizon| pruner.prune_noted(*horizon, inserter, to_prune));
+                        horizon.is_some()
                     }),
                     false => ending.abort(&gone),
                 };

@@ -11,7 +11,6 @@ use tempfile::TempDir;
 use super::*;
 use crate::data_directory::{Birth, InitOptions, init};
 use crate::heap::{ColumnType, Value};
-use crate::session::ToEnd;
 use crate::vacuum::{VacuumOptions, VacuumProgress};
 use crate::{Column, Engine, EngineOptions, Isolation, SnapshotMode, Table, Transaction};
 
@@ -73,9 +72,15 @@ fn update_alone(session: &mut Session<'_>, table: &Table, block: BlockNumber) {
 
 /// What a commit does while it waits; how many pages it looked at.
 fn wait(transaction: &mut Transaction<'_, '_>) -> usize {
-    let (ToEnd { inserter, to_prune, .. }, pruner) = transaction.session.split_for_end();
-    let Some(mut pruner) = pruner else { return 0 };
-    std::iter::repeat_with(|| pruner.prune_noted(inserter, to_prune)).take_while(|did| *did).count()
+    let session = &mut *transaction.session;
+    if !session.to_prune.is_wanted() {
+        return 0;
+    }
+    let horizon = session.horizon();
+    let (ToEnd { inserter, to_prune, .. }, mut pruner) = session.split();
+    std::iter::repeat_with(|| pruner.prune_noted(horizon, inserter, to_prune))
+        .take_while(|did| *did)
+        .count()
 }
 
 /// Whether a page's first row has had its old version taken away.
