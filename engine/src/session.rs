@@ -70,7 +70,7 @@ pub struct Session<'e> {
     /// Memory that is used again.
     pub(crate) tuple: Vec<u8>,
     pub(crate) change: Change,
-    pub(crate) index_scan: IndexScanRoom,
+    pub(crate) index_scan: Option<Box<IndexScanRoom>>,
     pub(crate) roots: RootCopies,
     /// Pages to be pruned while it waits for the log.
     pub(crate) to_prune: ToPrune,
@@ -137,7 +137,7 @@ impl<'e> Session<'e> {
             compression: shared.compression,
             tuple: Vec::new(),
             change: Change::default(),
-            index_scan: IndexScanRoom::default(),
+            index_scan: None,
             roots: RootCopies::default(),
             to_prune: ToPrune::default(),
             horizon: None,

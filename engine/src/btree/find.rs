@@ -72,13 +72,11 @@ impl KeyRows<'_, '_> {
                 let lsn = node.page().header().lsn;
                 let killed = Killed { block, lsn, ..Killed::default() };
                 for offset in index.first_not_before(key, block, node)?..=node.last() {
-                    let entry = node.entry(offset).map_err(index.node_error(block))?;
-                    let order = index.shape().compare(key, entry);
-                    if order.map_err(index.entry_error(block, offset))?.is_ne() {
+                    if index.compare(key, block, node, offset)?.is_ne() {
                         return Ok(Ok((killed, None)));
                     }
                     if !node.is_dead(offset) {
-                        rows.extend(entry.tids());
+                        rows.extend(node.entry(offset).map_err(index.node_error(block))?.tids());
                     }
                 }
                 Ok(Ok((killed, (!opaque.is_rightmost()).then_some(opaque.next))))

@@ -245,7 +245,7 @@ impl Shape {
             if one != other {
                 return Ok(one.cmp(&other));
             }
-            if key.values.len() == 1 && key.tid.is_none() && !tuple.is_pivot() {
+            if key.is_its_number() && !tuple.is_pivot() {
                 return Ok(Ordering::Equal);
             }
         }
@@ -466,6 +466,14 @@ fn compare_values(column: ColumnType, one: &[u8], other: &[u8]) -> Ordering {
 pub(super) fn without_blanks(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
     &bytes[..end]
+}
+
+impl SearchKey<'_> {
+    /// Whether nothing but its number is searched for: an entry of a row that has the same is equal.
+    #[inline]
+    pub(super) fn is_its_number(&self) -> bool {
+        self.values.len() == 1 && self.tid.is_none()
+    }
 }
 
 /// The first columns of a page's entries as numbers, see [`SearchKey::number`].

@@ -57,10 +57,11 @@ impl<'s> Index<'s> {
         if !node.opaque.is_leaf() && offset == node.opaque.first_data() {
             return Ok(Ordering::Greater);
         }
-        if let Some((wanted, found)) = key.number.zip(self.of.shape.numbers(node).at(offset))
-            && wanted != found
-        {
-            return Ok(wanted.cmp(&found));
+        if let Some((wanted, found)) = key.number.zip(self.of.shape.numbers(node).at(offset)) {
+            let is_pivot = !node.opaque.is_leaf() || offset < node.opaque.first_data();
+            if wanted != found || key.is_its_number() && !is_pivot {
+                return Ok(wanted.cmp(&found));
+            }
         }
         let entry = node.entry(offset).map_err(self.node_error(block))?;
         self.of.shape.compare(key, entry).map_err(self.entry_error(block, offset))
@@ -115,8 +116,7 @@ impl<'s> Index<'s> {
         if wanted > greatest {
             return Ok((high, high));
         }
-        // Where nothing but the number is searched for, an entry of a leaf that has it is equal.
-        let decides = key.values.len() == 1 && key.tid.is_none() && node.opaque.is_leaf();
+        let decides = key.is_its_number() && node.opaque.is_leaf();
         let is_before = |offset: OffsetNumber, found: i64| -> Result<bool, IndexError> {
             Ok(match wanted.cmp(&found) {
                 Ordering::Equal if decides => key.next_key,

@@ -276,16 +276,12 @@ impl IndexEntry {
         }
     }
 
-    /// Where the value of the first column lies in tuples of a table of these columns that have no nulls: so far behind their
-    /// header, so many bytes. `None` where that differs from row to row, or the index computes it.
-    pub(crate) fn first_value(&self, types: &[ColumnType]) -> Option<Range<usize>> {
+    /// Where the value of the first column lies in the table's tuples that have no nulls: so far behind their header, so many
+    /// bytes. `None` where that differs from row to row, or the index computes it.
+    pub(crate) fn first_value(&self, table: &TableEntry) -> Option<Range<usize>> {
         let first = self.definition.columns().next()?;
-        let mut place = 0..0_usize;
-        for column in types.get(..=first)? {
-            let begin = place.end.next_multiple_of(column.alignment());
-            place = begin..begin + column.length()?;
-        }
-        Some(place)
+        let begin = *table.fixed_places.get(first)?;
+        Some(begin..begin + table.types.get(first)?.length()?)
     }
 
     /// Its columns' values among those of a row; `None` where it computes some that are not among these.

@@ -44,6 +44,7 @@ use crate::catalog::changes::Changes;
 use crate::catalog::frozen::FrozenCell;
 use crate::data_directory::DEFAULT_DATABASE;
 use crate::heap::ColumnType;
+use crate::heap::tuple::fixed_places;
 use crate::table::room::Extension;
 use crate::toast::Toast;
 pub use class::PG_CLASS;
@@ -69,6 +70,8 @@ pub(crate) struct TableEntry {
     /// What its maker wrote down of it, such as constraints. Nothing here looks into it.
     pub(crate) definition: Option<Box<str>>,
     pub(crate) types: Arc<[ColumnType]>,
+    /// As [`fixed_places`] has them.
+    pub(crate) fixed_places: Box<[usize]>,
     /// Where its long values go.
     pub(crate) toast: Option<Toast>,
     /// Whether it is another table's TOAST table.
@@ -90,11 +93,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl TableEntry {
     pub(crate) fn new(oid: Oid, name: &str, file: Oid, columns: Vec<Column>) -> TableEntry {
+        let types: Arc<[ColumnType]> = columns.iter().map(|column| column.column_type).collect();
         TableEntry {
             oid,
             name: name.to_owned(),
             locator: locator(file),
-            types: columns.iter().map(|column| column.column_type).collect(),
+            fixed_places: fixed_places(&types),
+            types,
             columns,
             definition: None,
             toast: None,

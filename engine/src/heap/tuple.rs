@@ -276,6 +276,19 @@ fn push_fixed(tuple: &mut Vec<u8>, value: &Value<'_>) {
     }
 }
 
+/// How far behind the header of a tuple without nulls the values of these columns lie, up to the first of variable width, from
+/// which on that differs from row to row (`attcacheoff`).
+pub(crate) fn fixed_places(columns: &[ColumnType]) -> Box<[usize]> {
+    let mut end = 0_usize;
+    let places = columns.iter().map_while(|column| {
+        let length = column.length()?;
+        let place = end.next_multiple_of(column.alignment());
+        end = place + length;
+        Some(place)
+    });
+    places.collect()
+}
+
 /// The values of a tuple, column by column (`heap_deform_tuple`). A column that the tuple does not have yet, since it
 /// was added to the table later, is null.
 #[derive(Debug, Clone)]
@@ -340,6 +353,15 @@ impl<'a> TupleValues<'a> {
             Varlena::Plain(bytes) => values.value(column, bytes).map(Some),
             Varlena::Compressed(_) | Varlena::External(_) => Ok(None),
         })
+    }
+
+    /// Goes from the first column to this one, by the columns' [`fixed_places`] if its place is among them.
+    pub(crate) fn go_to(&mut self, column: usize, places: &[usize]) -> Result<(), FormError> {
+        match places.get(column).filter(|_| self.null_bitmap.is_empty()) {
+            Some(place) => (self.next, self.at) = (column, self.at + place),
+            None => self.pass(column)?,
+        }
+        Ok(())
     }
 
     /// Goes on behind so many columns, without looking at those of fixed width.

@@ -27,11 +27,10 @@ impl Table {
         key: &[Value<'_>],
     ) -> Result<Option<RowRef<'t>>, Error> {
         let index = self.begin_index_read(transaction, index)?;
-        let mut room = std::mem::take(&mut transaction.session.index_scan);
+        let mut room = transaction.session.index_scan.take().unwrap_or_default();
         let found = transaction.find_into(self.entry(), index, key, &mut room);
-        let session = &mut *transaction.session;
-        session.index_scan = room;
-        Ok(if found? { session.index_scan.read.only(self.entry()) } else { None })
+        let room = transaction.session.index_scan.insert(room);
+        Ok(if found? { room.read.only(self.entry()) } else { None })
     }
 }
 

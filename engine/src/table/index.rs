@@ -88,19 +88,19 @@ pub(crate) struct EnteredRow<'a> {
 pub struct IndexScan<'e> {
     pub(super) table: Arc<TableEntry>,
     scan: btree::Scan<'e>,
-    /// Rows that were read along with the first of them, being on its page.
-    read: CopiedRows,
-    /// Where they are to be read, while they are.
-    wanted: Vec<Tid>,
+    room: Box<IndexScanRoom>,
     /// How many are read at once: ever more, since who wants many goes on.
     at_once: usize,
 }
 
-/// Memory of an index scan that has ended, or of what was found by a key, for the next one of its session.
+/// Memory of an index scan, or for what is found by a key; the session's next one uses it again.
 #[derive(Debug, Default)]
 pub(crate) struct IndexScanRoom {
+    /// Rows that were read along with the first of them, being on its page.
     pub(super) read: CopiedRows,
+    /// Where they are to be read, while they are.
     pub(super) wanted: Vec<Tid>,
+    /// The entries', until the next scan.
     found: ScanRoom,
 }
 
@@ -152,10 +152,9 @@ impl Table {
         let entry = self.begin_index_read(transaction, index)?;
         let storage = &transaction.session.shared.storage;
         let scan = Index::of(storage, &entry.known).scan(lower, upper, direction)?;
-        let room = std::mem::take(&mut transaction.session.index_scan);
-        let IndexScanRoom { read, wanted, found } = room;
-        let (table, scan) = (Arc::clone(self.entry()), scan.with_room(found));
-        Ok(IndexScan { table, scan, read, wanted, at_once: 1 })
+        let mut room = transaction.session.index_scan.take().unwrap_or_default();
+        let scan = scan.with_room(std::mem::take(&mut room.found));
+        Ok(IndexScan { table: Arc::clone(self.entry()), scan, room, at_once: 1 })
     }
 
     /// Begins a statement that reads by an index of the table.
@@ -247,7 +246,7 @@ impl<'e> IndexScan<'e> {
 
     /// The row that [`IndexScan::next_found`] has come to.
     pub(super) fn current(&self) -> Option<RowRef<'_>> {
-        self.read.current(&self.table)
+        self.room.read.current(&self.table)
     }
 
     /// The next row, or an entry where the scan gives entries.
@@ -256,7 +255,7 @@ impl<'e> IndexScan<'e> {
         transaction: &mut Transaction<'_, 'e>,
     ) -> Result<Option<IndexFound>, Error> {
         loop {
-            if self.read.advance() {
+            if self.room.read.advance() {
                 return Ok(Some(IndexFound::Row));
             }
             let found = self.scan.next_found();
@@ -274,34 +273,35 @@ impl<'e> IndexScan<'e> {
             if let Some(entry) = entry {
                 return Ok(Some(IndexFound::Entry(tid, entry)));
             }
-            self.wanted.clear();
-            self.wanted.push(tid);
-            while self.wanted.len() < self.at_once
+            self.room.wanted.clear();
+            self.room.wanted.push(tid);
+            while self.room.wanted.len() < self.at_once
                 && let Some(more) = self.scan.next_on(tid.block)
             {
-                self.wanted.push(more);
+                self.room.wanted.push(more);
             }
             self.at_once = (8 * self.at_once).min(MOST_AT_ONCE);
-            self.read.clear();
-            if let Err(error) = transaction.get_rows(&self.table, &mut self.wanted, &mut self.read)
+            self.room.read.clear();
+            if let Err(error) =
+                transaction.get_rows(&self.table, &mut self.room.wanted, &mut self.room.read)
             {
                 // Nothing is left out without a word: the scan ends.
-                self.read.clear();
+                self.room.read.clear();
                 self.scan.end();
                 return Err(error);
             }
-            for at in 0..self.wanted.len() {
-                self.kill_if_dead(transaction, self.wanted[at])?;
+            for at in 0..self.room.wanted.len() {
+                self.kill_if_dead(transaction, self.room.wanted[at])?;
             }
         }
     }
 
     /// At its end it leaves its memory to the session's next one.
     fn leave_room(&mut self, session: &mut Session<'_>) {
-        self.read.clear();
-        self.wanted.clear();
-        let (read, wanted) = (std::mem::take(&mut self.read), std::mem::take(&mut self.wanted));
-        session.index_scan = IndexScanRoom { read, wanted, found: self.scan.take_room() };
+        self.room.read.clear();
+        self.room.wanted.clear();
+        self.room.found = self.scan.take_room();
+        session.index_scan = Some(std::mem::take(&mut self.room));
     }
 
     fn kill_if_dead(

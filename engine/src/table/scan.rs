@@ -5,7 +5,7 @@
 
 use base::page::line_pointer_at;
 use base::sync::Arc;
-use base::{BlockNumber, Infomask, Infomask2, Page, Tid};
+use base::{BlockNumber, Infomask, Infomask2, OffsetNumber, Page, Tid};
 use snapshot::TupleStamp;
 use snapshot::satisfies::satisfies_mvcc;
 
@@ -16,6 +16,7 @@ use super::page::{NewHint, PinnedPage, page_of, read_header, set_hints};
 use super::prune::{is_worth_pruning, try_prune};
 use crate::Error;
 use crate::buffer::Ring;
+use crate::buffer::prefetch::fetch;
 use crate::catalog::TableEntry;
 use crate::planted::{self, Bug};
 use crate::session::Session;
@@ -79,6 +80,7 @@ impl<'s, 'e> Transaction<'s, 'e> {
         let pinned = pool.get_for(name, line_pointer_at(tid.offset))?;
         let mut hints = Vec::new();
         let found = see_pruned(session, &pinned, |session, page| {
+            fetch_line_pointers(page, tid.offset);
             session.visible(table, page, tid, &mut hints, take)
         })?;
         set_hints(session, &pinned, &hints)?;
@@ -116,6 +118,13 @@ impl<'s, 'e> Transaction<'s, 'e> {
         })?;
         set_hints(session, &pinned, &hints)
     }
+}
+
+/// Has the processor fetch the line pointers behind this one: if its row was updated on the page, it leads to one of them.
+fn fetch_line_pointers(page: &Page<'_>, offset: OffsetNumber) {
+    const LINE: usize = 64;
+    let behind = (line_pointer_at(offset) + LINE..page.header().lower.into()).step_by(LINE);
+    behind.take(8).for_each(|at| fetch(page.bytes(), at));
 }
 
 /// A page, as a snapshot sees it.

@@ -26,7 +26,7 @@ pub(super) fn value<'r>(row: &RowRef<'r>, column: usize) -> Result<Option<Value<
     let damaged = |error| Error::Row { table: table.name.clone(), error };
     let tuple = flat.get().map_or(tuple, |flat| &**flat);
     let mut of_row = TupleValues::of(&table.types, tuple).map_err(damaged)?;
-    of_row.pass(column).map_err(damaged)?;
+    of_row.go_to(column, &table.fixed_places).map_err(damaged)?;
     match of_row.next_in_line().transpose().map_err(damaged)? {
         Some(None) => Ok(values(row)?.get(column).copied()),
         value => Ok(value.flatten()),

@@ -142,7 +142,7 @@ impl<'s, 'e> Transaction<'s, 'e> {
         let mut build = build.compressing_by(self.session.compression);
         let mut rows = self.session.indexable_rows(table, index)?;
         let columns = index.columns_read(table);
-        let number = build.number_column().zip(index.first_value(&table.types));
+        let number = build.number_column().zip(index.first_value(table));
         let refused = |root, error: IndexError| index.refused(table, root, error.into());
         // Of one page, what something is computed of: nothing of the table is held meanwhile.
         let mut uncomputed: Vec<Uncomputed> = Vec::new();
