@@ -10,6 +10,7 @@ pub mod ids;
 pub mod lsn;
 pub mod page;
 pub mod pglz;
+pub mod processor;
 pub mod sync;
 pub mod time;
 pub mod time_input;

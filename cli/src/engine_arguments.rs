@@ -31,6 +31,11 @@ pub(crate) struct EngineArguments {
     #[arg(long, value_enum, default_value = "fdatasync")]
     sync_method: Sync,
 
+    /// Keeps so many processors awake while one session after the other commits alone: quicker commits on a quick disk, for all of
+    /// the processors' idle time.
+    #[arg(long, value_name = "N", default_value = "0")]
+    awake_processors: usize,
+
     /// How full-page images are compressed (wal_compression).
     #[arg(long, value_enum, default_value = "none")]
     wal_compression: Compression,
@@ -109,6 +114,7 @@ impl EngineArguments {
                     Compression::Lz4 => ImageCompression::Lz4,
                     Compression::Zstd => ImageCompression::Zstd,
                 },
+                awake_processors: self.awake_processors,
                 keep_size: self.wal_keep_size * MEGABYTE,
                 archive,
                 ..LogOptions::default()

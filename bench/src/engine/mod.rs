@@ -64,6 +64,8 @@ pub enum Workload {
 pub enum Peer {
     /// This engine, by its own interface.
     Engine,
+    /// The same, which keeps processors awake.
+    EngineAwake,
     /// SQLite, by rusqlite.
     Sqlite,
     /// redb.
@@ -143,7 +145,7 @@ pub fn filler() -> String {
 pub fn load(peer: Peer, directory: &Path, accounts: u32) -> Result<Measured> {
     ensure!(accounts >= RANGE, "at least {RANGE} accounts are needed");
     let (load, index) = match peer {
-        Peer::Engine => own::load(directory, accounts, SnapshotMode::default()),
+        Peer::Engine | Peer::EngineAwake => own::load(directory, accounts, SnapshotMode::default()),
         #[cfg(feature = "peers")]
         Peer::Sqlite => sqlite::load(directory, accounts),
         #[cfg(feature = "peers")]
@@ -166,6 +168,10 @@ pub fn load(peer: Peer, directory: &Path, accounts: u32) -> Result<Measured> {
 pub fn open(peer: Peer, directory: &Path) -> Result<Box<dyn Store>> {
     match peer {
         Peer::Engine => Ok(Box::new(own::open(directory, own::How::default())?)),
+        Peer::EngineAwake => {
+            let how = own::How { is_awake: true, ..own::How::default() };
+            Ok(Box::new(own::open(directory, how)?))
+        }
         #[cfg(feature = "peers")]
         Peer::Sqlite => sqlite::open(directory),
         #[cfg(feature = "peers")]

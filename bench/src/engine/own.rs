@@ -14,6 +14,7 @@ use engine::{
     Column, Engine, EngineOptions, IndexDefinition, Isolation, RowRef, Session, SnapshotMode,
     Table, TableIndex, Transaction,
 };
+use wal::write::LogOptions;
 
 use super::{BRANCHES, CACHE, Next, RANGE, Store, TELLERS, Worker, Workload, code, filler, timed};
 
@@ -35,6 +36,8 @@ pub(crate) struct How {
     pub(crate) idle: u32,
     /// How long the autovacuum sleeps between two rounds; `None` if there is none.
     pub(crate) vacuums_every: Option<Duration>,
+    /// Whether processors are kept awake for a session that commits alone.
+    pub(crate) is_awake: bool,
 }
 
 fn options(how: How) -> EngineOptions {
@@ -54,6 +57,10 @@ fn options(how: How) -> EngineOptions {
             timeout: Duration::from_secs(86_400),
             maximum_log: 1 << 40,
             ..CheckpointOptions::default()
+        },
+        log: LogOptions {
+            awake_processors: if how.is_awake { usize::MAX } else { 0 },
+            ..of_server.log
         },
         ..of_server
     }

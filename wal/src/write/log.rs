@@ -18,6 +18,7 @@ use base::sync::atomic::Ordering::Relaxed;
 use base::sync::atomic::{AtomicU64, AtomicUsize};
 
 use super::archive::{ArchiveStatus, Archiver, Notifier};
+use super::awake::Awake;
 use super::buffers::{Beginning, Buffers, Placed};
 use super::builder::{Builder, PageWrites};
 use super::error::LogError;
@@ -43,6 +44,7 @@ pub struct Log {
     core: Arc<Core>,
     wal_writer: Option<WalWriter>,
     archiver: Option<Archiver>,
+    awake: Option<Awake>,
     options: LogOptions,
     next_hint: AtomicUsize,
     opened_at: Lsn,
@@ -175,8 +177,9 @@ impl Log {
         let wal_writer = options
             .wal_writer_delay
             .map(|delay| WalWriter::start(&core, delay, options.wal_writer_flush_after));
+        let awake = (options.awake_processors > 0).then(|| Awake::start(options.awake_processors));
         let next_hint = AtomicUsize::new(0);
-        Ok(Log { core, wal_writer, archiver, options, next_hint, opened_at: next })
+        Ok(Log { core, wal_writer, archiver, awake, options, next_hint, opened_at: next })
     }
 
     /// A session's way into the log.
@@ -232,6 +235,9 @@ impl Log {
         let waits = others >= self.options.commit_siblings;
         let delay = if waits { self.options.commit_delay } else { Duration::ZERO };
         self.check_position(up_to)?;
+        if let Some(awake) = self.awake.as_ref().filter(|_| others == 0) {
+            awake.commits_alone();
+        }
         let flush = |up_to| self.core.write_and_sync(up_to, delay);
         self.core.group.flush_commit(up_to, flush, meanwhile)
     }

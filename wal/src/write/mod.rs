@@ -11,6 +11,8 @@
 
 #[cfg(not(loom))]
 mod archive;
+#[cfg(not(loom))]
+mod awake;
 mod buffers;
 pub mod builder;
 pub mod custom;

@@ -28,6 +28,10 @@ pub struct LogOptions {
     pub commit_delay: Duration,
     /// Only with at least so many other active transactions does it wait (`commit_siblings`).
     pub commit_siblings: u32,
+    /// How many processors are kept awake while one session after the other commits alone, by threads that take what time nobody
+    /// else wants. Where a sync takes a few hundred microseconds at the most, it is over sooner for that; where the system refuses,
+    /// they sleep as ever.
+    pub awake_processors: usize,
     /// How often the WAL writer looks (`wal_writer_delay`); `None` for no WAL writer, with which asynchronous
     /// commits are flushed only along with synchronous ones.
     pub wal_writer_delay: Option<Duration>,
@@ -53,6 +57,7 @@ impl Default for LogOptions {
             compression: ImageCompression::default(),
             commit_delay: Duration::ZERO,
             commit_siblings: 5,
+            awake_processors: 0,
             wal_writer_delay: Some(Duration::from_millis(200)),
             wal_writer_flush_after: 1 << 20,
             keep_size: 0,

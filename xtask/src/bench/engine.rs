@@ -3,7 +3,8 @@
 //!
 //! The program `stores` of the crate `bench` makes the tables of one store, runs one workload on them, checks what is left and
 //! prints a line of JSON. The server's part is [`Server`]. In each round all of them take turns, on the same
-//! file system. The program `stores_report` writes the report from the medians.
+//! file system, every other round the other way about. The program `stores_report` writes the report: ratios are formed
+//! within rounds, since the machine and its disk change from minute to minute.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,11 +43,11 @@ pub(crate) struct Arguments {
     threads: Vec<u32>,
 
     /// Seconds of each measurement, after a fifth of that to warm up.
-    #[arg(long, value_name = "N", default_value_t = 3.0)]
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
     seconds: f64,
 
     /// Rounds, of which the median counts.
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 7)]
     rounds: u32,
 
     /// Rows of the table of accounts.
@@ -99,6 +100,8 @@ impl Workload {
 #[serde(rename_all = "snake_case")]
 enum Store {
     Engine,
+    /// The engine with an option of its own for who commits alone; only durable workloads.
+    EngineAwake,
     Postgresql,
     Sqlite,
     Redb,
@@ -106,13 +109,20 @@ enum Store {
 }
 
 impl Store {
-    const ALL: [Store; 5] =
-        [Store::Engine, Store::Postgresql, Store::Sqlite, Store::Redb, Store::Fjall];
+    const ALL: [Store; 6] = [
+        Store::Engine,
+        Store::Postgresql,
+        Store::EngineAwake,
+        Store::Sqlite,
+        Store::Redb,
+        Store::Fjall,
+    ];
 
     /// Its name in JSON.
     fn name(self) -> &'static str {
         match self {
             Store::Engine => "engine",
+            Store::EngineAwake => "engine_awake",
             Store::Postgresql => "postgresql",
             Store::Sqlite => "sqlite",
             Store::Redb => "redb",
@@ -151,8 +161,10 @@ struct Figures {
 #[derive(Debug, Serialize)]
 struct Load {
     store: Store,
-    load_seconds: f64,
-    index_seconds: Option<f64>,
+    /// Of each round.
+    load_seconds: Vec<f64>,
+    /// Of each round; none of a store that has no indexes.
+    index_seconds: Vec<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -160,9 +172,11 @@ struct Run {
     workload: Workload,
     threads: u32,
     store: Store,
-    per_second: f64,
-    /// The disk's own rate, measured right before and after each of the engine's runs of a durable workload.
-    fdatasync_per_second: Option<f64>,
+    /// Of each round.
+    per_second: Vec<f64>,
+    /// The disk's own rate in each round, measured right before and after each run of the engine; none where nothing waits for the
+    /// disk.
+    fdatasync_per_second: Vec<f64>,
 }
 
 /// Measures, and writes the report.
@@ -231,11 +245,12 @@ impl Bench<'_> {
             }
         }
         let mut loads = Vec::new();
-        for (store, times) in self.arguments.stores.iter().zip(times).filter(|_| is_measured) {
+        for (store, times) in self.arguments.stores.iter().zip(times) {
+            if !is_measured || *store == Store::EngineAwake {
+                continue;
+            }
             let load_seconds = times.iter().map(|time| time.load).collect();
-            let load_seconds = median(load_seconds)?;
-            let index: Option<Vec<f64>> = times.iter().map(|time| time.index).collect();
-            let index_seconds = index.map(median).transpose()?;
+            let index_seconds = times.iter().filter_map(|time| time.index).collect();
             loads.push(Load { store: *store, load_seconds, index_seconds });
         }
         Ok((loads, server))
@@ -251,46 +266,59 @@ impl Bench<'_> {
         for workload in self.arguments.workloads.iter().filter(is_run) {
             for &threads in &self.arguments.threads {
                 println!("xtask: {}, {threads} threads", workload.name());
-                let mut rates = vec![Vec::new(); self.arguments.stores.len()];
-                let mut disk = Vec::new();
-                for _ in 0..self.arguments.rounds {
-                    let mut around = self.disk(*workload)?;
-                    for (store, rates) in self.arguments.stores.iter().zip(&mut rates) {
-                        rates.push(self.run(*store, server, *workload, threads)?);
-                        if *store == Store::Engine {
-                            // It changes within minutes.
-                            around.extend(self.disk(*workload)?);
-                        }
-                    }
-                    if !around.is_empty() {
-                        disk.push(around.iter().sum::<f64>() / around.len() as f64);
-                    }
-                }
-                let fdatasync_per_second =
-                    workload.is_durable().then(|| median(disk)).transpose()?;
-                for (store, rates) in self.arguments.stores.iter().zip(rates) {
-                    let per_second = median(rates)?;
-                    println!("xtask:   {:<11}{per_second:>12.0} a second", store.name());
-                    runs.push(Run {
-                        workload: *workload,
-                        threads,
-                        store: *store,
-                        per_second,
-                        fdatasync_per_second,
-                    });
-                }
+                runs.extend(self.measure_run(server, *workload, threads)?);
             }
         }
         Ok(runs)
     }
 
+    /// A workload with so many threads, of each store in turn.
+    fn measure_run(
+        &self,
+        server: Option<&Server>,
+        workload: Workload,
+        threads: u32,
+    ) -> Result<Vec<Run>> {
+        let stores = self.arguments.stores.iter().copied();
+        let mut stores: Vec<Store> =
+            stores.filter(|store| workload.is_durable() || *store != Store::EngineAwake).collect();
+        let mut runs: Vec<Run> = Vec::new();
+        let mut disk = Vec::new();
+        for store in &stores {
+            let (per_second, fdatasync_per_second) = (Vec::new(), Vec::new());
+            runs.push(Run { workload, threads, store: *store, per_second, fdatasync_per_second });
+        }
+        for _ in 0..self.arguments.rounds {
+            let mut around = Vec::new();
+            for store in &stores {
+                let is_own = matches!(store, Store::Engine | Store::EngineAwake);
+                around.extend(if is_own { self.disk(workload)? } else { None });
+                let rate = self.run(*store, server, workload, threads)?;
+                around.extend(if is_own { self.disk(workload)? } else { None });
+                let of_store = runs.iter_mut().find(|run| run.store == *store);
+                of_store.context("a run for each")?.per_second.push(rate);
+            }
+            if !around.is_empty() {
+                disk.push(around.iter().sum::<f64>() / around.len() as f64);
+            }
+            // Whoever goes first finds the machine as the one before has left it.
+            stores.reverse();
+        }
+        for run in &mut runs {
+            run.fdatasync_per_second.clone_from(&disk);
+            let rate = median(run.per_second.clone())?;
+            println!("xtask:   {:<12}{rate:>12.0} a second", run.store.name());
+        }
+        Ok(runs)
+    }
+
     /// What the disk does alone, of a workload that waits for it.
-    fn disk(&self, workload: Workload) -> Result<Vec<f64>> {
+    fn disk(&self, workload: Workload) -> Result<Option<f64>> {
         if !workload.is_durable() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         match program(&self.directory, &["disk"])? {
-            Printed::Disk { fdatasync_per_second } => Ok(vec![fdatasync_per_second]),
+            Printed::Disk { fdatasync_per_second } => Ok(Some(fdatasync_per_second)),
             other => anyhow::bail!("not a disk's rate: {other:?}"),
         }
     }
@@ -325,7 +353,9 @@ impl Bench<'_> {
             locked("redb")?,
             locked("fjall")?
         );
-        let method = format!("medians of {rounds} rounds of {seconds} s");
+        let method = format!(
+            "medians of {rounds} rounds of {seconds} s; ratios are medians of those within each round"
+        );
         let own = [("peers", versions), ("figures", method)];
         let conditions = machine.rows().into_iter().chain(own);
         let conditions = conditions.map(|(name, value)| [name.to_owned(), value]).collect();

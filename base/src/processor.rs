@@ -1,0 +1,66 @@
+//! Which processors a thread runs on, and before whom.
+
+use std::io;
+
+/// The processors that this process may run on, by their numbers.
+///
+/// # Errors
+/// Where the system does not say.
+pub fn allowed() -> io::Result<Vec<usize>> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::thread::{CpuSet, sched_getaffinity};
+        let set = sched_getaffinity(None)?;
+        Ok((0..CpuSet::MAX_CPU).filter(|processor| set.is_set(*processor)).collect())
+    }
+    #[cfg(not(target_os = "linux"))]
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Has the calling thread run on this processor alone, and there only while nobody else wants to: whoever wakes up takes its place at
+/// once (`SCHED_IDLE`).
+///
+/// # Errors
+/// Where the system refuses, or knows no such thing; the thread then is to do nothing that others would wait for.
+pub fn give_way_to_all(processor: usize) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::thread::{CpuSet, sched_setaffinity};
+        let mut set = CpuSet::new();
+        set.set(processor);
+        sched_setaffinity(None, &set)?;
+        let priority = libc::sched_param { sched_priority: 0 };
+        // SAFETY: the thread is the calling one, which is there, and what is passed lives until the call comes back.
+        #[expect(unsafe_code)]
+        let refused = unsafe {
+            libc::pthread_setschedparam(libc::pthread_self(), libc::SCHED_IDLE, &priority)
+        };
+        if refused == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(refused)) }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = processor;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_gives_way_on_one_processor() {
+        let processors = allowed().expect("known");
+        let last = *processors.last().expect("one at least");
+        let thread = std::thread::spawn(move || {
+            give_way_to_all(last).expect("allowed to all");
+            // Fields of stat behind the name: the state is the third of all, the processor the 39th, the policy the 41st.
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("of Linux");
+            let fields: Vec<&str> = stat.rsplit_once(") ").expect("a name").1.split(' ').collect();
+            assert_eq!((fields[39 - 3], fields[41 - 3]), (&*last.to_string(), "5"));
+            assert_eq!(allowed().expect("known"), [last]);
+        });
+        thread.join().expect("no failure");
+        assert_eq!(allowed().expect("known"), processors, "other threads are where they were");
+    }
+}
