@@ -247,6 +247,44 @@ proptest! {
         }
     }
 
+    /// What is in order is what looking at each would find good: whatever is changed in a page in order, or where its
+    /// first item lies.
+    #[test]
+    fn line_pointers_in_order_are_good_ones(
+        lengths in prop::collection::vec(1..40_u16, 0..60),
+        is_first_lowest in any::<bool>(),
+        change in prop::option::of((0..60_usize, 0..32_u32, any::<bool>())),
+        bounds in (0..24_u16, 0..24_u16),
+    ) {
+        let mut bytes = empty();
+        let special = PAGE_SIZE as u16 - 16;
+        let (mut upper, mut pointers) = (special, Vec::new());
+        for length in lengths {
+            upper -= length.next_multiple_of(8);
+            pointers.push(LinePointer::normal(upper, length).to_bytes());
+        }
+        if is_first_lowest && !pointers.is_empty() {
+            pointers.rotate_right(1);
+        }
+        let lower = (PAGE_HEADER_SIZE + pointers.len() * 4) as u16;
+        let (by_upper, by_special) = (bounds.0.saturating_sub(16), bounds.1.saturating_sub(16));
+        let is_whole = change.is_none() && (by_upper, by_special) == (0, 0);
+        let (upper, special) = (upper + by_upper, special - by_special);
+        let header = PageHeader { lower, upper, special, ..PageHeader::empty(16) };
+        bytes[..PAGE_HEADER_SIZE].copy_from_slice(&header.to_bytes());
+        if let Some((at, bit, copies)) = change && at < pointers.len() {
+            pointers[at] = match copies {
+                true => pointers[(at + 1) % pointers.len()],
+                false => (u32::from_le_bytes(pointers[at]) ^ 1 << bit).to_le_bytes(),
+            };
+        }
+        bytes[PAGE_HEADER_SIZE..lower.into()].copy_from_slice(pointers.as_flattened());
+        let raw = RawPage::new(&bytes);
+        let is_good = raw.check_line_pointers();
+        prop_assert!(!raw.is_in_order() || is_good.is_ok(), "{is_good:?}");
+        prop_assert!(!is_whole || raw.is_in_order(), "nothing was changed");
+    }
+
     #[test]
     fn bytes_of_any_kind_are_an_error_or_a_page(
         header in prop::array::uniform24(any::<u8>()),

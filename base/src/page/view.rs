@@ -68,13 +68,18 @@ impl<'p> RawPage<'p> {
         is_there.then(|| line_pointer(self.bytes, number))
     }
 
+    /// The bytes of the line pointers that fit before `lower`.
+    #[inline]
+    pub(super) fn pointers(&self) -> &'p [[u8; LINE_POINTER_SIZE]] {
+        let count = usize::from(self.header().line_pointers());
+        &self.bytes[PAGE_HEADER_SIZE..].as_chunks::<LINE_POINTER_SIZE>().0[..count]
+    }
+
     /// The line pointers that fit before `lower`, with their numbers.
     pub fn line_pointers(
         &self,
     ) -> impl ExactSizeIterator<Item = (OffsetNumber, LinePointer)> + use<'p> {
-        let (bytes, count) = (self.bytes, usize::from(self.header().line_pointers()));
-        let pointers = bytes[PAGE_HEADER_SIZE..].as_chunks::<LINE_POINTER_SIZE>().0;
-        pointers[..count]
+        self.pointers()
             .iter()
             .enumerate()
             .map(|(index, pointer)| (index as OffsetNumber + 1, LinePointer::from_bytes(*pointer)))
