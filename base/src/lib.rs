@@ -8,6 +8,7 @@ pub mod checksum;
 pub mod disk;
 pub mod ids;
 pub mod lsn;
+pub mod lz4;
 pub mod page;
 pub mod pglz;
 pub mod processor;

@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 
+use base::lz4;
 use base::pglz::{self, Compressor};
 
 use super::error::ToastError;
@@ -31,7 +32,9 @@ pub(crate) fn compress(value: &[u8], method: Compression) -> Option<Vec<u8>> {
             let length = PGLZ.with_borrow_mut(|pglz| pglz.compress(value, output))?;
             stored.truncate(COMPRESSED_HEADER + length);
         }
-        Compression::Lz4 => stored.extend_from_slice(&lz4_flex::block::compress(value)),
+        Compression::Lz4 => {
+            lz4::compress(value, &mut stored)?;
+        }
     }
     let is_worth_it = LONG_HEADER + stored.len() + 2 < value.len();
     is_worth_it.then(|| {

@@ -25,7 +25,7 @@
 //! not judge them by a snapshot. Source: `heaptoast.c`, `toast_helper.c`, `toast_internals.c` of PostgreSQL 15.
 //!
 //! Invariants: a TOAST table's rows are never updated, and its values never compressed or moved. What is written here is, byte
-//! for byte, what PostgreSQL writes of the same row, but for LZ4, of which there are many compressors.
+//! for byte, what PostgreSQL writes of the same row.
 
 pub(crate) mod attributes;
 pub(crate) mod compression;

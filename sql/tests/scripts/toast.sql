@@ -6,7 +6,7 @@ INSERT INTO d VALUES (1, repeat('a', 3000), repeat('b', 3000), repeat('c', 3000)
 INSERT INTO d VALUES (2, 'short', 'short', 'short', '\x0102', 12345.678, 2), (3, NULL, NULL, NULL, NULL, NULL, NULL);
 INSERT INTO d (id, a, b, c) VALUES (4, repeat('xyz', 5000), repeat('uvw', 20000), repeat('rst', 100000));
 SELECT id, octet_length(a), octet_length(b), octet_length(c), length(a), char_length(c) FROM d ORDER BY id;
-SELECT id, pg_column_size(a), pg_column_size(c), pg_column_size(e), pg_column_size(m), pg_column_size(n), pg_column_size(id) FROM d ORDER BY id;
+SELECT id, pg_column_size(a), pg_column_size(b), pg_column_size(c), pg_column_size(e), pg_column_size(m), pg_column_size(n), pg_column_size(id) FROM d ORDER BY id;
 SELECT id, pg_column_compression(a), pg_column_compression(b), pg_column_compression(c), pg_column_compression(n) FROM d ORDER BY id;
 SELECT substr(a, 2999, 5), substring(b from 59999 for 2), left(c, 4), right(c, 4), position('x' in a) FROM d WHERE id = 4;
 SELECT substr(a, 14999), substr(a, -1, 4), substr(a, 20000) = '' FROM d WHERE id = 4;
@@ -28,10 +28,10 @@ SELECT pg_column_size();
 SELECT pg_column_size(1, 2);
 -- Changes leave long values where they are.
 UPDATE d SET n = n + 1 WHERE id IN (1, 4) RETURNING id, octet_length(a), octet_length(c);
-SELECT id, pg_column_size(a), pg_column_size(c) FROM d WHERE id IN (1, 4) ORDER BY id;
+SELECT id, pg_column_size(a), pg_column_size(b), pg_column_size(c) FROM d WHERE id IN (1, 4) ORDER BY id;
 UPDATE d SET a = a || 'z' WHERE id = 4 RETURNING octet_length(a), right(a, 4);
 UPDATE d SET c = substr(c, 1, 10) WHERE id = 4 RETURNING c;
-SELECT id, pg_column_size(a), pg_column_size(c), n FROM d ORDER BY id;
+SELECT id, pg_column_size(a), pg_column_size(b), pg_column_size(c), n FROM d ORDER BY id;
 DELETE FROM d WHERE id = 4 RETURNING length(b);
 BEGIN;
 INSERT INTO d (id, a) VALUES (5, repeat('q', 5000)) RETURNING pg_column_size(a), pg_column_compression(a);

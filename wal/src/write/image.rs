@@ -5,7 +5,7 @@
 //! two bytes of the hole's length counted in, is stored as it is.
 
 use base::page::{PAGE_HEADER_SIZE, PageHeader, RawPage};
-use base::{PAGE_SIZE, pglz};
+use base::{PAGE_SIZE, lz4, pglz};
 
 use crate::record::{IMAGE_LZ4, IMAGE_PGLZ, IMAGE_ZSTD};
 
@@ -97,20 +97,24 @@ impl Compressor {
         let extra = if hole.length > 0 { COMPRESS_HEADER_SIZE } else { 0 };
         // Only what is shorter than this is of use.
         let most = length.checked_sub(extra + 1)?;
-        let start = output.len();
-        output.resize(start + most, 0);
-        let (source, target) = (&joined[..length], &mut output[start..]);
+        let (source, start) = (&joined[..length], output.len());
         let compressed = match method {
             ImageCompression::None => None,
-            ImageCompression::Pglz => self.pglz.get_or_insert_default().compress(source, target),
-            ImageCompression::Lz4 => lz4_flex::block::compress_into(source, target).ok(),
+            ImageCompression::Pglz => {
+                output.resize(start + most, 0);
+                self.pglz.get_or_insert_default().compress(source, &mut output[start..])
+            }
+            ImageCompression::Lz4 => lz4::compress(source, output),
             ImageCompression::Zstd => {
                 if self.zstd.is_none() {
                     self.zstd = zstd::bulk::Compressor::new(ZSTD_LEVEL).ok();
                 }
+                output.resize(start + zstd::zstd_safe::compress_bound(length), 0);
+                let target = &mut output[start..];
                 self.zstd.as_mut().and_then(|zstd| zstd.compress_to_buffer(source, target).ok())
             }
         };
+        let compressed = compressed.filter(|length| *length <= most);
         output.truncate(start + compressed.unwrap_or(0));
         compressed
     }
@@ -144,8 +148,8 @@ mod tests {
     fn what_does_not_get_smaller_is_not_compressed() {
         let mut page = page_with(24, 8192);
         // Twenty-four bytes are left, all different.
-        for (at, byte) in page.iter_mut().enumerate().take(24).skip(16) {
-            *byte = at as u8;
+        for at in (0..12).chain(16..24) {
+            page[at] = at as u8;
         }
         let mut compressor = Compressor::default();
         let mut output = vec![1, 2, 3];

@@ -3,6 +3,7 @@
 mod archive;
 mod disk;
 mod failure;
+mod images;
 mod opening;
 mod random;
 mod redo;

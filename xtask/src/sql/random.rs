@@ -338,7 +338,10 @@ fn long(random: &mut Random, text: &mut String) {
     }
     let shown = |column| format!("length({column}), left({column}, 9), substr({column}, 1990, 9)");
     let shown = ["v", "w", "x"].map(shown).join(", ");
-    let _ = writeln!(text, "SELECT n, {shown} FROM l ORDER BY n, v, w, x LIMIT 30;");
+    // What `v` got of `w` is stored as it was there, and not so in the engine.
+    let sizes = ["w", "x"].map(|column| format!("pg_column_size({column})")).join(", ");
+    let _ =
+        writeln!(text, "SELECT n, {shown}, {sizes} FROM l ORDER BY n, v, w, x, 11, 12 LIMIT 30;");
 }
 
 /// A change, what it left, and its undoing.

@@ -1,12 +1,14 @@
 //! The same rows put in by a server and by the engine: the same bytes in tuples and in chunks, but for the numbers of values.
 //!
-//! Values of every length around each threshold, in columns of each storage, compressed by pglz: which of them are compressed and
-//! which go out of line, and what compression makes of them, is the server's own.
+//! Values of every length around each threshold, in columns of each storage, and some long ones, compressed by each method: which
+//! of them are compressed and which go out of line, and what compression makes of them, is the server's own.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use base::tuple::HeapTupleHeader;
 use base::{PAGE_SIZE, Page};
+use engine::heap::Compression;
 use engine::{ColumnStorage, EngineOptions, SnapshotMode};
 use fastrand::Rng;
 
@@ -24,28 +26,19 @@ const STORAGES: [(&str, ColumnStorage); 4] = [
     ("plain", ColumnStorage::Plain),
 ];
 
-/// Text that compresses well, hardly, or in parts.
+/// How long values are that are compressed as a whole, each of every kind. LZ4 keeps its places in fewer bits below 65,547 bytes.
+const LONG: [usize; 4] = [65_546, 65_547, 250_000, 1_000_000];
+/// Kinds of text that compress well, hardly, or in parts.
+const KINDS: u8 = 4;
+
+/// A value or none, of a length that is near to one where something changes.
 fn chosen(random: &mut Rng, storage: ColumnStorage) -> Option<String> {
     let lengths = [5, 40, 126, 127, 400, 1000, 1990, 2010, 2035, 3000, 7000, 9000, 25_000];
     let most = if storage == ColumnStorage::Plain { 5 } else { lengths.len() };
     let near = lengths[random.usize(..most)];
     let length = (near + random.usize(..24)).saturating_sub(12);
     let seed = random.usize(..);
-    let hardly = || {
-        noise(length / 2 + 1, seed)
-            .iter()
-            .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-    };
-    let mut made = match random.u8(..5) {
-        0 => return None,
-        1 => "x".repeat(length),
-        2 => {
-            let letters = |at: usize| char::from(33 + (at * at / (seed % 90 + 7) % 90) as u8);
-            (0..length).map(letters).filter(|letter| *letter != '\\').collect()
-        }
-        3 => hardly(),
-        _ => text(length, seed),
-    };
+    let mut made = of_kind(random.u8(..=KINDS).checked_sub(1)?, length, seed);
     if random.u8(..4) == 0 {
         // Bytes of which the highest bit is set.
         made = made.replace('e', "\u{e9}").replace('7', "\u{4e03}");
@@ -53,8 +46,34 @@ fn chosen(random: &mut Rng, storage: ColumnStorage) -> Option<String> {
     Some(made)
 }
 
-/// What a tuple has in each column: its bytes as they lie there; of a value out of line its lengths alone.
-fn parts(tuple: &[u8], columns: usize) -> Vec<Option<Vec<u8>>> {
+/// Text of one kind.
+fn of_kind(kind: u8, length: usize, seed: usize) -> String {
+    match kind {
+        0 => "x".repeat(length),
+        1 => {
+            let letters = |at: usize| char::from(33 + (at * at / (seed % 90 + 7) % 90) as u8);
+            (0..length).map(letters).filter(|letter| *letter != '\\').collect()
+        }
+        2 => noise(length / 2 + 1, seed).iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        }),
+        _ => text(length, seed),
+    }
+}
+
+/// What a tuple has in a column.
+#[derive(Debug, PartialEq, Eq)]
+struct Part {
+    /// As they lie there, with the padding before them; of a value out of line its lengths alone.
+    bytes: Vec<u8>,
+    is_external: bool,
+    /// How it is compressed.
+    method: Option<u32>,
+}
+
+/// What a tuple has in each column.
+fn parts(tuple: &[u8], columns: usize) -> Vec<Option<Part>> {
     let (_, layout) = HeapTupleHeader::read(tuple).expect("a tuple");
     let nulls = &tuple[layout.null_bitmap];
     let data = &tuple[layout.data];
@@ -66,18 +85,24 @@ fn parts(tuple: &[u8], columns: usize) -> Vec<Option<Vec<u8>>> {
             continue;
         }
         let start = if column == 0 || data[at] == 0 { usize::next_multiple_of(at, 4) } else { at };
-        let (length, shown) = match data[start] {
-            _ if column == 0 => (4, 4),
-            1 => (18, 10),
-            short if short & 1 == 1 => (usize::from(short >> 1), usize::from(short >> 1)),
-            _ => {
-                let header = data[start..start + 4].try_into().expect("four bytes");
-                let length = (u32::from_le_bytes(header) >> 2) as usize;
-                (length, length)
-            }
+        let word = |at| {
+            let bytes = data[start + at..start + at + 4].try_into().expect("four bytes");
+            u32::from_le_bytes(bytes)
         };
-        // The padding counts, too.
-        parts.push(Some(data[at..start + shown].to_vec()));
+        let long = || word(0) as usize >> 2;
+        let (length, shown, method) = match data[start] {
+            _ if column == 0 => (4, 4, None),
+            1 => {
+                // How long the value is with its header, and how long what is stored of it without one, and how.
+                let (whole, stored) = (word(2), word(6));
+                (18, 10, ((stored & 0x3FFF_FFFF) + 4 < whole).then_some(stored >> 30))
+            }
+            short if short & 1 == 1 => (usize::from(short >> 1), usize::from(short >> 1), None),
+            first if first & 3 == 2 => (long(), long(), Some(word(4) >> 30)),
+            _ => (long(), long(), None),
+        };
+        let bytes = data[at..start + shown].to_vec();
+        parts.push(Some(Part { bytes, is_external: column > 0 && data[start] == 1, method }));
         at = start + length;
     }
     parts
@@ -109,13 +134,23 @@ fn chunks_in(file: &[u8]) -> Vec<(usize, Vec<u8>)> {
 
 #[test]
 fn the_engine_stores_long_values_as_a_server_does() {
+    for compression in [Compression::Pglz, Compression::Lz4] {
+        long_values_are_a_servers(compression);
+    }
+}
+
+fn long_values_are_a_servers(compression: Compression) {
     let cluster = Cluster::with(&["--encoding=UTF8"]);
     let mut random = Rng::with_seed(15);
-    let rows: Vec<Vec<Option<String>>> = (0..300)
+    let mut rows: Vec<Vec<Option<String>>> = (0..300)
         .map(|_| STORAGES.iter().map(|(_, storage)| chosen(&mut random, *storage)).collect())
         .collect();
+    let long = LONG.iter().flat_map(|length| (0..KINDS).map(|kind| of_kind(kind, *length, 15)));
+    rows.extend(long.map(|value| vec![Some(value), None, None, None]));
     let mut commands = String::from("create table doc (id int4");
-    STORAGES.iter().for_each(|(name, _)| write!(commands, ", {name}_ text").expect("memory"));
+    for (name, _) in STORAGES {
+        write!(commands, ", {name}_ text compression {}", compression.name()).expect("memory");
+    }
     commands.push_str(");\n");
     for (name, _) in STORAGES {
         writeln!(commands, "alter table doc alter {name}_ set storage {name};").expect("memory");
@@ -142,7 +177,7 @@ fn the_engine_stores_long_values_as_a_server_does() {
     let read = |number: u32| std::fs::read(fork(cluster.data(), number, "")).expect("a file");
     let theirs: Vec<_> = files.into_iter().map(read).collect();
 
-    let options = EngineOptions { buffers: 60, ..options(SnapshotMode::Classic) };
+    let options = EngineOptions { buffers: 60, compression, ..options(SnapshotMode::Classic) };
     let engine = Engine::open(cluster.data(), options).expect("opened");
     let mut columns = vec![Column::new("id", ColumnType::Int4)];
     let column = |(name, storage)| Column::new(name, ColumnType::Text).stored(storage);
@@ -165,6 +200,7 @@ fn the_engine_stores_long_values_as_a_server_does() {
     let (mine, other) = (tuples(&ours[0]), tuples(&theirs[0]));
     assert_eq!((mine.len(), other.len()), (rows.len(), rows.len()));
     let (mut compressed, mut external) = (0, 0);
+    let mut methods = BTreeSet::new();
     for ((mine, other), row) in mine.iter().zip(&other).zip(&rows) {
         let (mine, other) = (parts(mine, 5), parts(other, 5));
         for (column, (mine, other)) in mine.iter().zip(&other).enumerate().skip(1) {
@@ -174,11 +210,13 @@ fn the_engine_stores_long_values_as_a_server_does() {
                 "column {column}, {:?}: {mine:?}, the server has {other:?}",
                 text.map(String::len)
             );
-            let first = mine.as_ref().and_then(|bytes| bytes.iter().find(|byte| **byte != 0));
-            external += usize::from(first == Some(&1));
-            compressed += usize::from(first.is_some_and(|byte| byte & 3 == 2));
+            let Some(part) = mine else { continue };
+            external += usize::from(part.is_external);
+            compressed += usize::from(!part.is_external && part.method.is_some());
+            methods.extend(part.method);
         }
     }
+    assert_eq!(methods, BTreeSet::from([compression as u32]));
     assert!(compressed > 50 && external > 50, "{compressed} compressed, {external} out of line");
     let (mine, other) = (chunks_in(&ours[1]), chunks_in(&theirs[1]));
     assert!(mine == other, "{} chunks, the server has {}", mine.len(), other.len());
