@@ -205,6 +205,26 @@ impl MapPage<'_> {
     }
 }
 
+/// How many of the first blocks of a relation, so many, are said to be all-visible.
+///
+/// # Errors
+/// As [`MapPage::existing`].
+pub(crate) fn all_visible_blocks(
+    shared: &Shared,
+    locator: RelFileLocator,
+    blocks: BlockNumber,
+) -> Result<BlockNumber, Error> {
+    let mut count = 0;
+    for first in (0..blocks).step_by(BLOCKS_PER_PAGE as usize) {
+        // Where the map ends, nothing behind it is told of.
+        let Some(page) = MapPage::existing(shared, locator, first)? else { break };
+        let end = first.saturating_add(BLOCKS_PER_PAGE).min(blocks);
+        let map = page.0.read();
+        count += (first..end).filter(|block| status_in(&map, *block) & ALL_VISIBLE != 0).count();
+    }
+    Ok(count as BlockNumber)
+}
+
 /// How many pages of the map tell of so many blocks.
 pub(crate) fn pages_for(heap_blocks: BlockNumber) -> BlockNumber {
     heap_blocks.div_ceil(BLOCKS_PER_PAGE)

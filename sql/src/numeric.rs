@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use bigdecimal::num_bigint::{BigInt, Sign};
@@ -322,6 +323,18 @@ impl PartialEq for Numeric {
 }
 
 impl Eq for Numeric {}
+
+impl Hash for Numeric {
+    /// Of a number, whatever its scale.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            NegativeInfinity => 0_u8.hash(state),
+            Finite(number) => number.normalized().into_bigint_and_exponent().hash(state),
+            Infinity => 2_u8.hash(state),
+            NaN => 3_u8.hash(state),
+        }
+    }
+}
 
 /// `numeric_out`
 impl fmt::Display for Numeric {

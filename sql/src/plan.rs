@@ -59,6 +59,8 @@ pub(crate) enum Plan {
         on: Option<Expr>,
         base: usize,
         widths: [usize; 2],
+        /// What is equal of all rows that it gives of both sides, where one side is looked for by a hash of it.
+        equal: Vec<EqualSides>,
     },
     Filter {
         input: Box<Plan>,
@@ -125,6 +127,14 @@ pub(crate) enum JoinKind {
     Left,
     Right,
     Full,
+}
+
+/// Values of a join's two sides that are compared in a type: one over each side's own row.
+#[derive(Debug)]
+pub(crate) struct EqualSides {
+    pub(crate) left: Expr,
+    pub(crate) right: Expr,
+    pub(crate) of: Type,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -321,6 +331,17 @@ impl Program {
 }
 
 impl Plan {
+    /// Two relations joined, each row of the one with each of the other.
+    pub(crate) fn join(
+        kind: JoinKind,
+        [left, right]: [Box<Plan>; 2],
+        on: Option<Expr>,
+        base: usize,
+        widths: [usize; 2],
+    ) -> Plan {
+        Plan::Join { kind, left, right, on, base, widths, equal: Vec::new() }
+    }
+
     /// Whether it reads rows of tables.
     pub(crate) fn reads_tables(&self) -> bool {
         match self {

@@ -2,8 +2,9 @@
 //!
 //! Invariants: a setting that changes how this works is known by its type; those that steer what is not here are kept as
 //! they were given and shown again. Of the planner's, `enable_indexscan` and `enable_bitmapscan` are looked at: an index
-//! serves an order with the first, conditions with one of the two; and `enable_indexonlyscan`. What a transaction that is rolled back has set is undone, and so is
-//! what is set `LOCAL` when it ends.
+//! serves an order with the first, conditions with one of the two; `enable_indexonlyscan`, and `enable_seqscan` where all of
+//! an index may be read in a table's place; and `enable_hashjoin`. What a transaction that is rolled back has set is undone,
+//! and so is what is set `LOCAL` when it ends.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

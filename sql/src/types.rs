@@ -5,6 +5,7 @@
 //! functions of the types.
 
 use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
 
 use base::{Tid, TimestampTz};
 use engine::copy_text;
@@ -332,7 +333,31 @@ impl Datum {
         })
     }
 
-    /// The same with a place for nulls: behind all others.
+    /// Adds to a hash what values have in common that are equal in a type.
+    pub(crate) fn hash(&self, of: Type, state: &mut impl Hasher) {
+        match self {
+            Datum::Bool(value) => value.hash(state),
+            // As `hashfloat8`: one zero, one NaN.
+            Datum::Float8(0.0) => 0_u64.hash(state),
+            Datum::Float8(value) if value.is_nan() => f64::NAN.to_bits().hash(state),
+            Datum::Float8(value) => value.to_bits().hash(state),
+            Datum::Numeric(value) => value.hash(state),
+            Datum::Text(value) if of == Type::Bpchar => value.trim_end_matches(' ').hash(state),
+            Datum::Text(value) => value.hash(state),
+            Datum::Bytea(value) => value.hash(state),
+            Datum::Date(value) => value.hash(state),
+            Datum::TimestampTz(value) | Datum::Timestamp(value) => value.hash(state),
+            Datum::Uuid(value) => value.hash(state),
+            Datum::Tid(tid) => (tid.block, tid.offset).hash(state),
+            Datum::Int2(_) | Datum::Int4(_) | Datum::Int8(_) | Datum::Oid(_) => {
+                self.int().hash(state);
+            }
+            // Fields are compared, each in its own way; whoever looks for equal ones has to.
+            Datum::Null | Datum::Void | Datum::Record(_) => {}
+        }
+    }
+
+    /// As [`Datum::compare`], with a place for nulls: behind all others.
     pub(crate) fn sort_order(&self, other: &Datum, of: Type) -> Ordering {
         self.compare(other, of).unwrap_or_else(|| self.is_null().cmp(&other.is_null()))
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a row is in the heap before indexes lead to it.
 
-use base::{BlockNumber, ForkNumber, Oid, Tid};
+use base::{BlockNumber, ForkNumber, Oid, RelFileLocator, Tid};
 
 use super::index::EnteredRow;
 use super::page::{clear_map, heap_error, log_change, page_to_fill};
@@ -82,10 +82,14 @@ impl TableEntry {
 
     /// How many pages it has.
     pub(crate) fn blocks(&self, shared: &Shared) -> Result<BlockNumber, Error> {
-        let relation = self.locator;
-        let blocks = shared.storage.pool.store().blocks(relation, ForkNumber::Main);
-        blocks.map_err(|error| Error::Relation { action: "read the length of", relation, error })
+        blocks_of(shared, self.locator)
     }
+}
+
+/// How many pages a table or an index has.
+pub(super) fn blocks_of(shared: &Shared, relation: RelFileLocator) -> Result<BlockNumber, Error> {
+    let blocks = shared.storage.pool.store().blocks(relation, ForkNumber::Main);
+    blocks.map_err(|error| Error::Relation { action: "read the length of", relation, error })
 }
 
 impl Transaction<'_, '_> {

@@ -46,6 +46,7 @@ use crate::heap::{Compression, RowLock, TupleValues, Value};
 use crate::lock::{TableLockMode, WaitPolicy};
 use crate::planted::{self, Bug};
 use crate::transaction::Transaction;
+use crate::visibility_map::all_visible_blocks;
 pub use check_index::{CheckedIndex, IndexCheck};
 pub use copied::RowRef;
 pub use dirty::DirtyRow;
@@ -53,6 +54,7 @@ pub(crate) use index::IndexScanRoom;
 pub use index::{IndexScan, TableIndex};
 pub use index_only::{IndexOnlyScan, IndexedRow};
 pub use insert::InsertOutcome;
+use insert::blocks_of;
 pub use lock::RowLocked;
 use modify::{Modified, NewRow};
 pub use scan::{PageScan, Scan};
@@ -318,6 +320,28 @@ impl Table {
     pub fn pages(&self, transaction: &mut Transaction<'_, '_>) -> Result<u32, Error> {
         transaction.use_table(&self.0, TableLockMode::AccessShare)?;
         self.0.blocks(transaction.session.shared)
+    }
+
+    /// How many of its pages the visibility map says that everybody sees alike.
+    ///
+    /// # Errors
+    /// As [`Table::pages`]; where the map cannot be read.
+    pub fn all_visible_pages(&self, transaction: &mut Transaction<'_, '_>) -> Result<u32, Error> {
+        let pages = self.pages(transaction)?;
+        all_visible_blocks(transaction.session.shared, self.locator(), pages)
+    }
+
+    /// How many pages one of its indexes has.
+    ///
+    /// # Errors
+    /// As [`Table::pages`].
+    pub fn index_pages(
+        &self,
+        transaction: &mut Transaction<'_, '_>,
+        index: &TableIndex,
+    ) -> Result<u32, Error> {
+        transaction.use_table(&self.0, TableLockMode::AccessShare)?;
+        blocks_of(transaction.session.shared, index.locator())
     }
 
     /// Gives the version of a row at this place other values, of which indexes have computed this, if it is still the

@@ -1,16 +1,18 @@
-//! Which side of a join is found by an index, its keys being values of the other side's row.
+//! Which side of a join is found by an index, its keys being values of the other side's row; and by what values of both
+//! sides they are looked for, where no index serves.
 //!
 //! ```text
 //! t JOIN u ON u.id = t.a            for each row of t, u by its index on id
 //! t JOIN u ON u.id = t.a, u small   for each row of u, t by its index on a; then the rows put in t's order
 //! t, u JOIN v ON v.b = u.b          (t, u) JOIN v, where u can be found by t
+//! t FULL JOIN u ON u.id = t.a       for each row of t, u by a hash of id
 //! ```
 //!
 //! Of an outer join only the side that may be missing is found so. The other side's rows are asked beforehand what can be
 //! asked of them alone.
 //!
 //! Invariant: rows come in the order in which they come without indexes: the left side's, and within it the right one's.
-//! Sources: `joinpath.c`, `indxpath.c`.
+//! Sources: `joinpath.c`, `indxpath.c`, `hash_inner_and_outer`.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -19,8 +21,9 @@ use super::asked::is_stable;
 use super::choice::Wanted;
 use super::{Holds, Planner};
 use crate::error::Result;
-use crate::expr::Expr;
-use crate::plan::{JoinKind, Plan};
+use crate::expr::{Comparison, Expr};
+use crate::plan::{EqualSides, JoinKind, Plan};
+use crate::types::Type;
 
 /// Rows on a page, where nothing is known of them.
 const PER_PAGE: f64 = 100.0;
@@ -56,7 +59,9 @@ impl Planner<'_, '_, '_> {
         wanted: Option<Wanted<'_>>,
     ) -> Result<bool> {
         self.rotate(node, base, holds)?;
-        let Plan::Join { kind, left, right, on, widths, .. } = node else { return Ok(false) };
+        let Plan::Join { kind, left, right, on, widths, equal, .. } = node else {
+            return Ok(false);
+        };
         let sides = Sides { kind: *kind, base, widths: *widths };
         // Rows that a side has alone come last.
         let wanted = wanted.filter(|_| matches!(kind, JoinKind::Inner | JoinKind::Left));
@@ -97,6 +102,9 @@ impl Planner<'_, '_, '_> {
                 Ok(is_ordered)
             }
             _ => {
+                if self.uses_hashes {
+                    *equal = sides.equal(on.as_ref(), holds);
+                }
                 let is_ordered = self.below(left, &mut base.clone(), &of_left, wanted)?;
                 self.below(right, &mut sides.rights().start, &of_right, None)?;
                 Ok(is_ordered)
@@ -139,17 +147,11 @@ impl Planner<'_, '_, '_> {
             1 => both.into_iter().next(),
             _ => Some(Expr::And(both)),
         };
-        let joined = Plan::Join {
-            kind: JoinKind::Inner,
-            left: take(left),
-            right: first,
-            on: None,
-            base,
-            widths: [widths[0], inner_widths[0]],
-        };
+        let inner_sides = [take(left), first];
+        let first_widths = [widths[0], inner_widths[0]];
+        let joined = Plan::join(JoinKind::Inner, inner_sides, None, base, first_widths);
         let widths = [widths[0] + inner_widths[0], inner_widths[1]];
-        let (kind, left) = (*inner, Box::new(joined));
-        *node = Plan::Join { kind, left, right: second, on: both, base, widths };
+        *node = Plan::join(*inner, [Box::new(joined), second], both, base, widths);
         Ok(())
     }
 
@@ -214,6 +216,40 @@ impl Sides {
             }
         }
         (of_left, of_right)
+    }
+
+    /// What is equal of both sides in all rows that are wanted of the join.
+    fn equal(&self, on: Option<&Expr>, above: &Holds) -> Vec<EqualSides> {
+        let mut parts = Holds { parts: Vec::new(), ..above.clone() };
+        on.iter().for_each(|on| parts.add(on));
+        // An outer join has rows of one side for which this does not hold.
+        if self.kind == JoinKind::Inner {
+            above.parts.iter().for_each(|part| parts.add(part));
+        }
+        parts.parts.iter().filter_map(|part| self.equal_in(part)).collect()
+    }
+
+    /// The same in one condition; `None` if it says nothing of the kind.
+    fn equal_in(&self, part: &Expr) -> Option<EqualSides> {
+        let Expr::Compare { op: Comparison::Equal, of, left, right } = part else { return None };
+        if *of == Type::Record {
+            return None;
+        }
+        let own = |expr: &Expr, own: Range<usize>| {
+            let reads = expr.places();
+            let is_own = !reads.is_empty() && reads.iter().all(|place| own.contains(place));
+            let mut shifted = (is_own && is_stable(expr)).then(|| expr.clone())?;
+            let walked = shifted.rewrite(&mut |part| {
+                if let Expr::Column { depth: 0, index } = part {
+                    *index -= own.start;
+                }
+                Ok(false)
+            });
+            walked.is_ok().then_some(shifted)
+        };
+        let both = |one, other| Some((own(one, self.lefts())?, own(other, self.rights())?));
+        let (left, right) = both(left, right).or_else(|| both(right, left))?;
+        Some(EqualSides { left, right, of: *of })
     }
 }
 

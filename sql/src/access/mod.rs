@@ -4,6 +4,7 @@
 //! WHERE a = 1 AND b > 2 AND c < 3     index (a, b DESC, c) ─► from (1, end) to before (1, 2), the filter on top of it
 //! WHERE a = 1 ORDER BY b LIMIT 5      the same, backward: five rows are read, and nothing is sorted
 //! SELECT max(a)                       the last entry that is not null
+//! SELECT count(*)                     all entries of an index that is much smaller than the table
 //! t JOIN u ON u.id = t.a              for each row of t, u by its index on id
 //! p ORDER BY a LIMIT 5                of each partition of p the first by its index, and the next of the one that had the first
 //! ```
@@ -12,10 +13,10 @@
 //! comparison with a null is not true.
 //!
 //! [`asked`] is what conditions ask, [`choice`] which index is taken, [`scan`] what is read by it, [`join`] which side of a
-//! join is, [`extremes`] `min` and `max`, [`alone`] where an index has all that is read.
+//! join is, or by what it is hashed, [`extremes`] `min` and `max`, [`alone`] where an index has all that is read.
 //!
 //! Invariants: the condition is asked of every row that an index gives. Rows come in the order in which they lie in the
-//! table, as a scan of all of it gives them, unless an order is wanted that the index has. What a key is compared with is
+//! table, as a scan of all of it gives them, unless an order is wanted that the index has, or none is and none shows. What a key is compared with is
 //! worked out once, when the scan begins, and has no effect. Sources: `indxpath.c`, `planner.c`.
 
 mod alone;
@@ -54,23 +55,23 @@ pub(crate) fn program<'e>(
     database: &Database<'e>,
     state: &mut State,
 ) -> Result<()> {
-    let uses_order = state.settings.is_on("enable_indexscan");
-    if !uses_order && !state.settings.is_on("enable_bitmapscan") {
-        return Ok(());
-    }
+    let [uses_order, uses_hashes] =
+        ["enable_indexscan", "enable_hashjoin"].map(|name| state.settings.is_on(name));
+    let uses_indexes = uses_order || state.settings.is_on("enable_bitmapscan");
     let constant = program
         .subplans
         .iter()
         .map(|subplan| subplan.is_constant && subplan.plan.strongest_lock().is_none());
     let constant: Constant = constant.collect();
-    let mut planner = Planner { transaction, database, state, uses_order, constant };
+    let mut planner =
+        Planner { transaction, database, state, uses_indexes, uses_order, uses_hashes, constant };
     planner.plan(&mut program.plan, false)?;
     for subplan in &mut program.subplans {
         planner.plan(&mut subplan.plan, false)?;
     }
     program.ctes.iter_mut().try_for_each(|cte| planner.plan(cte, false))?;
-    if state.settings.is_on("enable_indexonlyscan") {
-        alone::program(program);
+    if planner.state.settings.is_on("enable_indexonlyscan") {
+        planner.alone(program)?;
     }
     Ok(())
 }
@@ -86,8 +87,11 @@ struct Planner<'x, 's, 'e> {
     transaction: &'x mut Transaction<'s, 'e>,
     database: &'x Database<'e>,
     state: &'x mut State,
+    uses_indexes: bool,
     /// Whether rows may come in an index's order.
     uses_order: bool,
+    /// Whether a side of a join may be looked for by a hash.
+    uses_hashes: bool,
     constant: Constant,
 }
 
@@ -303,7 +307,7 @@ impl Planner<'_, '_, '_> {
 
     /// The indexes that a member may be read by, over the row of a FROM in which the family's columns begin at `base`.
     fn candidates(&mut self, member: &Member, base: usize, width: usize) -> Result<Vec<Candidate>> {
-        if member.def.indexes.is_empty() {
+        if !self.uses_indexes || member.def.indexes.is_empty() {
             return Ok(Vec::new());
         }
         let usable = member.def.table.indexes(self.transaction)?;

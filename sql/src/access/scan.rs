@@ -14,7 +14,7 @@ use engine::{IndexOnlyScan, IndexScan, TableIndex};
 use crate::error::{Result, SqlError};
 use crate::exec::{Exec, Row};
 use crate::expr::{Expr, Rows};
-use crate::family::Member;
+use crate::family::{HIDDEN, Member};
 use crate::types::{Datum, StoredRow, Type};
 
 /// How the rows of one table are found.
@@ -22,7 +22,7 @@ use crate::types::{Datum, StoredRow, Type};
 pub(crate) struct Access {
     /// What is read of one index or several: rows that are in any of these.
     pub(super) ranges: Vec<IndexRange>,
-    /// Which way the one range is read, if its order is wanted.
+    /// Which way the one range is read, if its order is wanted, or may be any.
     pub(super) direction: Option<Direction>,
     /// Whether each of the indexes has all of a row that is read.
     pub(super) is_alone: bool,
@@ -78,7 +78,7 @@ enum Fitted {
 }
 
 impl Access {
-    /// Whether rows come in an order that is wanted.
+    /// Whether rows come in the index's order.
     pub(crate) fn is_ordered(&self) -> bool {
         self.direction.is_some()
     }
@@ -195,12 +195,13 @@ impl<'e> IndexRows<'e> {
                 let fetches = scan.heap_fetches();
                 let Some(row) = scan.next_row(exec.transaction)? else { return Ok(None) };
                 reads.fetched(table, (scan.heap_fetches() - fetches) as usize);
-                let columns = row.values()?.into_iter().zip(&member.def.columns);
-                let values = columns.map(|(value, column)| match value {
-                    Some(value) => Datum::of_column(&value, column.of),
-                    None => Ok(Datum::Null),
-                });
-                let values = values.collect::<Result<Row>>()?;
+                let mut values = Vec::with_capacity(member.def.columns.len() + HIDDEN);
+                for (value, column) in row.values()?.into_iter().zip(&member.def.columns) {
+                    values.push(match value {
+                        Some(value) => Datum::of_column(&value, column.of)?,
+                        None => Datum::Null,
+                    });
+                }
                 Ok(Some((row.root(), member.shown(values, row.root()))))
             }
         }

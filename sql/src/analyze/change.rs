@@ -380,7 +380,7 @@ impl Analyzer<'_, '_, '_> {
             let right = Box::new(self.from(others)?);
             let widths = [width, self.level()?.width - width];
             let left = Box::new(plan);
-            plan = Plan::Join { kind: JoinKind::Inner, left, right, on: None, base: 0, widths };
+            plan = Plan::join(JoinKind::Inner, [left, right], None, 0, widths);
         }
         if let Some(selection) = selection {
             let condition = self.condition_in(selection, "WHERE")?;

@@ -24,14 +24,10 @@ impl Analyzer<'_, '_, '_> {
             let right = Box::new(self.joined(item)?);
             plan = Some(match plan {
                 None => *right,
-                Some(left) => Plan::Join {
-                    kind: JoinKind::Inner,
-                    left: Box::new(left),
-                    right,
-                    on: None,
-                    base: 0,
-                    widths: [left_width, self.level()?.width - left_width],
-                },
+                Some(left) => {
+                    let widths = [left_width, self.level()?.width - left_width];
+                    Plan::join(JoinKind::Inner, [Box::new(left), right], None, 0, widths)
+                }
             });
         }
         Ok(plan.unwrap_or(Plan::One))
@@ -101,7 +97,7 @@ impl Analyzer<'_, '_, '_> {
                 rights.iter_mut().for_each(|entry| entry.is_nullable = true);
             }
             let widths = [left_width, right_width];
-            plan = Plan::Join { kind, left: Box::new(plan), right, on, base, widths };
+            plan = Plan::join(kind, [Box::new(plan), right], on, base, widths);
         }
         Ok(plan)
     }

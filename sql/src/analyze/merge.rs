@@ -51,14 +51,9 @@ impl Analyzer<'_, '_, '_> {
         }
         // Rows of the source that match none are wanted for what inserts them alone.
         let inserts = whens.iter().any(|when| matches!(when.action, MergeAction::Insert(_)));
-        let input = Plan::Join {
-            kind: if inserts { JoinKind::Left } else { JoinKind::Inner },
-            left: Box::new(source),
-            right: Box::new(Plan::Scan(Rc::clone(&family))),
-            on,
-            base: 0,
-            widths,
-        };
+        let kind = if inserts { JoinKind::Left } else { JoinKind::Inner };
+        let target = Plan::Scan(Rc::clone(&family));
+        let input = Plan::join(kind, [source, target].map(Box::new), on, 0, widths);
         Ok(Change { family, input, base, kind: ChangeKind::Merge { whens }, returning: None })
     }
 

@@ -74,6 +74,8 @@ impl Analyzer<'_, '_, '_> {
             (Type::Unknown, of) | (of, Type::Unknown) => of,
             (one, other) if one == other => one,
             (one, other) if one.is_number() && other.is_number() => wider(one, other),
+            // A varchar is cast to either; that char(n) is one side's own decides.
+            (Type::Bpchar, Type::Varchar) | (Type::Varchar, Type::Bpchar) => Type::Bpchar,
             (one, other) if one.is_string() && other.is_string() => Type::Text,
             (Type::Date | Type::Timestamp, Type::TimestampTz)
             | (Type::TimestampTz, Type::Date | Type::Timestamp) => Type::TimestampTz,

@@ -15,7 +15,7 @@ use crate::access::{Access, IndexRows};
 use crate::analyze::from_prepared;
 use crate::error::{Result, SqlError};
 use crate::expr::{Expr, Rows};
-use crate::family::Member;
+use crate::family::{HIDDEN, Member};
 use crate::plan::{Plan, RowMark, SetKind};
 use crate::table::TableDef;
 use crate::types::{Datum, Type};
@@ -29,13 +29,8 @@ pub(crate) enum Cursor<'p, 'e> {
         members: &'p [Member],
         /// What each of them is read by; nothing of those that are read whole.
         found: &'p [Option<Access>],
-        pages: Option<PageScan>,
+        reading: Option<Reading<'e>>,
         rows: VecDeque<Row>,
-    },
-    /// A table by the order of an index.
-    Ordered {
-        member: &'p Member,
-        rows: Box<IndexRows<'e>>,
     },
     Merge(Box<Merge<'p, 'e>>),
     Values(std::slice::Iter<'p, Vec<Expr>>),
@@ -81,10 +76,17 @@ pub(crate) enum Cursor<'p, 'e> {
     },
 }
 
+/// A member that is read.
+pub(crate) enum Reading<'e> {
+    Pages(PageScan),
+    /// By an index, in its order.
+    Index(Box<IndexRows<'e>>),
+}
+
 impl<'p, 'e> Cursor<'p, 'e> {
     /// Begins to read members, one after the other, by what is found for each or whole.
     pub(super) fn scan(members: &'p [Member], found: &'p [Option<Access>]) -> Cursor<'p, 'e> {
-        Cursor::Scan { members, found, pages: None, rows: VecDeque::new() }
+        Cursor::Scan { members, found, reading: None, rows: VecDeque::new() }
     }
 
     /// Begins a node.
@@ -102,15 +104,6 @@ impl<'p, 'e> Cursor<'p, 'e> {
             Plan::Values(rows) => Cursor::Values(rows.iter()),
             // Its tables were locked when they were looked up.
             Plan::Scan(family) => Cursor::scan(&family.members, &[]),
-            Plan::IndexScan(family, found) if found.iter().flatten().any(Access::is_ordered) => {
-                let [(member, Some(access))] = [(&family.members[0], &found[0])] else {
-                    return Err(SqlError::new("XX000", "rows of several tables are in no order"));
-                };
-                match access.open(member, exec, &nothing)? {
-                    Some(rows) => Cursor::Ordered { member, rows: Box::new(rows) },
-                    None => Cursor::Ready(Vec::new().into_iter()),
-                }
-            }
             Plan::IndexScan(family, found) => Cursor::scan(&family.members, found),
             Plan::Merge { family, found, keys } => {
                 Cursor::Merge(Box::new(Merge::open(&family.members, found, keys, exec, outer)?))
@@ -153,14 +146,14 @@ impl<'p, 'e> Cursor<'p, 'e> {
             }
             Plan::Cte(number) => Cursor::Shared(exec.cte(*number)?, 0),
             Plan::Derived(plan) => Cursor::open(plan, exec, outer)?,
-            Plan::Join { kind, left, right, on, base, widths } => {
+            Plan::Join { kind, left, right, on, base, widths, equal } => {
                 let condition = Condition { on: on.as_ref(), base: *base };
                 if let Plan::Probe(family, found) = &**left {
                     let turned = Turned { kind: *kind, family, found, condition, widths: *widths };
                     return Ok(Cursor::Ready(turned.rows(right, exec, outer)?.into_iter()));
                 }
                 let left = Cursor::open(left, exec, outer)?;
-                Cursor::Join(Box::new(Join::new(*kind, left, right, condition, *widths)))
+                Cursor::Join(Box::new(Join::new(*kind, left, right, condition, equal, *widths)))
             }
             Plan::Filter { input, condition } => {
                 Cursor::Filter { input: boxed(input, exec)?, condition }
@@ -238,38 +231,38 @@ impl<'p, 'e> Cursor<'p, 'e> {
                 *at += 1;
                 Ok(rows.get(*at - 1).cloned())
             }
-            Cursor::Scan { members, found, pages, rows } => loop {
+            Cursor::Scan { members, found, reading, rows } => loop {
                 if let Some(row) = rows.pop_front() {
                     return Ok(Some(row));
                 }
                 let Some(member) = members.first() else { return Ok(None) };
-                if pages.is_none()
-                    && let Some(Some(access)) = found.first()
-                    && let Some(by_index) = access.rows(member, exec, &Rows { row: &[], outer })?
-                {
-                    *rows = by_index.into();
-                    (*members, *found) = (&members[1..], &found[1..]);
-                    continue;
-                }
                 let table = &member.def.table;
-                let scan = match pages {
-                    Some(scan) => scan,
+                let is_over = match reading {
                     None => {
-                        exec.state.reads.scan_begins(table);
-                        pages.insert(table.scan_pages(exec.transaction)?)
+                        let access = found.first().and_then(Option::as_ref);
+                        *reading = begin(member, access, rows, exec, outer)?;
+                        reading.is_none()
                     }
+                    Some(Reading::Pages(scan)) => match scan.next_page(exec.transaction)? {
+                        None => true,
+                        Some(page) => {
+                            exec.state.reads.scanned(table, page.len());
+                            for row in &page {
+                                rows.push_back(member.stored_row(row)?);
+                            }
+                            false
+                        }
+                    },
+                    Some(Reading::Index(scan)) => match scan.next(member, exec)? {
+                        None => true,
+                        Some((_, row)) => return Ok(Some(row)),
+                    },
                 };
-                let Some(page) = scan.next_page(exec.transaction)? else {
-                    (*members, *pages) = (&members[1..], None);
+                if is_over {
+                    (*members, *reading) = (&members[1..], None);
                     *found = found.get(1..).unwrap_or(&[]);
-                    continue;
-                };
-                exec.state.reads.scanned(table, page.len());
-                for row in &page {
-                    rows.push_back(member.stored_row(row)?);
                 }
             },
-            Cursor::Ordered { member, rows } => Ok(rows.next(member, exec)?.map(|(_, row)| row)),
             Cursor::Merge(merge) => merge.next(exec, outer),
             Cursor::Join(join) => join.next(exec, outer),
             Cursor::Values(rows) => {
@@ -372,9 +365,35 @@ impl<'p, 'e> Cursor<'p, 'e> {
     }
 }
 
-/// A stored row of a table.
+/// Begins to read a member: what is found at once is put into `rows`, and nothing is left to be read.
+fn begin<'e>(
+    member: &Member,
+    access: Option<&Access>,
+    rows: &mut VecDeque<Row>,
+    exec: &mut Exec<'_, '_, '_, 'e>,
+    outer: Option<&Rows<'_>>,
+) -> Result<Option<Reading<'e>>> {
+    let nothing = Rows { row: &[], outer };
+    match access {
+        Some(access) if access.is_ordered() => {
+            return Ok(access.open(member, exec, &nothing)?.map(Box::new).map(Reading::Index));
+        }
+        Some(access) => {
+            if let Some(found) = access.rows(member, exec, &nothing)? {
+                *rows = found.into();
+                return Ok(None);
+            }
+        }
+        None => {}
+    }
+    let table = &member.def.table;
+    exec.state.reads.scan_begins(table);
+    Ok(Some(Reading::Pages(table.scan_pages(exec.transaction)?)))
+}
+
+/// A stored row of a table, with room for what stands hidden behind it.
 pub(crate) fn stored_row(table: &TableDef, row: &engine::Row) -> Result<Row> {
-    let mut values = Vec::with_capacity(table.columns.len());
+    let mut values = Vec::with_capacity(table.columns.len() + HIDDEN);
     for (value, column) in row.values()?.iter().zip(&table.columns) {
         values.push(Datum::of_column(value, column.of)?);
     }

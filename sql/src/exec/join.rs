@@ -2,21 +2,25 @@
 //!
 //! ```text
 //! right is a Probe     its rows are found by indexes for each left row
+//! something is equal   its rows are found by a hash of that for each left row ([`super::hash`])
 //! left is a Probe      its rows are found by indexes for each right row, and then put in their order ([`Turned`])
 //! ```
 //!
 //! Invariant: rows come in the order of the left relation, and for each of its rows in that of the right one; last those of
-//! the right one that an outer join has without any left one. Source: `nodeNestloop.c`.
+//! the right one that an outer join has without any left one. Indexes and hashes decide which pairs are looked at, and no more:
+//! the join's condition is asked of each, and a value that a hash is of and that cannot be worked out is an error only there.
+//! Sources: `nodeNestloop.c`, `nodeHashjoin.c`.
 
 use std::borrow::Cow;
 
 use super::cursor::Cursor;
+use super::hash::Places;
 use super::{Exec, Row};
 use crate::access::Access;
 use crate::error::Result;
 use crate::expr::{Expr, Rows};
 use crate::family::Family;
-use crate::plan::{JoinKind, Plan};
+use crate::plan::{EqualSides, JoinKind, Plan};
 use crate::types::Datum;
 
 /// A join that gives rows.
@@ -25,13 +29,23 @@ pub(crate) struct Join<'p, 'e> {
     left: Cursor<'p, 'e>,
     right: &'p Plan,
     condition: Condition<'p>,
+    /// What is equal of both sides, if anything is.
+    equal: &'p [EqualSides],
     /// How many places each side's rows have.
     widths: [usize; 2],
-    /// The right relation's rows, and whether a left one was found for each.
-    rights: Option<(Vec<Row>, Vec<bool>)>,
+    rights: Option<Rights>,
     current: Option<Current>,
     /// The first right row of which it was not yet asked whether it stands alone.
     alone: usize,
+}
+
+/// The right relation's rows.
+struct Rights {
+    rows: Vec<Row>,
+    /// Whether a left one was found for each.
+    is_matched: Vec<bool>,
+    /// Where they are by what is equal, if that is how they are found.
+    places: Option<Places>,
 }
 
 /// A left row that right ones are looked for.
@@ -39,6 +53,8 @@ struct Current {
     left: Row,
     /// Those that indexes have found for it, if that is how they are found.
     found: Option<Vec<Row>>,
+    /// Whether of all of them those alone are looked at that have its hash.
+    is_hashed: bool,
     next: usize,
     is_matched: bool,
 }
@@ -57,9 +73,11 @@ impl<'p, 'e> Join<'p, 'e> {
         left: Cursor<'p, 'e>,
         right: &'p Plan,
         condition: Condition<'p>,
+        equal: &'p [EqualSides],
         widths: [usize; 2],
     ) -> Join<'p, 'e> {
-        Join { kind, left, right, condition, widths, rights: None, current: None, alone: 0 }
+        let (rights, current) = (None, None);
+        Join { kind, left, right, condition, equal, widths, rights, current, alone: 0 }
     }
 
     /// The next row.
@@ -74,26 +92,34 @@ impl<'p, 'e> Join<'p, 'e> {
             if self.current.is_none() {
                 let Some(left) = self.left.next(exec, outer)? else { break };
                 exec.transaction.check_interrupts()?;
-                let found = match self.right {
-                    Plan::Probe(family, found) => {
-                        let known = padded(&left, self.condition.base);
-                        Some(probe(family, found, &known, exec, outer)?)
-                    }
-                    _ => None,
-                };
-                self.current = Some(Current { left, found, next: 0, is_matched: false });
+                let mut current =
+                    Current { left, found: None, is_hashed: false, next: 0, is_matched: false };
+                if let Plan::Probe(family, found) = self.right {
+                    let known = padded(&current.left, self.condition.base);
+                    current.found = Some(probe(family, found, &known, exec, outer)?);
+                } else {
+                    let (equal, left) = (self.equal, &current.left);
+                    let rights = take_in(&mut self.rights, self.right, equal, exec, outer)?;
+                    let places = rights.places.as_ref();
+                    let first =
+                        places.and_then(|places| places.first_of_left(equal, left, exec, outer));
+                    current.is_hashed = first.is_some();
+                    current.next = first.unwrap_or(0);
+                }
+                self.current = Some(current);
             }
             let Some(current) = &mut self.current else { continue };
-            let (rights, mut is_right_matched) = match &current.found {
-                Some(found) => (found.as_slice(), None),
-                None => {
-                    let (rights, is_matched) = take_in(&mut self.rights, self.right, exec, outer)?;
-                    (rights, Some(is_matched))
+            let (rights, mut is_right_matched, places) = match (&current.found, &mut self.rights) {
+                (Some(found), _) => (found.as_slice(), None, None),
+                (None, Some(Rights { rows, is_matched, places })) => {
+                    let places = places.as_ref().filter(|_| current.is_hashed);
+                    (rows.as_slice(), Some(is_matched), places)
                 }
+                (None, None) => (&[][..], None, None),
             };
             while let Some(right) = rights.get(current.next) {
                 let at = current.next;
-                current.next += 1;
+                current.next = places.map_or(at + 1, |places| places.after(at));
                 let row = [current.left.as_slice(), right.as_slice()].concat();
                 if self.condition.holds(&row, exec, outer)? {
                     current.is_matched = true;
@@ -110,10 +136,11 @@ impl<'p, 'e> Join<'p, 'e> {
             }
         }
         if keeps_right {
-            let (rights, is_matched) = take_in(&mut self.rights, self.right, exec, outer)?;
-            while let Some(right) = rights.get(self.alone) {
+            // If there was no left row, nothing is looked for in them.
+            let rights = take_in(&mut self.rights, self.right, &[], exec, outer)?;
+            while let Some(right) = rights.rows.get(self.alone) {
                 self.alone += 1;
-                if !is_matched[self.alone - 1] {
+                if !rights.is_matched[self.alone - 1] {
                     let nulls = vec![Datum::Null; self.widths[0]];
                     return Ok(Some([nulls.as_slice(), right.as_slice()].concat()));
                 }
@@ -125,20 +152,24 @@ impl<'p, 'e> Join<'p, 'e> {
 
 /// The right relation's rows, read now if they are not there.
 fn take_in<'r>(
-    rights: &'r mut Option<(Vec<Row>, Vec<bool>)>,
+    rights: &'r mut Option<Rights>,
     right: &Plan,
+    equal: &[EqualSides],
     exec: &mut Exec<'_, '_, '_, '_>,
     outer: Option<&Rows<'_>>,
-) -> Result<(&'r [Row], &'r mut [bool])> {
-    let (rows, is_matched) = match rights {
+) -> Result<&'r mut Rights> {
+    Ok(match rights {
         Some(rights) => rights,
         None => {
             let rows = exec.all(right, outer)?;
             let is_matched = vec![false; rows.len()];
-            rights.insert((rows, is_matched))
+            let places = match equal {
+                [] => None,
+                equal => Places::of_right(equal, &rows, exec, outer)?,
+            };
+            rights.insert(Rights { rows, is_matched, places })
         }
-    };
-    Ok((rows, is_matched))
+    })
 }
 
 /// The rows of a family that indexes find, in the order in which they lie there; `known` is what is known of the row of the

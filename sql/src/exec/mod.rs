@@ -11,6 +11,7 @@
 pub(crate) mod aggregate;
 pub(crate) mod change;
 pub(crate) mod cursor;
+mod hash;
 mod join;
 mod merge;
 mod order;

@@ -5,6 +5,7 @@ mod cancel;
 mod concurrent;
 mod hermitage;
 mod hostile;
+mod joins;
 mod reads;
 mod reopened;
 mod scripts;

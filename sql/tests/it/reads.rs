@@ -257,6 +257,72 @@ fn what_an_index_has_is_not_read_of_rows_that_everybody_sees() {
 }
 
 #[test]
+fn all_of_an_index_is_read_where_that_is_less_than_the_table() {
+    let (_place, engine) = super::engine(SnapshotMode::Classic);
+    let mut read = Read::new(&engine);
+    for statement in [
+        "CREATE TABLE w (id int PRIMARY KEY, a int, b text)",
+        "INSERT INTO w SELECT g, g % 7, repeat('b', 200) FROM generate_series(1, 2000) g",
+        "CREATE INDEX ON w (a, id)",
+        "CREATE TABLE p (k int, v int, w text) PARTITION BY LIST (k)",
+        "CREATE TABLE p0 PARTITION OF p FOR VALUES IN (0)",
+        "CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)",
+        "CREATE INDEX ON p0 (v)",
+        "INSERT INTO p SELECT g % 2, g, repeat('w', 300) FROM generate_series(1, 1000) g",
+    ] {
+        read.run(statement);
+    }
+    ["w", "p0", "p1"].into_iter().for_each(|table| read.count_of(table));
+    let whole = [1, 2000, 0, 0];
+    assert_eq!(read.of("w", "SELECT count(*) FROM w"), whole, "nothing is known of its pages");
+    for table in ["w", "p", "u"] {
+        read.run(&format!("VACUUM {table}"));
+    }
+    for statement in [
+        "SELECT count(*) FROM w",
+        "SELECT count(id), max(a), sum(id), avg(a) FROM w",
+        "SELECT count(*) FILTER (WHERE a = 3) FROM w",
+        "SELECT count(*) FROM w WHERE id % 2 = 0",
+        "SELECT count(DISTINCT a) FROM w HAVING count(*) > 3",
+        "SELECT count(*) FROM (SELECT id FROM w) s",
+        "SELECT count(*) FROM w, generate_series(1, 2)",
+        "SELECT 1 WHERE 2000 = (SELECT count(*) FROM w)",
+    ] {
+        assert_eq!(read.of("w", statement), [0, 0, 1, 0], "{statement}");
+    }
+    for statement in [
+        "SELECT count(b) FROM w",
+        "SELECT count(*) FROM w WHERE b > 'a'",
+        "SELECT id FROM w",
+        "SELECT count(*) FROM w GROUP BY a",
+        "SELECT sum(a::float8) FROM w",
+        "SELECT string_agg(a::text, ',') FROM w",
+        "SELECT DISTINCT a FROM w",
+        "SELECT count(*) FROM (SELECT id FROM w LIMIT 3000) s",
+        "SELECT count(ctid) FROM w",
+        "SET enable_indexonlyscan = off; SELECT count(*) FROM w",
+        "SET enable_indexscan = off; SELECT count(*) FROM w",
+    ] {
+        assert_eq!(read.of("w", statement), whole, "{statement}");
+    }
+    // An index that is no smaller.
+    assert_eq!(read.of("u", "SELECT count(*) FROM u"), [1, 20, 0, 0]);
+    assert_eq!(read.of("u", "SET enable_seqscan = off; SELECT count(*) FROM u"), [0, 0, 1, 0]);
+    // Each partition by what it has.
+    let found = ["p0", "p1"].map(|table| read.of(table, "SELECT count(*) FROM p"));
+    assert_eq!(found, [[0, 0, 1, 0], [1, 500, 0, 0]]);
+    assert_eq!(read.run("SELECT count(*) FROM p"), ["1000"]);
+    // Rows of a page that has changed are looked for; if they are many, the table is read.
+    read.run("DELETE FROM w WHERE id = 1000");
+    let [scans, _, of_index, fetched] = read.of("w", "SELECT count(*) FROM w");
+    assert_eq!((scans, of_index), (0, 1));
+    assert!((1..100).contains(&fetched), "{fetched} rows of a page");
+    assert_eq!(read.run("SELECT count(*) FROM w"), ["1999"]);
+    read.run("UPDATE w SET b = 'b' WHERE id % 10 = 0");
+    assert_eq!(read.of("w", "SELECT count(*) FROM w"), [1, 1999, 0, 0]);
+}
+
+#[test]
 fn lists_alternatives_patterns_and_nulls_are_looked_for() {
     check(
         "t",

@@ -154,3 +154,6 @@ SELECT CASE WHEN true THEN 1 ELSE 2::int END, CASE WHEN true THEN 1 ELSE abs(1):
 -- A zero has a scale, too
 SELECT 0.00 + 5, 5 + 0.00, 0.00 - 5, 0.00 * 3, 3 * 0.000, 0.00 * 1.5, -0.00, 5 - 0.000;
 SELECT (0.00 + 5) / 3, (0.00 * 3) / 7, (0.000 + 1) % 0.7, (5 + 0.0000) % 3, 0.000 % 5, 5 % 0.300, 0 / 0.001, 0.00 / 7;
+-- Strings of one kind compared with those of another: blanks at the end count unless one is char(n) and the other is not text.
+SELECT 'a'::char(3) = 'a '::varchar AS a, 'a '::varchar = 'a'::char(3) AS b, 'a'::char(3) = 'a '::text AS c,
+  'a '::text = 'a'::char(3) AS d, 'a'::varchar = 'a '::text AS e, 'a'::char(3) < 'a '::varchar AS f, 'a'::char(3) = 'a ' AS g;

@@ -56,7 +56,13 @@ fn statement(random: &mut Random, text: &mut String) {
                 let _ = writeln!(text, "VACUUM {};", random.pick(&["t", "s"]));
                 return;
             }
-            let names = ["enable_indexscan", "enable_bitmapscan", "enable_indexonlyscan"];
+            let names = [
+                "enable_indexscan",
+                "enable_bitmapscan",
+                "enable_indexonlyscan",
+                "enable_hashjoin",
+                "enable_seqscan",
+            ];
             let name = random.pick(&names);
             let _ = writeln!(text, "SET {name} = {};", random.pick(&["on", "on", "off"]));
         }
@@ -215,7 +221,20 @@ fn join(random: &mut Random, text: &mut String) {
     let columns: Vec<(&'static str, Of)> = T.into_iter().chain(S).collect();
     let mut maker = Maker { random, columns, may_fail: false };
     let equal = |maker: &mut Maker<'_>| {
-        let pairs = ["t.i = s.i", "t.n = s.k", "s.c = t.c", "t.i = s.k", "s.i = t.b", "t.n > s.k"];
+        let pairs = [
+            "t.i = s.i",
+            "t.n = s.k",
+            "s.c = t.c",
+            "t.i = s.k",
+            "s.i = t.b",
+            "t.n > s.k",
+            // No index is on one of these.
+            "s.i + 0 = t.n + 0",
+            "t.d + 0 = s.i + 0.00",
+            "lower(s.c) = t.c || ''",
+            "(t.e AND true) = (s.e OR false)",
+            "t.i + 1 = s.k + 1 AND t.c || '' = s.c || ''",
+        ];
         maker.random.pick(&pairs).to_owned()
     };
     let mut on = match kind {
@@ -284,6 +303,25 @@ fn aggregate(random: &mut Random, text: &mut String) {
     );
     if maker.random.one_in(4) {
         let _ = writeln!(text, "SELECT {calls} FROM t WHERE {condition};");
+    } else if maker.random.one_in(4) {
+        // What an index has of all rows.
+        let columns = ["t.n", "t.i", "t.b", "t.c", "t.d", "t.e", "t.f"];
+        let [one, other] = [(); 2].map(|()| maker.random.pick(&columns).to_owned());
+        let calls = [
+            "count(*)".to_owned(),
+            format!("count({one})"),
+            format!("count({distinct}{one})"),
+            format!("count({one}) FILTER (WHERE {one} IS DISTINCT FROM {other})"),
+            "sum(t.n)".to_owned(),
+            "bool_or(t.e)".to_owned(),
+        ];
+        let call = &calls[maker.random.below(calls.len())];
+        let condition = match maker.random.below(3) {
+            0 => format!(" WHERE {one} IS NOT NULL"),
+            1 => format!(" WHERE {one} = {other} OR {one} IS NULL"),
+            _ => String::new(),
+        };
+        let _ = writeln!(text, "SELECT count(*), {call} AS x FROM t{condition};");
     } else {
         let having = maker.random.pick(&["", " HAVING count(*) > 1", " HAVING bool_or(t.e)"]);
         let _ = writeln!(

@@ -107,7 +107,13 @@ fn every_change_of_a_page_clears_what_the_map_says_of_it() {
         let mut session = engine.session().expect("a session");
         let look = |engine: &Engine| {
             engine.checkpoint().expect("made");
-            map(&disk, &table)
+            let map = map(&disk, &table);
+            let mut session = engine.session().expect("a session");
+            let mut transaction = session.begin(Isolation::ReadCommitted).expect("begun");
+            let counted = table.all_visible_pages(&mut transaction).expect("counted");
+            let visible = map.iter().filter(|(bits, _)| bits & 1 != 0).count();
+            assert_eq!(counted as usize, visible, "{mode:?}");
+            map
         };
         let report = vacuum(&mut session, "account", &VacuumOptions::default());
         assert_eq!((report.set_all_visible, report.set_all_frozen), (u64::from(report.pages), 0));
