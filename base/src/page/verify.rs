@@ -5,12 +5,9 @@
 //! bytes to a [`Page`].
 
 use super::view::{Page, RawPage};
-use super::{LINE_POINTER_SIZE, LinePointerState, PAGE_HEADER_SIZE};
+use super::{LINE_POINTER_SIZE, LinePointer, LinePointerState, PAGE_HEADER_SIZE};
 use crate::checksum::page_checksum;
 use crate::{BlockNumber, OffsetNumber, PAGE_SIZE, max_align};
-
-/// `MAXIMUM_ALIGNOF`, what items begin at multiples of.
-const MAXIMUM_ALIGNMENT: u32 = 8;
 
 /// What is wrong with a page. Which page it is, the caller knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -175,15 +172,12 @@ impl<'p> RawPage<'p> {
     pub(super) fn is_in_order(&self) -> bool {
         let header = self.header();
         let (upper, special) = (u32::from(header.upper), u32::from(header.special));
-        let start = |pointer: &[u8; LINE_POINTER_SIZE]| u32::from_le_bytes(*pointer) & 0x7FFF;
-        let length = |pointer: &[u8; LINE_POINTER_SIZE]| u32::from_le_bytes(*pointer) >> 17;
-        let end = |pointer: &[u8; LINE_POINTER_SIZE]| {
-            (start(pointer) + length(pointer)).next_multiple_of(MAXIMUM_ALIGNMENT)
-        };
-        let is_item = |pointer: &[u8; LINE_POINTER_SIZE]| {
-            // Normal or dead, which are 1 and 3.
-            let has_item = u32::from_le_bytes(*pointer) >> 15 & 1 == 1;
-            has_item & (length(pointer) != 0) & (start(pointer) % MAXIMUM_ALIGNMENT == 0)
+        let at = |pointer: &[u8; LINE_POINTER_SIZE]| LinePointer::from_bytes(*pointer);
+        let start = |pointer| u32::from(at(pointer).offset());
+        let end = |pointer| (start(pointer) + u32::from(at(pointer).length())).next_multiple_of(8);
+        let is_item = |pointer| {
+            let may_have_one = at(pointer).is_normal() | at(pointer).is_dead();
+            may_have_one & (at(pointer).length() != 0) & (at(pointer).offset() % 8 == 0)
         };
         let pointers = self.pointers();
         let [first, others @ ..] = pointers else { return true };

@@ -58,8 +58,8 @@ impl<'s> Index<'s> {
             return Ok(Ordering::Greater);
         }
         if let Some((wanted, found)) = key.number.zip(self.of.shape.numbers(node).at(offset)) {
-            let is_pivot = !node.opaque.is_leaf() || offset < node.opaque.first_data();
-            if wanted != found || key.is_its_number() && !is_pivot {
+            let is_pivot = || !node.opaque.is_leaf() || offset < node.opaque.first_data();
+            if wanted != found || key.is_its_number() && !is_pivot() {
                 return Ok(wanted.cmp(&found));
             }
         }
@@ -116,10 +116,8 @@ impl<'s> Index<'s> {
         if wanted > greatest {
             return Ok((high, high));
         }
-        let decides = key.is_its_number() && node.opaque.is_leaf();
         let is_before = |offset: OffsetNumber, found: i64| -> Result<bool, IndexError> {
             Ok(match wanted.cmp(&found) {
-                Ordering::Equal if decides => key.next_key,
                 Ordering::Equal => lies_behind(key, self.compare(key, block, node, offset)?),
                 order => order.is_gt(),
             })

@@ -22,6 +22,7 @@ use crate::expr::Expr;
 use crate::family::{Family, HIDDEN, Member};
 use crate::plan::{AggregateCall, AggregateKind, Plan, Program};
 use crate::types::Type;
+
 /// What a page of an index costs to read, with its entries, of what one of a table does (`random_page_cost`); it has several
 /// times as many rows.
 const INDEX_PAGE: u64 = 4;
@@ -177,12 +178,17 @@ impl Planner<'_, '_, '_> {
             }
         }
         let Some((index_pages, index)) = best else { return Ok(None) };
-        let pages = table.pages(self.transaction)?;
-        let not_visible = pages - table.all_visible_pages(self.transaction)?.min(pages);
-        let is_less = u64::from(index_pages) * INDEX_PAGE + u64::from(not_visible) * NOT_VISIBLE
-            < u64::from(pages);
-        if !is_less && self.state.settings.is_on("enable_seqscan") {
-            return Ok(None);
+        if self.state.settings.is_on("enable_seqscan") {
+            let pages = u64::from(table.pages(self.transaction)?);
+            let of_index = u64::from(index_pages) * INDEX_PAGE;
+            // The map is read only where it may matter.
+            if of_index >= pages {
+                return Ok(None);
+            }
+            let visible = u64::from(table.all_visible_pages(self.transaction)?);
+            if of_index + pages.saturating_sub(visible) * NOT_VISIBLE >= pages {
+                return Ok(None);
+            }
         }
         let range = IndexRange { index, bounds: Bounds::default() };
         let direction = Some(Direction::Forward);

@@ -5,7 +5,11 @@
 
 use std::path::{Path, PathBuf};
 
+use base::disk::RealDisk;
+use base::sync::Arc;
 use serde_json::Value;
+use wal::read::RecordReader;
+use wal::source::{Log, Options, Segments};
 
 /// One log with its goldens.
 pub(crate) struct Corpus {
@@ -48,6 +52,17 @@ impl Corpus {
     /// Name of the corpus, `16-main`.
     pub(crate) fn name(&self) -> &str {
         self.manifest["name"].as_str().expect("a corpus has a name")
+    }
+
+    /// Its records, from the first one on.
+    pub(crate) fn records(&self) -> RecordReader {
+        let log = Log::open(Arc::new(RealDisk), &self.directory, Options::default());
+        let log = log.expect("a corpus opens");
+        let first = log.first_segment().expect("a corpus has segments");
+        let start = log.segment_size().start_of(first);
+        let mut reader = RecordReader::new(Arc::new(log));
+        reader.find_first(start).expect("a corpus has a record");
+        reader
     }
 
     /// The golden `name` that a query made, if this corpus has it.

@@ -6,15 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use base::disk::RealDisk;
-use base::sync::Arc;
 use wal::Record;
-use wal::read::RecordReader;
 use wal::rmgr::Payload;
 use wal::rmgr::btree::Btree;
 use wal::rmgr::heap::Heap;
 use wal::rmgr::heap2::Heap2;
-use wal::source::{Log, Options, Segments};
 
 use crate::corpus::{self, Corpus};
 
@@ -79,13 +75,8 @@ fn compare(corpus: &Corpus, record: &Record<'_>) -> Option<(&'static str, u8)> {
 fn what_is_encoded_is_what_the_server_wrote() {
     let mut seen = BTreeMap::<(&str, u8), u64>::new();
     for corpus in corpus::all() {
-        let log = Log::open(Arc::new(RealDisk), &corpus.directory, Options::default());
-        let log = log.expect("a corpus opens");
-        let first = log.first_segment().expect("a corpus has segments");
-        let start = log.segment_size().start_of(first);
-        let mut reader = RecordReader::new(Arc::new(log));
-        reader.find_first(start).expect("a corpus has a record");
-        while let Ok(record) = reader.next_record() {
+        let mut records = corpus.records();
+        while let Ok(record) = records.next_record() {
             if let Some(kind) = compare(&corpus, &record) {
                 *seen.entry(kind).or_default() += 1;
             }

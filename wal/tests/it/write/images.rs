@@ -3,15 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use base::disk::RealDisk;
-use base::sync::Arc;
 use base::{Lsn, PAGE_SIZE};
-use wal::read::RecordReader;
 use wal::record::{
     BlockRef, Decoder, HEADER_SIZE, IMAGE_COMPRESSED, IMAGE_LZ4, IMAGE_PGLZ, IMAGE_ZSTD, RawRecord,
     RecordHeader,
 };
-use wal::source::{Log, Options, Segments};
 use wal::write::{Builder, ImageChoice, ImageCompression, NewBlock, NewRecord, PageWrites};
 use wal::{Record, Version, image};
 
@@ -66,15 +62,10 @@ fn images_have_a_servers_bytes() {
     let mut compared = BTreeMap::<(&str, usize, bool), (u64, u64)>::new();
     let corpora = corpus::all();
     for corpus in &corpora {
-        let log = Log::open(Arc::new(RealDisk), &corpus.directory, Options::default());
-        let log = log.expect("a corpus opens");
-        let first = log.first_segment().expect("a corpus has segments");
-        let start = log.segment_size().start_of(first);
-        let mut reader = RecordReader::new(Arc::new(log));
-        reader.find_first(start).expect("a corpus has a record");
+        let mut records = corpus.records();
         let (major, _) = corpus.name().split_once('-').expect("a name begins so");
         let mut builders = METHODS.map(Builder::new);
-        while let Ok(record) = reader.next_record() {
+        while let Ok(record) = records.next_record() {
             for block in record.blocks().iter().filter(|block| block.has_image()) {
                 let method = method(block);
                 let mut page = [0; PAGE_SIZE];
