@@ -17,6 +17,52 @@ pub fn allowed() -> io::Result<Vec<usize>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// The processor that the calling thread runs on, perhaps no longer; `None` where the system does not say.
+#[inline]
+pub fn current() -> Option<usize> {
+    #[cfg(target_os = "linux")]
+    return Some(rustix::thread::sched_getcpu());
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// Has the calling thread run on this processor alone.
+///
+/// # Errors
+/// Where the system refuses, or knows no such thing.
+pub fn stay_on(processor: usize) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::thread::{CpuSet, sched_setaffinity};
+        if processor >= CpuSet::MAX_CPU {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut set = CpuSet::new();
+        set.set(processor);
+        Ok(sched_setaffinity(None, &set)?)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = processor;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Has the calling thread go on on this processor; the scheduler may move it from there to any that it might run on before.
+///
+/// # Errors
+/// As of [`stay_on`].
+pub fn move_to(processor: usize) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        let before = rustix::thread::sched_getaffinity(None)?;
+        stay_on(processor)?;
+        Ok(rustix::thread::sched_setaffinity(None, &before)?)
+    }
+    #[cfg(not(target_os = "linux"))]
+    stay_on(processor)
+}
+
 /// Has the calling thread run on this processor alone, and there only while nobody else wants to: whoever wakes up takes its place at
 /// once (`SCHED_IDLE`).
 ///
@@ -25,10 +71,7 @@ pub fn allowed() -> io::Result<Vec<usize>> {
 pub fn give_way_to_all(processor: usize) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
-        use rustix::thread::{CpuSet, sched_setaffinity};
-        let mut set = CpuSet::new();
-        set.set(processor);
-        sched_setaffinity(None, &set)?;
+        stay_on(processor)?;
         let priority = libc::sched_param { sched_priority: 0 };
         // SAFETY: the thread is the calling one, which is there, and what is passed lives until the call comes back.
         #[expect(unsafe_code)]
@@ -62,5 +105,21 @@ mod tests {
         });
         thread.join().expect("no failure");
         assert_eq!(allowed().expect("known"), processors, "other threads are where they were");
+    }
+
+    #[test]
+    fn a_thread_moves_and_may_go_elsewhere_afterwards() {
+        let processors = allowed().expect("known");
+        for processor in &processors {
+            // The scheduler may have taken it elsewhere since, though hardly every time.
+            let is_there = (0..100).any(|_| {
+                move_to(*processor).expect("allowed");
+                current() == Some(*processor)
+            });
+            assert!(is_there);
+            assert_eq!(allowed().expect("known"), processors);
+        }
+        let cause = stay_on(1 << 40).expect_err("no such processor");
+        assert_eq!(cause.kind(), io::ErrorKind::InvalidInput);
     }
 }

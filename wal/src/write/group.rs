@@ -21,7 +21,8 @@
 //! **Staying awake.** To fall asleep and be woken takes a thread longer than to commit, and who wakes many is late for the
 //! next flush. So who comes for a commit while another leads first looks at the flushed position again and again, giving its
 //! processor to whoever wants it, for as long as two flushes take; then it goes into the queue. That only puts off what it
-//! would do anyway. Where a flush takes more than half a millisecond nobody does. While the leader waits for the disk the processors
+//! would do anyway. Where a flush takes more than half a millisecond nobody does. When the flush begins those who wait are spread over
+//! the processors, see [`spread`](super::spread). While the leader waits for the disk the processors
 //! have little else to do, so who stays awake then does work that somebody would have to do later; not while the leader gathers,
 //! since that would keep those from coming whom it waits for.
 //!
@@ -37,6 +38,8 @@ use base::sync::atomic::Ordering::Relaxed;
 use base::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use base::sync::{Arc, Mutex, MutexGuard, PoisonError, Semaphore, thread};
 use crossbeam_utils::CachePadded;
+
+use super::spread::{Place, Spread};
 
 const NOTHING: u32 = 0;
 const DONE: u32 = 1;
@@ -54,6 +57,8 @@ pub struct FlushGroup {
     has_leader: AtomicBool,
     /// Whether the leader has done gathering, and writes and waits for the disk; with `commit_delay`, whether that has begun.
     is_flushing: AtomicBool,
+    /// On which processors those are who commit.
+    spread: Spread,
     state: Mutex<State>,
 }
 
@@ -81,7 +86,7 @@ struct Gathering {
 const SHORT_FLUSH: Duration = Duration::from_micros(500);
 
 /// What only puts something off, gathering and staying awake, is left out of models: who goes on at once is as right.
-const IS_MODEL: bool = cfg!(any(loom, shuttle));
+pub(super) const IS_MODEL: bool = cfg!(any(loom, shuttle));
 
 /// The most flushes that do without gathering because it was in vain.
 const LONGEST_PAUSE: u32 = 63;
@@ -142,6 +147,7 @@ impl FlushGroup {
             stay_awake: AtomicU64::new(0),
             has_leader: AtomicBool::new(false),
             is_flushing: AtomicBool::new(false),
+            spread: Spread::new(),
             state: Mutex::new(State::default()),
         }
     }
@@ -195,11 +201,14 @@ impl FlushGroup {
             self.arrived.fetch_add(1, Relaxed);
         }
         let mut patience = Patience::default();
+        let mut place = if purpose == Purpose::Commit { self.spread.come() } else { None };
         loop {
             if self.flushed() >= up_to {
                 return Ok(());
             }
-            if purpose == Purpose::Commit && self.stay_awake(up_to, &mut patience, meanwhile) {
+            if purpose == Purpose::Commit
+                && self.stay_awake(up_to, &mut patience, &mut place, meanwhile)
+            {
                 return Ok(());
             }
             let mut state = self.state();
@@ -217,6 +226,8 @@ impl FlushGroup {
                 }
                 let semaphore = Semaphore::new();
                 let waiter = Arc::new(Waiter { told: AtomicU32::new(NOTHING), semaphore });
+                // Who sleeps is put by the scheduler where there is room.
+                place = None;
                 state.waiting.push(Waiting { up_to, waiter: Arc::clone(&waiter) });
                 drop(state);
                 waiter.semaphore.wait();
@@ -258,6 +269,7 @@ impl FlushGroup {
         &self,
         up_to: Lsn,
         patience: &mut Patience,
+        place: &mut Option<Place<'_>>,
         meanwhile: &mut dyn FnMut() -> bool,
     ) -> bool {
         if IS_MODEL {
@@ -271,8 +283,14 @@ impl FlushGroup {
             return false;
         }
         let began = *patience.began.get_or_insert_with(Instant::now);
+        let mut is_even = false;
         loop {
-            if !(self.is_flushing.load(Relaxed) && meanwhile()) {
+            let is_flushing = self.is_flushing.load(Relaxed);
+            if is_flushing && !is_even {
+                // Those who were waited for are there.
+                is_even = true;
+                place.as_mut().map(Place::even_out);
+            } else if !(is_flushing && meanwhile()) {
                 thread::yield_now();
             }
             if self.flushed() >= up_to {

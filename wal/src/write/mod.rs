@@ -36,6 +36,7 @@ mod ring;
 #[cfg(not(loom))]
 mod segment_files;
 mod slots;
+mod spread;
 #[cfg(not(loom))]
 mod sync_method;
 #[cfg(not(loom))]
