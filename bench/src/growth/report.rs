@@ -122,7 +122,8 @@ const OF_SESSIONS: &str = "\n## Idle sessions\n\n\
 
 const OF_ROWS: &str = "\n## Rows\n\n\
     The same work on tables of other sizes, 8 sessions each. From about a million rows on the table is larger than the memory \
-    that a store keeps its pages in; what does not fit comes from the system's cache.\n";
+    that a store keeps its pages in; what does not fit comes from the system's cache, into which the files are read before each \
+    run.\n";
 
 const OF_READER: &str = "\n## A reader that stays\n\n\
     Transfers by 8 sessions, with the autovacuum on and a second between its rounds, for the whole time beside a reader at \

@@ -5,7 +5,8 @@
 //! is [`Server`] and [`growth_peer`]. They take turns in each round, on the same file system. The program
 //! `growth_report` writes the report from the medians.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -334,6 +335,7 @@ impl Bench<'_> {
             let mut rates = vec![[vec![], vec![]]; made.len()];
             for _ in 0..*rounds {
                 for (made, rates) in made.iter().zip(&mut rates) {
+                    made.bring_into_memory()?;
                     let measured = made.run(rows, (Idle::Connected, 0), &works, *seconds)?;
                     for (rates, measured) in rates.iter_mut().zip(measured) {
                         rates.extend(measured);
@@ -471,6 +473,22 @@ impl Made {
                 Ok(rates)
             }
         }
+    }
+
+    /// Reads the files of tables and indexes, so that they are in the system's cache, whatever it has given up while others were measured.
+    fn bring_into_memory(&self) -> Result<()> {
+        let data_directory = match self {
+            Made::Engine { directory, .. } => directory.clone(),
+            Made::Server(server) => server.cluster.data_dir(),
+        };
+        let mut buffer = vec![0; 1 << 20];
+        for database in fs::read_dir(data_directory.join("base"))? {
+            for file in fs::read_dir(database?.path())? {
+                let mut file = File::open(file?.path())?;
+                while file.read(&mut buffer)? > 0 {}
+            }
+        }
+        Ok(())
     }
 
     /// Runs the program on the engine's directory.
