@@ -1,6 +1,7 @@
 //! Which processors a thread runs on, and before whom.
 
 use std::io;
+use std::num::NonZero;
 
 /// The processors that this process may run on, by their numbers.
 ///
@@ -15,6 +16,12 @@ pub fn allowed() -> io::Result<Vec<usize>> {
     }
     #[cfg(not(target_os = "linux"))]
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// How many processors this process may keep busy at once: not more than it may run on, nor than its share of time is
+/// worth (of its control group).
+pub fn usable() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// The processor that the calling thread runs on, perhaps no longer; `None` where the system does not say.
@@ -63,15 +70,13 @@ pub fn move_to(processor: usize) -> io::Result<()> {
     stay_on(processor)
 }
 
-/// Has the calling thread run on this processor alone, and there only while nobody else wants to: whoever wakes up takes its place at
-/// once (`SCHED_IDLE`).
+/// Has the calling thread run only while nobody else wants its processor: whoever wakes up there takes its place at once (`SCHED_IDLE`).
 ///
 /// # Errors
 /// Where the system refuses, or knows no such thing; the thread then is to do nothing that others would wait for.
-pub fn give_way_to_all(processor: usize) -> io::Result<()> {
+pub fn give_way_to_all() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
-        stay_on(processor)?;
         let priority = libc::sched_param { sched_priority: 0 };
         // SAFETY: the thread is the calling one, which is there, and what is passed lives until the call comes back.
         #[expect(unsafe_code)]
@@ -81,10 +86,7 @@ pub fn give_way_to_all(processor: usize) -> io::Result<()> {
         if refused == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(refused)) }
     }
     #[cfg(not(target_os = "linux"))]
-    {
-        let _ = processor;
-        Err(io::ErrorKind::Unsupported.into())
-    }
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -96,7 +98,8 @@ mod tests {
         let processors = allowed().expect("known");
         let last = *processors.last().expect("one at least");
         let thread = std::thread::spawn(move || {
-            give_way_to_all(last).expect("allowed to all");
+            give_way_to_all().expect("allowed to all");
+            stay_on(last).expect("allowed");
             // Fields of stat behind the name: the state is the third of all, the processor the 39th, the policy the 41st.
             let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("of Linux");
             let fields: Vec<&str> = stat.rsplit_once(") ").expect("a name").1.split(' ').collect();

@@ -31,10 +31,10 @@ pub(crate) struct EngineArguments {
     #[arg(long, value_enum, default_value = "fdatasync")]
     sync_method: Sync,
 
-    /// Keeps so many processors awake while one session after the other commits alone: quicker commits on a quick disk, for all of
-    /// the processors' idle time.
-    #[arg(long, value_name = "N", default_value = "0")]
-    awake_processors: usize,
+    /// Sessions that wait for the log on a quick disk sleep at once, rather than keep their processors awake: less processor time,
+    /// fewer commits.
+    #[arg(long)]
+    wait_asleep: bool,
 
     /// How full-page images are compressed (wal_compression).
     #[arg(long, value_enum, default_value = "none")]
@@ -114,7 +114,7 @@ impl EngineArguments {
                     Compression::Lz4 => ImageCompression::Lz4,
                     Compression::Zstd => ImageCompression::Zstd,
                 },
-                awake_processors: self.awake_processors,
+                waits_awake: !self.wait_asleep,
                 keep_size: self.wal_keep_size * MEGABYTE,
                 archive,
                 ..LogOptions::default()

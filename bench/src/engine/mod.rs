@@ -64,8 +64,8 @@ pub enum Workload {
 pub enum Peer {
     /// This engine, by its own interface.
     Engine,
-    /// The same, which keeps processors awake.
-    EngineAwake,
+    /// The same, in which sessions that wait for the log sleep at once.
+    EngineAsleep,
     /// SQLite, by rusqlite.
     Sqlite,
     /// redb.
@@ -145,7 +145,9 @@ pub fn filler() -> String {
 pub fn load(peer: Peer, directory: &Path, accounts: u32) -> Result<Measured> {
     ensure!(accounts >= RANGE, "at least {RANGE} accounts are needed");
     let (load, index) = match peer {
-        Peer::Engine | Peer::EngineAwake => own::load(directory, accounts, SnapshotMode::default()),
+        Peer::Engine | Peer::EngineAsleep => {
+            own::load(directory, accounts, SnapshotMode::default())
+        }
         #[cfg(feature = "peers")]
         Peer::Sqlite => sqlite::load(directory, accounts),
         #[cfg(feature = "peers")]
@@ -168,8 +170,8 @@ pub fn load(peer: Peer, directory: &Path, accounts: u32) -> Result<Measured> {
 pub fn open(peer: Peer, directory: &Path) -> Result<Box<dyn Store>> {
     match peer {
         Peer::Engine => Ok(Box::new(own::open(directory, own::How::default())?)),
-        Peer::EngineAwake => {
-            let how = own::How { is_awake: true, ..own::How::default() };
+        Peer::EngineAsleep => {
+            let how = own::How { waits_asleep: true, ..own::How::default() };
             Ok(Box::new(own::open(directory, how)?))
         }
         #[cfg(feature = "peers")]

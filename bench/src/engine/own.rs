@@ -36,8 +36,8 @@ pub(crate) struct How {
     pub(crate) idle: u32,
     /// How long the autovacuum sleeps between two rounds; `None` if there is none.
     pub(crate) vacuums_every: Option<Duration>,
-    /// Whether processors are kept awake for a session that commits alone.
-    pub(crate) is_awake: bool,
+    /// Whether sessions that wait for the log sleep at once.
+    pub(crate) waits_asleep: bool,
 }
 
 fn options(how: How) -> EngineOptions {
@@ -58,10 +58,7 @@ fn options(how: How) -> EngineOptions {
             maximum_log: 1 << 40,
             ..CheckpointOptions::default()
         },
-        log: LogOptions {
-            awake_processors: if how.is_awake { usize::MAX } else { 0 },
-            ..of_server.log
-        },
+        log: LogOptions { waits_awake: !how.waits_asleep, ..of_server.log },
         ..of_server
     }
 }

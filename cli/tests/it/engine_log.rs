@@ -98,7 +98,7 @@ fn both_programs_print_the_same_of_every_record() {
     };
     assert!(run(&["init", "-D", path, "--wal-segsize", "1"]).status.success());
     for more in [
-        &["--checkpoint-timeout", "1", "--wal-compression", "pglz", "--awake-processors", "2"][..],
+        &["--checkpoint-timeout", "1", "--wal-compression", "pglz", "--wait-asleep"][..],
         &["--mode", "commit-ts", "--wal-compression", "lz4", "--crash"],
         &["--asynchronous", "--wal-compression", "zstd", "--repeatable-read"],
         &[

@@ -1,155 +1,242 @@
-//! Processors kept awake while one session after the other waits for the disk alone.
+//! A processor kept awake while one session after the other waits for the disk alone.
 //!
 //! ```text
-//! session     commit ── sync ────────── commit ── sync ──────────          (nothing)
-//! processors         spin until it is done     spin              .... 2 ms, then sleep
+//! session     ... commit ── sync ────── commit ── sync ────── commit          (nothing)
+//! companion                             wakes     spins                .... 1 ms, then sleeps
 //! ```
 //!
 //! Who commits alone has its processor sleep during the sync: nobody else runs. To wake it costs tens of microseconds, above all in a
-//! virtual machine, whose host gives a sleeping processor away, and what it then runs finds the caches cold. So one thread for each
-//! processor spins meanwhile, where the system gives it what nobody else wants ([`give_way_to_all`]). Where several
-//! commit at once, or nobody does, the threads sleep.
+//! virtual machine, whose host gives a sleeping processor away, and what it then runs finds the caches cold. Where several wait they stay awake
+//! themselves (see [`group`](super::group)); beside one that waits in the call that syncs, a thread spins on its processor,
+//! where the system gives it what nobody else wants ([`give_way_to_all`]). It sleeps as soon as somebody else commits, too: who waits
+//! awake gives its processor to those who work, and would give it to the companion.
 //!
-//! It takes all the time that those processors would have idled. Hence an option, and off by default.
+//! It takes what that processor would have idled while commits follow each other within a millisecond, and never more than one processor. A
+//! process that may use less than two has none, lest its share be used up. Source: the idea is that of InnoDB's
+//! `innodb_log_wait_for_flush_spin_hwm`, where the session itself spins.
 //!
-//! Invariant: the threads end when [`Awake`] is dropped. That one of them misses a commit, and sleeps until the next, only costs time.
+//! Invariant: no session waits for the companion, which may not run for as long as others want its processor: it holds no lock and nobody
+//! joins it. It ends when [`Awake`] is dropped. That it misses a commit, and sleeps until the next, only costs time.
 
 use std::hint;
 use std::time::{Duration, Instant};
 
-use base::processor::{allowed, give_way_to_all};
+use base::processor::{current, give_way_to_all, stay_on, usable};
 use base::sync::atomic::Ordering::Relaxed;
-use base::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
-use base::sync::{Arc, Condvar, Mutex, PoisonError, thread};
+use base::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
+use base::sync::{Arc, thread};
 use crossbeam_utils::CachePadded;
 
-/// As long as there are two commits in such a time, the threads spin.
-const SPELL: Duration = Duration::from_millis(2);
+/// Commits of less distance follow each other.
+const SPELL: Duration = Duration::from_millis(1);
 
-/// The threads.
+/// After so many that follow each other and have no company the companion wakes.
+const RUN: u32 = 16;
+
+/// The companion's name, for who looks at threads.
+const NAME: &str = "awake";
+
+/// The companion of sessions that commit alone.
 #[derive(Debug)]
 pub(super) struct Awake {
-    shared: Arc<Shared>,
-    threads: Vec<thread::JoinHandle<()>>,
+    shared: Arc<CachePadded<Shared>>,
+    /// Started when it is needed; `None` if that was not possible.
+    companion: std::sync::OnceLock<Option<thread::Thread>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
-    /// Commits of sessions that were alone. Some may be missed.
-    commits: CachePadded<AtomicU64>,
-    /// How many threads sleep.
-    asleep: CachePadded<AtomicUsize>,
+    opened: Instant,
+    /// When a session last committed alone, in nanoseconds since then.
+    last: AtomicU64,
+    /// On which processor.
+    on: AtomicUsize,
+    /// How many have, each following the one before, since somebody had company.
+    run: AtomicU32,
+    is_asleep: AtomicBool,
     ends: AtomicBool,
-    lock: Mutex<()>,
-    bell: Condvar,
 }
 
 impl Awake {
-    /// Keeps so many of the processors awake that the process may run on; none where the system refuses.
-    pub(super) fn start(most: usize) -> Awake {
-        let shared = Arc::new(Shared::default());
-        let processors = allowed().unwrap_or_default();
-        let start = |processor| {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || {
-                // Whoever does not give way must not spin.
-                if give_way_to_all(processor).is_ok() {
-                    shared.work();
-                }
-            })
-        };
-        let threads = processors.into_iter().take(most).map(start).collect();
-        Awake { shared, threads }
+    /// With nobody to keep awake for yet; `None` where the process may use one processor at the most.
+    pub(super) fn new() -> Option<Awake> {
+        if usable() < 2 {
+            return None;
+        }
+        let shared = CachePadded::new(Shared {
+            opened: Instant::now(),
+            last: AtomicU64::new(0),
+            on: AtomicUsize::new(0),
+            run: AtomicU32::new(0),
+            is_asleep: AtomicBool::new(true),
+            ends: AtomicBool::new(false),
+        });
+        Some(Awake { shared: Arc::new(shared), companion: std::sync::OnceLock::new() })
     }
 
-    /// A session commits that is alone.
+    /// The calling thread is about to wait for the disk, and nobody else commits.
     #[inline]
     pub(super) fn commits_alone(&self) {
-        let Shared { commits, asleep, .. } = &*self.shared;
-        commits.store(commits.load(Relaxed).wrapping_add(1), Relaxed);
-        if asleep.load(Relaxed) > 0 {
-            self.ring();
+        let Some(on) = current() else { return };
+        let shared = &**self.shared;
+        shared.on.store(on, Relaxed);
+        let follows = !shared.is_over();
+        shared.last.store(shared.now(), Relaxed);
+        let run = if follows { shared.run.load(Relaxed).saturating_add(1) } else { 1 };
+        shared.run.store(run, Relaxed);
+        if run >= RUN && shared.is_asleep.load(Relaxed) {
+            self.wake();
+        }
+    }
+
+    /// The calling thread is about to wait for the disk, and others are on their way there.
+    #[inline]
+    pub(super) fn commits_in_company(&self) {
+        if self.shared.run.load(Relaxed) > 0 {
+            self.shared.run.store(0, Relaxed);
         }
     }
 
     #[cold]
-    fn ring(&self) {
-        // Whoever is about to sleep either has seen what changed or hears this.
-        drop(self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner));
-        self.shared.bell.notify_all();
+    fn wake(&self) {
+        self.shared.is_asleep.store(false, Relaxed);
+        let start = || {
+            let shared = Arc::clone(&self.shared);
+            let named = thread::Builder::new().name(NAME.to_owned());
+            // Whoever does not give way must not spin.
+            let spins = move || give_way_to_all().is_ok().then(|| shared.work());
+            named.spawn(spins).ok().map(|handle| handle.thread().clone())
+        };
+        if let Some(companion) = self.companion.get_or_init(start) {
+            companion.unpark();
+        }
     }
 }
 
 impl Drop for Awake {
     fn drop(&mut self) {
         self.shared.ends.store(true, Relaxed);
-        self.ring();
-        for thread in self.threads.drain(..) {
-            // It has no result, and a panic in it has been printed.
-            let _ = thread.join();
+        if let Some(Some(companion)) = self.companion.get() {
+            companion.unpark();
         }
     }
 }
 
 impl Shared {
+    fn now(&self) -> u64 {
+        self.opened.elapsed().as_nanos() as u64
+    }
+
+    /// Whether the next commit follows none.
+    fn is_over(&self) -> bool {
+        self.now().saturating_sub(self.last.load(Relaxed)) > SPELL.as_nanos() as u64
+    }
+
     fn ends(&self) -> bool {
         self.ends.load(Relaxed)
     }
 
     fn work(&self) {
+        let mut stays_on = None;
         while !self.ends() {
-            let seen = self.commits.load(Relaxed);
-            let began = Instant::now();
-            while began.elapsed() < SPELL && !self.ends() {
-                (0..64).for_each(|_| hint::spin_loop());
+            let on = Some(self.on.load(Relaxed));
+            if stays_on != on {
+                stays_on = on;
+                // Where it is refused it spins where it is, which nobody needs: it ends.
+                if on.is_some_and(|on| stay_on(on).is_err()) {
+                    return;
+                }
             }
-            if self.commits.load(Relaxed).wrapping_sub(seen) < 2 {
-                self.sleep();
+            (0..64).for_each(|_| hint::spin_loop());
+            if self.run.load(Relaxed) > 0 && !self.is_over() {
+                // To those of other programs that give way themselves.
+                thread::yield_now();
+            } else {
+                self.is_asleep.store(true, Relaxed);
+                while self.is_asleep.load(Relaxed) && !self.ends() {
+                    thread::park();
+                }
             }
         }
-    }
-
-    /// Sleeps until the next commit.
-    fn sleep(&self) {
-        let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        self.asleep.fetch_add(1, Relaxed);
-        let seen = self.commits.load(Relaxed);
-        let goes_on = |_: &mut ()| self.commits.load(Relaxed) == seen && !self.ends();
-        drop(self.bell.wait_while(lock, goes_on).unwrap_or_else(PoisonError::into_inner));
-        self.asleep.fetch_sub(1, Relaxed);
     }
 }
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::fs;
+
+    use base::processor::allowed;
+
     use super::*;
 
-    fn waits_until(what: &str, is_so: impl Fn() -> bool) {
+    /// The number of the policy, of Linux.
+    const SCHED_IDLE: i32 = 5;
+
+    /// Commits until it is so.
+    fn commits_until(awake: &Awake, what: &str, is_so: impl Fn() -> bool) {
         let began = Instant::now();
         while !is_so() {
             assert!(began.elapsed() < Duration::from_secs(20), "never: {what}");
+            awake.commits_alone();
+        }
+    }
+
+    fn falls_asleep(awake: &Awake) {
+        let began = Instant::now();
+        while !awake.shared.is_asleep.load(Relaxed) {
+            assert!(began.elapsed() < Duration::from_secs(20), "never asleep");
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
+    /// Processors of the companions in this process, and their scheduling policies.
+    fn companions() -> Vec<(usize, i32)> {
+        let tasks = fs::read_dir("/proc/self/task").expect("of Linux");
+        let stats =
+            tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("stat")).ok());
+        let of_companions = stats.filter_map(|stat| {
+            let (name, fields) = stat.rsplit_once(") ")?;
+            // The state is the third field of all, the processor the 39th, the policy the 41st.
+            let fields: Vec<&str> = fields.split(' ').collect();
+            let is_one = name.ends_with(&format!("({NAME}"));
+            is_one.then(|| (fields[39 - 3].parse().ok(), fields[41 - 3].parse().ok()))
+        });
+        of_companions.filter_map(|(processor, policy)| processor.zip(policy)).collect()
+    }
+
     #[test]
-    fn threads_spin_while_one_session_commits_and_sleep_behind_it() {
-        let awake = Awake::start(1);
-        assert_eq!(awake.threads.len(), 1);
-        let asleep = || awake.shared.asleep.load(Relaxed);
-        waits_until("nobody commits, and it sleeps", || asleep() == 1);
-        for _ in 0..3 {
-            waits_until("somebody commits, and it is awake", || {
-                awake.commits_alone();
-                asleep() == 0
+    fn a_companion_spins_where_one_session_commits_and_sleeps_behind_it() {
+        let Some(awake) = Awake::new() else { return };
+        for processor in allowed().expect("known").into_iter().cycle().take(4) {
+            stay_on(processor).expect("allowed");
+            commits_until(&awake, "awake, and where the session is", || {
+                !awake.shared.is_asleep.load(Relaxed)
+                    && companions().contains(&(processor, SCHED_IDLE))
             });
-            waits_until("nobody commits any more, and it sleeps", || asleep() == 1);
+            falls_asleep(&awake);
         }
     }
 
     #[test]
-    fn not_more_processors_are_kept_awake_than_there_are() {
-        assert_eq!(Awake::start(usize::MAX).threads.len(), allowed().expect("known").len());
-        assert_eq!(Awake::start(0).threads.len(), 0);
+    fn it_sleeps_while_several_commit() {
+        let Some(awake) = Awake::new() else { return };
+        commits_until(&awake, "awake", || !awake.shared.is_asleep.load(Relaxed));
+        awake.commits_in_company();
+        falls_asleep(&awake);
+        for _ in 0..10 {
+            (1..RUN).for_each(|_| awake.commits_alone());
+            awake.commits_in_company();
+            assert!(awake.shared.is_asleep.load(Relaxed));
+        }
+    }
+
+    #[test]
+    fn nobody_is_woken_for_commits_that_do_not_follow_each_other() {
+        let Some(awake) = Awake::new() else { return };
+        for _ in 0..RUN * 2 {
+            std::thread::sleep(SPELL * 2);
+            awake.commits_alone();
+            assert!(awake.companion.get().is_none());
+        }
     }
 }

@@ -52,6 +52,8 @@ pub struct FlushGroup {
     /// How many commits have come, ever; and how many of them when the last flush began, which serves them.
     arrived: CachePadded<AtomicU64>,
     served: AtomicU64,
+    /// Whether those who wait may stay awake.
+    may_stay_awake: bool,
     /// How long they do, in nanoseconds, and whether there is a leader: written under the lock.
     stay_awake: AtomicU64,
     has_leader: AtomicBool,
@@ -84,6 +86,10 @@ struct Gathering {
 
 /// Nobody stays awake where a flush takes longer than this.
 const SHORT_FLUSH: Duration = Duration::from_micros(500);
+
+/// No processor falls asleep where a flush takes less than this.
+#[cfg(not(loom))]
+const LONG_FLUSH: Duration = Duration::from_micros(20);
 
 /// What only puts something off, gathering and staying awake, is left out of models: who goes on at once is as right.
 pub(super) const IS_MODEL: bool = cfg!(any(loom, shuttle));
@@ -144,12 +150,24 @@ impl FlushGroup {
             flushed: CachePadded::new(AtomicU64::new(flushed.0)),
             arrived: CachePadded::new(AtomicU64::new(0)),
             served: AtomicU64::new(0),
+            may_stay_awake: !IS_MODEL,
             stay_awake: AtomicU64::new(0),
             has_leader: AtomicBool::new(false),
             is_flushing: AtomicBool::new(false),
             spread: Spread::new(),
             state: Mutex::new(State::default()),
         }
+    }
+
+    /// The same, in which who waits sleeps at once.
+    pub fn waiting_asleep(self) -> FlushGroup {
+        FlushGroup { may_stay_awake: false, ..self }
+    }
+
+    /// Whether the last flushes took as long as it takes a processor to fall asleep, and not longer than somebody should stay awake.
+    #[cfg(not(loom))]
+    pub(super) fn is_worth_staying_awake(&self) -> bool {
+        self.stay_awake.load(Relaxed) >= LONG_FLUSH.as_nanos() as u64 * 2
     }
 
     /// Up to where it is flushed.
@@ -201,7 +219,8 @@ impl FlushGroup {
             self.arrived.fetch_add(1, Relaxed);
         }
         let mut patience = Patience::default();
-        let mut place = if purpose == Purpose::Commit { self.spread.come() } else { None };
+        let may_wait_awake = self.may_stay_awake && purpose == Purpose::Commit;
+        let mut place = if may_wait_awake { self.spread.come() } else { None };
         loop {
             if self.flushed() >= up_to {
                 return Ok(());
@@ -272,7 +291,7 @@ impl FlushGroup {
         place: &mut Option<Place<'_>>,
         meanwhile: &mut dyn FnMut() -> bool,
     ) -> bool {
-        if IS_MODEL {
+        if !self.may_stay_awake {
             return false;
         }
         let most = Duration::from_nanos(self.stay_awake.load(Relaxed));
@@ -399,7 +418,7 @@ impl Drop for Leader<'_> {
         let all = std::mem::take(&mut state.waiting);
         state.gathering.learn(took, around);
         let takes = state.gathering.takes;
-        if !IS_MODEL {
+        if self.group.may_stay_awake {
             let awake_for = if takes > SHORT_FLUSH { Duration::ZERO } else { takes * 2 };
             self.group.stay_awake.store(awake_for.as_nanos() as u64, Relaxed);
         }

@@ -163,7 +163,8 @@ impl Log {
             pages: options.buffer_pages,
             slots: options.insertion_slots,
         };
-        let group = Arc::new(FlushGroup::new(next));
+        let group = FlushGroup::new(next);
+        let group = Arc::new(if options.waits_awake { group } else { group.waiting_asleep() });
         let calls = Arc::new(Calls::default());
         let archiver = match options.archive.clone() {
             Some(to) => Some(Archiver::start(Arc::clone(&files), to, options.archives_by_itself)?),
@@ -177,7 +178,7 @@ impl Log {
         let wal_writer = options
             .wal_writer_delay
             .map(|delay| WalWriter::start(&core, delay, options.wal_writer_flush_after));
-        let awake = (options.awake_processors > 0).then(|| Awake::start(options.awake_processors));
+        let awake = if options.waits_awake { Awake::new() } else { None };
         let next_hint = AtomicUsize::new(0);
         Ok(Log { core, wal_writer, archiver, awake, options, next_hint, opened_at: next })
     }
@@ -235,8 +236,12 @@ impl Log {
         let waits = others >= self.options.commit_siblings;
         let delay = if waits { self.options.commit_delay } else { Duration::ZERO };
         self.check_position(up_to)?;
-        if let Some(awake) = self.awake.as_ref().filter(|_| others == 0) {
-            awake.commits_alone();
+        if let Some(awake) = &self.awake {
+            if others > 0 {
+                awake.commits_in_company();
+            } else if self.core.group.is_worth_staying_awake() {
+                awake.commits_alone();
+            }
         }
         let flush = |up_to| self.core.write_and_sync(up_to, delay);
         self.core.group.flush_commit(up_to, flush, meanwhile)

@@ -28,10 +28,10 @@ pub struct LogOptions {
     pub commit_delay: Duration,
     /// Only with at least so many other active transactions does it wait (`commit_siblings`).
     pub commit_siblings: u32,
-    /// How many processors are kept awake while one session after the other commits alone, by threads that take what time nobody
-    /// else wants. Where a sync takes a few hundred microseconds at the most, it is over sooner for that; where the system refuses,
-    /// they sleep as ever.
-    pub awake_processors: usize,
+    /// Whether sessions that wait for a flush of less than half a millisecond keep their processors awake, and commit sooner for it:
+    /// each, if several wait, gives its processor to whoever wants it again and again, and for one that waits alone a thread spins that
+    /// runs only where nobody else wants to.
+    pub waits_awake: bool,
     /// How often the WAL writer looks (`wal_writer_delay`); `None` for no WAL writer, with which asynchronous
     /// commits are flushed only along with synchronous ones.
     pub wal_writer_delay: Option<Duration>,
@@ -57,7 +57,7 @@ impl Default for LogOptions {
             compression: ImageCompression::default(),
             commit_delay: Duration::ZERO,
             commit_siblings: 5,
-            awake_processors: 0,
+            waits_awake: true,
             wal_writer_delay: Some(Duration::from_millis(200)),
             wal_writer_flush_after: 1 << 20,
             keep_size: 0,

@@ -100,8 +100,8 @@ impl Workload {
 #[serde(rename_all = "snake_case")]
 enum Store {
     Engine,
-    /// The engine with an option of its own for who commits alone; only durable workloads.
-    EngineAwake,
+    /// The engine, in which sessions that wait for the log sleep at once; only durable workloads.
+    EngineAsleep,
     Postgresql,
     Sqlite,
     Redb,
@@ -112,7 +112,7 @@ impl Store {
     const ALL: [Store; 6] = [
         Store::Engine,
         Store::Postgresql,
-        Store::EngineAwake,
+        Store::EngineAsleep,
         Store::Sqlite,
         Store::Redb,
         Store::Fjall,
@@ -122,7 +122,7 @@ impl Store {
     fn name(self) -> &'static str {
         match self {
             Store::Engine => "engine",
-            Store::EngineAwake => "engine_awake",
+            Store::EngineAsleep => "engine_asleep",
             Store::Postgresql => "postgresql",
             Store::Sqlite => "sqlite",
             Store::Redb => "redb",
@@ -246,7 +246,7 @@ impl Bench<'_> {
         }
         let mut loads = Vec::new();
         for (store, times) in self.arguments.stores.iter().zip(times) {
-            if !is_measured || *store == Store::EngineAwake {
+            if !is_measured || *store == Store::EngineAsleep {
                 continue;
             }
             let load_seconds = times.iter().map(|time| time.load).collect();
@@ -281,7 +281,7 @@ impl Bench<'_> {
     ) -> Result<Vec<Run>> {
         let stores = self.arguments.stores.iter().copied();
         let mut stores: Vec<Store> =
-            stores.filter(|store| workload.is_durable() || *store != Store::EngineAwake).collect();
+            stores.filter(|store| workload.is_durable() || *store != Store::EngineAsleep).collect();
         let mut runs: Vec<Run> = Vec::new();
         let mut disk = Vec::new();
         for store in &stores {
@@ -291,7 +291,7 @@ impl Bench<'_> {
         for _ in 0..self.arguments.rounds {
             let mut around = Vec::new();
             for store in &stores {
-                let is_own = matches!(store, Store::Engine | Store::EngineAwake);
+                let is_own = matches!(store, Store::Engine | Store::EngineAsleep);
                 around.extend(if is_own { self.disk(workload)? } else { None });
                 let rate = self.run(*store, server, workload, threads)?;
                 around.extend(if is_own { self.disk(workload)? } else { None });
