@@ -1,9 +1,9 @@
-//! Which processors a thread runs on, and before whom.
+//! Which processors a thread runs on, and before whom. What it may run on is asked of the calling thread, and is mostly that of its process.
 
 use std::io;
 use std::num::NonZero;
 
-/// The processors that this process may run on, by their numbers.
+/// The processors that the calling thread may run on, by their numbers.
 ///
 /// # Errors
 /// Where the system does not say.
@@ -18,8 +18,8 @@ pub fn allowed() -> io::Result<Vec<usize>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// How many processors this process may keep busy at once: not more than it may run on, nor than its share of time is
-/// worth (of its control group).
+/// How many processors this process may keep busy at once: not more than the calling thread may run on, nor than its control group's share of
+/// time is worth.
 pub fn usable() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
@@ -55,22 +55,34 @@ pub fn stay_on(processor: usize) -> io::Result<()> {
     }
 }
 
-/// Has the calling thread go on on this processor; the scheduler may move it from there to any that it might run on before.
+/// Has the calling thread go on on this processor; the scheduler may move it from there to any that it might run on before. It
+/// no longer follows if others are put at the process's disposal later.
 ///
 /// # Errors
-/// As of [`stay_on`].
+/// As of [`stay_on`], and if it is none that the thread may run on.
 pub fn move_to(processor: usize) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
-        let before = rustix::thread::sched_getaffinity(None)?;
+        use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+        let before = sched_getaffinity(None)?;
+        if processor >= CpuSet::MAX_CPU || !before.is_set(processor) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         stay_on(processor)?;
-        Ok(rustix::thread::sched_setaffinity(None, &before)?)
+        if sched_setaffinity(None, &before).is_err() {
+            // None of them is left: the kernel takes of all those that there are.
+            let mut all = CpuSet::new();
+            (0..CpuSet::MAX_CPU).for_each(|processor| all.set(processor));
+            sched_setaffinity(None, &all)?;
+        }
+        Ok(())
     }
     #[cfg(not(target_os = "linux"))]
     stay_on(processor)
 }
 
-/// Has the calling thread run only while nobody else wants its processor: whoever wakes up there takes its place at once (`SCHED_IDLE`).
+/// Has the calling thread run only while nobody else wants its processor: whoever wakes up there takes its place at once (`SCHED_IDLE`). Among
+/// threads of other control groups, or other sessions where the kernel groups by those, it counts as any other.
 ///
 /// # Errors
 /// Where the system refuses, or knows no such thing; the thread then is to do nothing that others would wait for.
@@ -124,5 +136,13 @@ mod tests {
         }
         let cause = stay_on(1 << 40).expect_err("no such processor");
         assert_eq!(cause.kind(), io::ErrorKind::InvalidInput);
+        let [first, .., last] = processors[..] else { return };
+        let pinned = std::thread::spawn(move || {
+            stay_on(first).expect("allowed");
+            let cause = move_to(last).expect_err("it may not run there");
+            (cause.kind(), allowed().expect("known"))
+        });
+        let seen = pinned.join().expect("no failure");
+        assert_eq!(seen, (io::ErrorKind::PermissionDenied, vec![first]));
     }
 }

@@ -47,7 +47,7 @@ struct Log {
 impl Log {
     fn new() -> Arc<Log> {
         Arc::new(Log {
-            group: FlushGroup::new(Lsn(0)),
+            group: FlushGroup::new(Lsn(0), true),
             inserted: AtomicU64::new(0),
             on_disk: AtomicU64::new(0),
         })

@@ -89,10 +89,10 @@ const SHORT_FLUSH: Duration = Duration::from_micros(500);
 
 /// No processor falls asleep where a flush takes less than this.
 #[cfg(not(loom))]
-const LONG_FLUSH: Duration = Duration::from_micros(20);
+const TOO_SHORT_TO_SLEEP: Duration = Duration::from_micros(20);
 
 /// What only puts something off, gathering and staying awake, is left out of models: who goes on at once is as right.
-pub(super) const IS_MODEL: bool = cfg!(any(loom, shuttle));
+const IS_MODEL: bool = cfg!(any(loom, shuttle));
 
 /// The most flushes that do without gathering because it was in vain.
 const LONGEST_PAUSE: u32 = 63;
@@ -144,30 +144,26 @@ impl Waiter {
 }
 
 impl FlushGroup {
-    /// A group for a log that is flushed up to `flushed`.
-    pub fn new(flushed: Lsn) -> FlushGroup {
+    /// A group for a log that is flushed up to `flushed`; whether those who wait for a commit may stay awake.
+    pub fn new(flushed: Lsn, waits_awake: bool) -> FlushGroup {
+        let may_stay_awake = waits_awake && !IS_MODEL;
         FlushGroup {
             flushed: CachePadded::new(AtomicU64::new(flushed.0)),
             arrived: CachePadded::new(AtomicU64::new(0)),
             served: AtomicU64::new(0),
-            may_stay_awake: !IS_MODEL,
+            may_stay_awake,
             stay_awake: AtomicU64::new(0),
             has_leader: AtomicBool::new(false),
             is_flushing: AtomicBool::new(false),
-            spread: Spread::new(),
+            spread: if may_stay_awake { Spread::new() } else { Spread::default() },
             state: Mutex::new(State::default()),
         }
     }
 
-    /// The same, in which who waits sleeps at once.
-    pub fn waiting_asleep(self) -> FlushGroup {
-        FlushGroup { may_stay_awake: false, ..self }
-    }
-
-    /// Whether the last flushes took as long as it takes a processor to fall asleep, and not longer than somebody should stay awake.
+    /// Whether the last flushes took as long as it takes a processor to fall asleep, and not longer than somebody may stay awake.
     #[cfg(not(loom))]
     pub(super) fn is_worth_staying_awake(&self) -> bool {
-        self.stay_awake.load(Relaxed) >= LONG_FLUSH.as_nanos() as u64 * 2
+        self.stay_awake.load(Relaxed) >= TOO_SHORT_TO_SLEEP.as_nanos() as u64 * 2
     }
 
     /// Up to where it is flushed.
@@ -219,8 +215,7 @@ impl FlushGroup {
             self.arrived.fetch_add(1, Relaxed);
         }
         let mut patience = Patience::default();
-        let may_wait_awake = self.may_stay_awake && purpose == Purpose::Commit;
-        let mut place = if may_wait_awake { self.spread.come() } else { None };
+        let mut place = if purpose == Purpose::Commit { self.spread.come() } else { None };
         loop {
             if self.flushed() >= up_to {
                 return Ok(());
@@ -245,7 +240,7 @@ impl FlushGroup {
                 }
                 let semaphore = Semaphore::new();
                 let waiter = Arc::new(Waiter { told: AtomicU32::new(NOTHING), semaphore });
-                // Who sleeps is put by the scheduler where there is room.
+                // Whoever sleeps is put by the scheduler where there is room.
                 place = None;
                 state.waiting.push(Waiting { up_to, waiter: Arc::clone(&waiter) });
                 drop(state);
@@ -308,7 +303,9 @@ impl FlushGroup {
             if is_flushing && !is_even {
                 // Those who were waited for are there.
                 is_even = true;
-                place.as_mut().map(Place::even_out);
+                if let Some(place) = place {
+                    place.even_out();
+                }
             } else if !(is_flushing && meanwhile()) {
                 thread::yield_now();
             }

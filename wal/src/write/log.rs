@@ -163,8 +163,7 @@ impl Log {
             pages: options.buffer_pages,
             slots: options.insertion_slots,
         };
-        let group = FlushGroup::new(next);
-        let group = Arc::new(if options.waits_awake { group } else { group.waiting_asleep() });
+        let group = Arc::new(FlushGroup::new(next, options.waits_awake));
         let calls = Arc::new(Calls::default());
         let archiver = match options.archive.clone() {
             Some(to) => Some(Archiver::start(Arc::clone(&files), to, options.archives_by_itself)?),
