@@ -132,6 +132,11 @@ impl Shared {
         self.now().saturating_sub(self.last.load(Relaxed)) > SPELL.as_nanos() as u64
     }
 
+    /// Whether somebody commits alone.
+    fn is_needed(&self) -> bool {
+        self.run.load(Relaxed) > 0 && !self.is_over()
+    }
+
     fn ends(&self) -> bool {
         self.ends.load(Relaxed)
     }
@@ -148,7 +153,7 @@ impl Shared {
                 stays_on = Some(on);
             }
             (0..64).for_each(|_| hint::spin_loop());
-            if self.run.load(Relaxed) > 0 && !self.is_over() {
+            if self.is_needed() {
                 // To those of other programs that give way themselves.
                 thread::yield_now();
             } else {
@@ -218,16 +223,17 @@ mod tests {
     fn it_sleeps_while_several_commit() {
         let Some(awake) = Awake::new() else { return };
         does_until(|| awake.commits_alone(), "awake", || !is_asleep(&awake));
-        // As long as this goes on no commit is long ago.
-        let commits = || {
-            awake.commits_alone();
-            awake.commits_in_company();
-        };
-        does_until(commits, "asleep where others commit", || is_asleep(&awake));
         for _ in 0..10 {
             (1..RUN).for_each(|_| awake.commits_alone());
             awake.commits_in_company();
-            assert!(is_asleep(&awake));
+            assert!(!awake.shared.is_needed());
+        }
+        let rests = || std::thread::sleep(SPELL);
+        does_until(rests, "asleep where others commit", || is_asleep(&awake));
+        for _ in 0..10 {
+            (1..RUN).for_each(|_| awake.commits_alone());
+            awake.commits_in_company();
+            assert!(is_asleep(&awake), "that was too few to be woken for");
         }
     }
 
