@@ -29,8 +29,8 @@ pub struct LogOptions {
     /// Only with at least so many other active transactions does it wait (`commit_siblings`).
     pub commit_siblings: u32,
     /// Whether sessions that wait for a flush of less than half a millisecond keep their processors awake, and commit sooner for it. If
-    /// several wait, each gives its processor to whoever wants it again and again, and moves to another one where three or more
-    /// would go on on one. For one that commits alone (no other transaction has an id) a thread of the lowest priority (`SCHED_IDLE`) spins on
+    /// several wait, each gives its processor to whoever wants it again and again, and of three or more on one processor one moves to
+    /// where at least two fewer are. For one that commits alone (no other transaction has an id) a thread of the lowest priority (`SCHED_IDLE`) spins on
     /// its processor, where a flush takes 20 µs at least; the scheduler knows that priority among the threads of one control group, or session of
     /// processes, alone. Processors are those of the thread that opens the log; if it may use one alone, no thread spins.
     pub waits_awake: bool,
